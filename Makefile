@@ -1,0 +1,90 @@
+# Every target works as the first command in a fresh clone: it sets up $(VENV) by itself.
+#
+#     make test PYTHON=python3.12 VENV=.venv-3.12     choose the interpreter, keep its environment apart
+#     make test ARGS="-k breaker"                     pass arguments on (test, demo, bench)
+
+PYTHON ?=
+VENV ?= .venv
+ARGS ?=
+BIN = $(VENV)/bin
+PYTEST = -m pytest $(ARGS)
+
+export PYTHON
+export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench format lint types imports coverage coverage-report wheel-test clean
+
+help:
+	@echo "make demo       run the demo: comics drawn by flaky providers, nothing lost"
+	@echo "make test       run the tests"
+	@echo "make bench      run the benchmarks"
+	@echo "make check      everything CI checks: lint, types, imports, coverage, wheel-test"
+	@echo "make format     let ruff rewrite the code"
+	@echo "make clean      remove environments, caches and build results"
+
+demo: $(VENV)/.ready
+	$(BIN)/python -m relight demo $(ARGS)
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m relight bench $(ARGS)
+
+# COVERAGE=1 measures while it tests, so that CI need not run the suite twice.
+test: $(VENV)/.ready
+	$(if $(COVERAGE),rm -f .coverage .coverage.* && $(BIN)/python -m coverage run,$(BIN)/python) $(PYTEST)
+
+check: $(VENV)/.ready-lint
+	@MAKE="$(MAKE)" $(BIN)/python tools/check.py $(or $(PARTS),lint types imports coverage wheel-test)
+
+format: $(VENV)/.ready-lint
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lint: $(VENV)/.ready-lint
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+# The editable install is an import hook, which mypy can't follow; these links show it the packages under
+# their names. mypy has to run beside them, or it would also find the same files through the root.
+types: $(VENV)/.ready-lint
+	@mkdir -p .venv/src
+	@ln -sfn ../.. .venv/src/relight
+	@ln -sfn ../../tests .venv/src/tests
+	@ln -sfn ../../examples .venv/src/examples
+	cd .venv && MYPYPATH=src ../$(BIN)/python -m mypy --config-file ../pyproject.toml -p relight -p tests -p examples
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python
+
+imports: $(VENV)/.ready-lint
+	$(BIN)/lint-imports --no-logo
+
+coverage:
+	@$(MAKE) --no-print-directory test COVERAGE=1
+	@$(MAKE) --no-print-directory coverage-report
+
+coverage-report: $(VENV)/.ready
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered
+	$(BIN)/python -m coverage report --include='runtime/*,supervisors/*' --skip-covered --show-missing
+
+wheel-test: $(VENV)/.ready-lint
+	@tools/wheel-test.sh $(VENV)
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp holds the folder and the interpreter its environment was made for. In a moved clone, with another PYTHON,
+# or without a working interpreter it counts as missing.
+ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(VENV)/.ready 2>/dev/null),$(strip $(CURDIR) $(PYTHON)))
+.PHONY: $(VENV)/.ready
+endif
+
+$(VENV)/.ready: pyproject.toml
+	@tools/venv.sh $(VENV) '.[all]' test bench
+	@rm -f $(VENV)/.ready-lint
+	@echo $(strip $(CURDIR) $(PYTHON)) > $@
+
+$(VENV)/.ready-lint: $(VENV)/.ready
+	@tools/venv.sh $(VENV) '.[all]' lint
+	@touch $@

@@ -1,0 +1,130 @@
+"""What an actor is: messages, mailboxes, refs, and the dispatch that carries them.
+
+    class Add(Request[int], frozen=True):
+        amount: int
+
+    class Counter(Actor):
+        def __init__(self, start: int = 0) -> None:
+            self.total = start
+
+        @handles
+        async def add(self, message: Add) -> int:
+            self.total += message.amount
+            return self.total
+
+An actor is started by a supervisor (`relight.supervisors`), which returns its `Ref`. Runtime knows
+nothing of services: what happens when an actor fails is decided a floor up.
+"""
+
+from ._actor import Actor
+from ._cell import Cell, message_of
+from ._current import current_request
+from ._dead_letters import DeadLetter, DeadLetters
+from ._departure import Departure
+from ._dispatch import Chore, DispatchStatistics, Worker
+from ._engine import Engine, Root
+from ._errors import (
+    ActorCrashedError,
+    ActorStoppedError,
+    AskError,
+    AskTimeoutError,
+    DeadlineExceededError,
+    DeliveryError,
+    HandlerError,
+    MailboxClosedError,
+    MailboxFullError,
+    NameTakenError,
+    NoSuchActorError,
+    RefusalError,
+    RelightError,
+    SelfAskError,
+    SettingsError,
+    StartError,
+    UnhandledMessageError,
+)
+from ._events import Events, Listener
+from ._exits import KILLED, NORMAL, SHUTDOWN, Exit, ExitKind, ExitReason, exit_reason, primary_error
+from ._faces import claim
+from ._handlers import Handler, Overflow, handles
+from ._kernel import Kernel, Owner
+from ._mailbox import Item
+from ._messages import Message, Request
+from ._monitors import Down, Monitor
+from ._parking import Slot
+from ._redaction import redact, redact_event, redact_mapping
+from ._ref import Ref
+from ._settings import Loaded, load_settings
+from ._starting import fail_start, start_incarnation, starts_at_once
+from ._statistics import ActorState, ActorStatistics, DeadLetterStatistics
+from ._timers import Timer, Timers, TimerStatistics
+
+__all__ = [
+    "KILLED",
+    "NORMAL",
+    "SHUTDOWN",
+    "Actor",
+    "ActorCrashedError",
+    "ActorState",
+    "ActorStatistics",
+    "ActorStoppedError",
+    "AskError",
+    "AskTimeoutError",
+    "Cell",
+    "Chore",
+    "DeadLetter",
+    "DeadLetterStatistics",
+    "DeadLetters",
+    "DeadlineExceededError",
+    "DeliveryError",
+    "Departure",
+    "DispatchStatistics",
+    "Down",
+    "Engine",
+    "Events",
+    "Exit",
+    "ExitKind",
+    "ExitReason",
+    "Handler",
+    "HandlerError",
+    "Item",
+    "Kernel",
+    "Listener",
+    "Loaded",
+    "MailboxClosedError",
+    "MailboxFullError",
+    "Message",
+    "Monitor",
+    "NameTakenError",
+    "NoSuchActorError",
+    "Overflow",
+    "Owner",
+    "Ref",
+    "RefusalError",
+    "RelightError",
+    "Request",
+    "Root",
+    "SelfAskError",
+    "SettingsError",
+    "Slot",
+    "StartError",
+    "Timer",
+    "TimerStatistics",
+    "Timers",
+    "UnhandledMessageError",
+    "Worker",
+    "claim",
+    "current_request",
+    "exit_reason",
+    "fail_start",
+    "handles",
+    "load_settings",
+    "message_of",
+    "primary_error",
+    "redact",
+    "redact_event",
+    "redact_mapping",
+    "start_incarnation",
+    "starts_at_once",
+]
+
+claim(globals())

@@ -1,0 +1,76 @@
+"""Dead letters: messages no handler will see, counted and kept for a while."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._messages import Message
+from ._statistics import DeadLetterStatistics
+
+if TYPE_CHECKING:
+    from ._events import Events
+    from ._ref import Ref
+
+KEPT = 1024
+"""Dead letters kept for reading and replay."""
+LOGGED = 100
+"""Of the dead letters of one reason, the first this many are logged, then every thousandth."""
+SAMPLE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message no handler will see."""
+
+    ref: Ref
+    """The actor it was meant for."""
+    message: Message
+    """The message."""
+    reason: str
+    """Why: ``stopped``, ``unhandled``, ``overflow``, or the refusal of a service."""
+    at: float
+    """The moment, on the system's clock, in seconds."""
+
+
+class DeadLetters:
+    """The dead-letter ring of one system: counts all, keeps the newest."""
+
+    __slots__ = ("_counts", "_events", "_kept", "_now")
+
+    def __init__(self, events: Events, now: float | None = None) -> None:
+        self._events = events
+        self._kept: deque[DeadLetter] = deque(maxlen=KEPT)
+        self._counts: Counter[str] = Counter()
+
+    def add(self, ref: Ref, message: Message, reason: str) -> None:
+        """Take one message in."""
+        self._counts[reason] += 1
+        self._kept.append(DeadLetter(ref, message, reason, self._events.now()))
+        count = self._counts[reason]
+        if count <= LOGGED or count % SAMPLE == 0:
+            self._events.dead_letter(ref.path, type(message).__name__, reason, count)
+
+    def read(self) -> list[DeadLetter]:
+        """Return the dead letters kept, oldest first."""
+        return list(self._kept)
+
+    async def replay(self) -> int:
+        """Tell each kept message to its actor again; returns how many were taken.
+
+        What is refused comes back as a dead letter, or stays where its actor has stopped.
+        """
+        kept, self._kept = self._kept, deque(maxlen=KEPT)
+        taken = 0
+        for letter in kept:
+            if letter.ref.is_alive:
+                await letter.ref.tell(letter.message)
+                taken += 1
+            else:
+                self._kept.append(letter)
+        return taken
+
+    def statistics(self) -> DeadLetterStatistics:
+        """Count the dead letters."""
+        return DeadLetterStatistics(self._counts.total(), len(self._kept), dict(self._counts))

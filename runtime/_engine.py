@@ -1,0 +1,120 @@
+"""Engine: keep actors alive until they have been stopped in order, whatever is cancelled outside.
+
+A task group cancels its tasks in no particular order, so actors that hung in one would die in any
+order when a caller's scope is cancelled. Two parts prevent that:
+
+* the **engine**, one task inside a shield, whose group holds every worker, lifespan and timer. No
+  outer cancellation reaches it; it ends when it has been told to halt and has stopped its actors.
+* the **watcher**, a task outside the shield. All it does is notice the cancellation and say halt.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from types import TracebackType
+from typing import Protocol
+
+import anyio
+import anyio.abc
+
+from ._exits import primary_error
+from ._kernel import Kernel
+from ._parking import current_backend
+
+
+class Root(Protocol):
+    """What the engine starts first and stops last: the top of the tree."""
+
+    async def start(self, kernel: Kernel) -> None:
+        """Start the tree."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop the tree, in order."""
+        ...
+
+    def abort(self) -> None:
+        """Fail everything that waits, at once: the engine itself is going down."""
+        ...
+
+
+class Engine:
+    """Run a kernel inside a shield. An asynchronous context manager.
+
+    Leaving the block, by its end, an exception or a cancellation, stops the tree in order and
+    waits for it, for at most ``shutdown_timeout`` seconds.
+    """
+
+    def __init__(self, root: Root, *, shutdown_timeout: float, rng: Random | None = None) -> None:
+        self._root = root
+        self._shutdown_timeout = shutdown_timeout
+        self._rng = rng
+        self._halt = anyio.Event()
+        self._over = anyio.Event()
+        self._outside = anyio.create_task_group()
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Kernel:
+        await self._outside.__aenter__()
+        self._outside.start_soon(self._watch)
+        try:
+            kernel: Kernel = await self._outside.start(self._run)
+        except BaseException as error:  # noqa: BLE001 - re-raised without its group
+            await self._leave_outside()
+            raise primary_error(error) from None
+        return kernel
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._halt.set()
+        with anyio.CancelScope(shield=True):
+            await self._over.wait()
+        await self._leave_outside()
+        if self._failure is not None:
+            raise primary_error(self._failure)
+
+    def halt(self) -> None:
+        """Begin the orderly stop and cancel the body."""
+        self._halt.set()
+        self._outside.cancel_scope.cancel()
+
+    async def _leave_outside(self) -> None:
+        """End the outer group without handing it the body's error, which it would wrap in a group."""
+        self._outside.cancel_scope.cancel()
+        await self._outside.__aexit__(None, None, None)
+
+    async def _watch(self) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self._halt.set()
+
+    async def _run(self, *, task_status: anyio.abc.TaskStatus[Kernel]) -> None:
+        is_started = False
+        try:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as group:
+                    kernel = Kernel(current_backend(), group, self._rng)
+                    group.start_soon(kernel.timers.run)
+                    await self._root.start(kernel)
+                    task_status.started(kernel)
+                    is_started = True
+                    await self._halt.wait()
+                    await self._stop_tree(kernel)
+                    group.cancel_scope.cancel()
+        except BaseException as error:
+            self._root.abort()
+            if not is_started:
+                raise
+            self._failure = error
+            self._outside.cancel_scope.cancel()
+        finally:
+            self._over.set()
+
+    async def _stop_tree(self, kernel: Kernel) -> None:
+        with anyio.move_on_after(self._shutdown_timeout) as scope:
+            await self._root.stop()
+        if scope.cancelled_caught:
+            kernel.events.error("system.shutdown_overran", shutdown_timeout=self._shutdown_timeout)
+            self._root.abort()

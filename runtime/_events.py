@@ -1,0 +1,97 @@
+"""Events: what the runtime says happened, as log lines and to listeners in the process.
+
+Each event has a name, ``noun.verb``, and a fixed set of fields (docs/reference/events.md). Never
+one per message: counters are for that. Texts of errors pass `redact`, so no key reaches a log.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from ._exits import ExitReason
+from ._redaction import redact
+
+Listener = Callable[[str, Mapping[str, object]], None]
+"""Called with the event's name and fields, in the task that emits it. Must not wait or raise."""
+
+
+class Events:
+    """The event stream of one system."""
+
+    __slots__ = ("_listeners", "_logger", "now")
+
+    def __init__(
+        self, now: Callable[[], float], logger: structlog.typing.FilteringBoundLogger | None = None
+    ) -> None:
+        self.now = now
+        self._logger: structlog.typing.FilteringBoundLogger = logger or structlog.get_logger("relight")
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call *listener* for each event from now on; returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """Say something that is as it should be."""
+        self._logger.info(event, **fields)
+        self._tell(event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """Say something a person may want to look at."""
+        self._logger.warning(event, **fields)
+        self._tell(event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        """Say something a person should look at."""
+        self._logger.error(event, **fields)
+        self._tell(event, fields)
+
+    def _tell(self, event: str, fields: Mapping[str, object]) -> None:
+        for listener in tuple(self._listeners):
+            listener(event, fields)
+
+    # --- the runtime's own events ------------------------------------------------------------
+
+    def crashed(self, path: str, kind: str, message: str, error: BaseException) -> None:
+        """``actor.crashed``: with the traceback; the message by its type alone, as it may hold secrets."""
+        self.error(
+            "actor.crashed",
+            actor_path=path,
+            kind=kind,
+            message=message,
+            error_type=type(error).__name__,
+            error=redact(str(error)),
+            traceback=redact_traceback(error),
+        )
+
+    def stop_failed(self, path: str, error: BaseException) -> None:
+        """``actor.stop_failed``: a stop hook or the end of a lifespan raised."""
+        self.error(
+            "actor.stop_failed",
+            actor_path=path,
+            error_type=type(error).__name__,
+            error=redact(str(error)),
+            traceback=redact_traceback(error),
+        )
+
+    def stop_overran(self, path: str, seconds: float) -> None:
+        """``actor.stop_overran``: a stop hook took longer than its shutdown time and was cancelled."""
+        self.error("actor.stop_overran", actor_path=path, shutdown=seconds)
+
+    def stuck(self, path: str, reason: ExitReason) -> None:
+        """``actor.stuck``: something of an ended actor does not unwind and was left behind."""
+        self.error("actor.stuck", actor_path=path, reason=str(reason))
+
+    def dead_letter(self, path: str, message: str, reason: str, count: int) -> None:
+        """``message.dead_lettered``: sampled, the count says how many there were for this reason."""
+        self.warning("message.dead_lettered", actor_path=path, message=message, reason=reason, count=count)
+
+
+def redact_traceback(error: BaseException) -> str:
+    """Format *error* with its traceback, keeping the end where it is long, without secrets."""
+    lines = traceback.format_exception(error, limit=-12)
+    return redact("".join(lines)[-4000:])

@@ -1,0 +1,47 @@
+"""Isolation: handle a message in a copy of the context, so that what it binds ends with it.
+
+The worker's task stays the same; each step of the handler runs inside the copy. Tasks the handler
+starts inherit the copy, as they should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from functools import wraps
+from types import coroutine
+from typing import TypeVar, cast
+
+ReplyT = TypeVar("ReplyT")
+ActorT = TypeVar("ActorT")
+MessageT = TypeVar("MessageT")
+
+Method = Callable[[ActorT, MessageT], Coroutine[object, object, ReplyT]]
+
+
+def isolated(method: Method[ActorT, MessageT, ReplyT]) -> Method[ActorT, MessageT, ReplyT]:
+    """Make a handler run in a copy of the context it is called in."""
+
+    @wraps(method)
+    async def handle(actor: ActorT, message: MessageT) -> ReplyT:
+        return await _drive(copy_context(), method(actor, message))
+
+    return handle
+
+
+@coroutine
+def _drive(context: Context, handler: Coroutine[object, object, ReplyT]) -> Generator[object, object, ReplyT]:
+    step: Callable[..., object] = handler.send
+    value: object = None
+    try:
+        while True:
+            trap = context.run(step, value)
+            try:
+                value = yield trap
+                step = handler.send
+            except BaseException as error:  # noqa: BLE001 - cancellation included: it is the handler's
+                value, step = error, handler.throw
+    except StopIteration as end:
+        return cast("ReplyT", end.value)
+    finally:
+        handler.close()

@@ -1,0 +1,239 @@
+"""Parking: how a task waits for one answer, and what else differs between the backends.
+
+The only module of the message path that names asyncio or trio. A slot is resolved at most once,
+from any task of the same thread, before or after it is awaited. The traps it avoids:
+
+* A waiter that was cancelled but has not run yet still looks alive. ``resolve`` says whether the
+  value will be seen; nothing else does.
+* A slot may be resolved before it is awaited, so ``done`` is kept beside the parked task.
+* On trio, one prebuilt trap serves every slot: it saves a coroutine and a closure a wait. Trio
+  clears ``custom_sleep_data`` when it reschedules a task, which is how ``resolve`` knows that the
+  task still sleeps here. Reusing a trap is not a documented promise, so `PlainTrioSlot` does the
+  same with the public call and is used where the trap is not what we know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+
+import msgspec
+import trio
+
+if TYPE_CHECKING:
+    import outcome
+
+    from ._messages import Message
+
+
+class Woken(Protocol):
+    """What a trio task is sent when it is woken by anybody but a slot."""
+
+    def unwrap(self) -> object:
+        """Raise the cancellation it carries."""
+        ...
+
+
+# Sent to the task as it is, without the outcome object trio's own calls make and unwrap.
+_NOTHING = cast("outcome.Outcome[object]", None)
+
+
+class SlotOwner:
+    """Who is told when an asker gives up on a slot that is still open."""
+
+    __slots__ = ()
+
+    def slot_expired(self, slot: Slot) -> None:
+        """Fail the slot because its deadline has passed."""
+        raise NotImplementedError
+
+
+class Slot(msgspec.Struct, eq=False):
+    """One answer to wait for: the envelope of an ask, and the place a task parks in."""
+
+    message: Message | None = None
+    """The request it answers; None where a task merely waits for its turn."""
+    owner: SlotOwner | None = None
+    """Who fails it at its deadline."""
+    timeout: float = inf
+    """Seconds between the ask and its deadline."""
+    due: float = inf
+    """The moment, on the backend's clock, when the asker stops waiting."""
+    limit: float = inf
+    """The moment that asks made while handling this one inherit: set by explicit timeouts only."""
+    taken: bool = False
+    """A handler has begun: from here on the work may have happened."""
+    done: bool = False
+    """Answered, failed or abandoned."""
+    value: object = None
+    error: BaseException | None = None
+    sleeper: object = None
+    """The parked task (trio) or its future (asyncio)."""
+
+    def __await__(self) -> Generator[object, Woken | None, object]:
+        raise NotImplementedError
+
+    def resolve(self, value: object = None, error: BaseException | None = None) -> bool:
+        """Answer the waiter; False when it was answered before or has left."""
+        raise NotImplementedError
+
+    def expire(self) -> None:
+        """Fail the slot because its time is up."""
+        if self.owner is not None:
+            self.owner.slot_expired(self)
+
+
+class TrioSlot(Slot, eq=False):
+    """A slot on trio with the shared trap."""
+
+    trap: ClassVar[object] = None
+
+    def __await__(self) -> Generator[object, Woken | None, object]:
+        if not self.done:
+            task = trio.lowlevel.current_task()
+            self.sleeper = task
+            task.custom_sleep_data = self
+            woken = yield self.trap
+            if woken is not None:  # not ours: trio delivers a cancellation
+                self.done = True
+                woken.unwrap()
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    def resolve(self, value: object = None, error: BaseException | None = None) -> bool:
+        """Answer the waiter; False when it was answered before or has left."""
+        if self.done:
+            return False
+        task = self.sleeper
+        if task is None:
+            self.done, self.value, self.error = True, value, error
+            return True
+        if TYPE_CHECKING:
+            assert isinstance(task, trio.lowlevel.Task)
+        if task.custom_sleep_data is not self:
+            return False  # cancelled, but not run yet
+        self.done, self.value, self.error = True, value, error
+        trio.lowlevel.reschedule(task, _NOTHING)
+        return True
+
+
+class PlainTrioSlot(TrioSlot, eq=False):
+    """A slot on trio by public calls alone: slower by a coroutine and a closure a wait."""
+
+    def __await__(self) -> Generator[object, Woken | None, object]:
+        return self._wait().__await__()  # pyright: ignore[reportReturnType]
+
+    async def _wait(self) -> object:
+        if not self.done:
+            task = trio.lowlevel.current_task()
+            self.sleeper = task
+            task.custom_sleep_data = self
+            try:
+                await trio.lowlevel.wait_task_rescheduled(_abort)
+            except BaseException:
+                self.done = True
+                raise
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+    def resolve(self, value: object = None, error: BaseException | None = None) -> bool:
+        """Answer the waiter; False when it was answered before or has left."""
+        task = self.sleeper
+        if self.done or (isinstance(task, trio.lowlevel.Task) and task.custom_sleep_data is not self):
+            return False
+        self.done, self.value, self.error = True, value, error
+        if isinstance(task, trio.lowlevel.Task):
+            trio.lowlevel.reschedule(task)
+        return True
+
+
+def _abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED
+
+
+def _shared_trap() -> object | None:
+    """Build the one trap of all trio slots, or None where trio's traps are not what we know."""
+    waiting = trio.lowlevel.wait_task_rescheduled(_abort)  # noqa: ASYNC105 - taken apart, not awaited
+    try:
+        trap = waiting.send(None)
+    except BaseException:  # noqa: BLE001 - whatever it is, it is not the trap we know
+        return None
+    finally:
+        waiting.close()
+    return trap if type(trap).__name__ == "WaitTaskRescheduled" else None
+
+
+def _asyncio_slot(create_future: Callable[[], asyncio.Future[None]]) -> type[Slot]:
+    """Build the slot of one event loop: the bound method saves a loop look-up a wait."""
+
+    class AsyncioSlot(Slot, eq=False):
+        def __await__(self) -> Generator[object, Woken | None, object]:
+            if not self.done:
+                self.sleeper = future = create_future()
+                try:
+                    yield from future  # pyright: ignore[reportReturnType]
+                except BaseException:
+                    self.done = True
+                    raise
+            if self.error is not None:
+                raise self.error
+            return self.value
+
+        def resolve(self, value: object = None, error: BaseException | None = None) -> bool:
+            if self.done:
+                return False
+            future = self.sleeper
+            if future is not None:
+                if TYPE_CHECKING:
+                    future = cast("asyncio.Future[None]", future)
+                if future.done():
+                    return False  # cancelled, but not run yet
+                future.set_result(None)
+            self.done, self.value, self.error = True, value, error
+            return True
+
+    return AsyncioSlot
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the runtime needs of the event loop it runs on."""
+
+    name: str
+    """``trio`` or ``asyncio``."""
+    slot: type[Slot]
+    """Makes reply slots and turns."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds: virtual under a test clock."""
+    checkpoint: Callable[[], Awaitable[object]]
+    """Let every other task run once."""
+    current_task: Callable[[], object]
+    """The task that runs now."""
+
+
+def current_backend() -> Backend:
+    """Look at the running event loop and return what the runtime needs of it."""
+    if trio.lowlevel.in_trio_run():
+        return _trio_backend()
+    loop = asyncio.get_running_loop()
+    return Backend(
+        "asyncio",
+        _asyncio_slot(loop.create_future),
+        loop.time,
+        lambda: asyncio.sleep(0),
+        asyncio.current_task,
+    )
+
+
+def _trio_backend() -> Backend:
+    trap = _shared_trap()
+    TrioSlot.trap = trap
+    slot = PlainTrioSlot if trap is None else TrioSlot
+    return Backend(
+        "trio", slot, trio.current_time, trio.lowlevel.cancel_shielded_checkpoint, trio.lowlevel.current_task
+    )

@@ -1,0 +1,81 @@
+"""What happens when an actor fails: supervisors, and the guard of every service.
+
+    Supervisor("providers", intensity=5, period=60.0, children=[
+        Child("openai", OpenAI.from_env),
+        Child("anthropic", Anthropic.from_env, shutdown=10.0),
+    ])
+
+A supervisor starts its children in order, restarts what crashes, and stops them in reverse. A
+child that stands for a service (`GuardedActor`) gets a supervisor of its own: its guard decides
+about every call by the `Policy`, and its failures stay its own.
+"""
+
+from ..runtime import claim
+from ._administration import ChildCounts, ChildStatus, SupervisorRef
+from ._child import Child, Restart, Supervisor
+from ._errors import (
+    AlreadyPresentError,
+    AlreadyStartedError,
+    BudgetExceededError,
+    ChildNotFoundError,
+    ChildRestartingError,
+    ChildRunningError,
+    ChildSpecError,
+    CircuitBreakerOpenError,
+    ProviderBlockedError,
+    ProviderError,
+    ProviderFailedError,
+    RateLimitedError,
+    RestartIntensityError,
+    RetriesExhaustedError,
+    StreamBrokenError,
+    SupervisionError,
+)
+from ._failures import FailureKind
+from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
+from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
+from ._intensity import RestartWindow
+from ._settings import ProviderSettings, Settings
+from ._system import System, open_system, run
+
+__all__ = [
+    "AlreadyPresentError",
+    "AlreadyStartedError",
+    "Attempt",
+    "BudgetExceededError",
+    "CallKey",
+    "Child",
+    "ChildCounts",
+    "ChildNotFoundError",
+    "ChildRestartingError",
+    "ChildRunningError",
+    "ChildSpecError",
+    "ChildStatus",
+    "CircuitBreakerOpenError",
+    "Estimate",
+    "FailureKind",
+    "GuardStatistics",
+    "GuardedActor",
+    "Histogram",
+    "ProviderBlockedError",
+    "ProviderError",
+    "ProviderFailedError",
+    "ProviderSettings",
+    "RateLimitedError",
+    "Restart",
+    "RestartIntensityError",
+    "RestartWindow",
+    "RetriesExhaustedError",
+    "RetryKey",
+    "Settings",
+    "StreamBrokenError",
+    "SupervisionError",
+    "Supervisor",
+    "SupervisorRef",
+    "System",
+    "current_attempt",
+    "open_system",
+    "run",
+]
+
+claim(globals())

@@ -1,0 +1,82 @@
+"""One guarded call, from its first attempt to its end."""
+
+from __future__ import annotations
+
+from math import inf
+from random import Random
+from typing import TYPE_CHECKING
+
+from ..runtime import Item, Message, Slot, Timer, Worker, message_of
+from ._errors import ProviderError
+from ._failures import FailureKind
+from ._guarded import Attempt
+
+if TYPE_CHECKING:
+    from ._guarded_cell import GuardedCell
+
+
+class Call:
+    """One message on its way through the guard. It lives while it is attempted or waits for a retry."""
+
+    __slots__ = ("attempts", "began", "cell", "due", "error", "item", "key", "message", "running", "timer")
+
+    def __init__(self, cell: GuardedCell, item: Item, began: float) -> None:
+        self.cell = cell
+        self.item = item
+        self.message: Message = message_of(item)
+        self.due = item.due if isinstance(item, Slot) else inf
+        """The moment its caller stops waiting; told messages have none."""
+        self.began = began
+        """The moment of its first attempt."""
+        self.attempts = 0
+        self.key = ""
+        self.error: ProviderError | None = None
+        """Why its last attempt failed."""
+        self.running: Running | None = None
+        """The attempt under way."""
+        self.timer: Timer | None = None
+        """The wait for its next attempt."""
+
+    @property
+    def operation(self) -> str:
+        """What is asked for, as metrics name it."""
+        return type(self.message).__name__
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Tell whether nobody waits for it any more."""
+        return isinstance(self.item, Slot) and self.item.done
+
+    @property
+    def reason(self) -> FailureKind | None:
+        """What made the next attempt a retry."""
+        return None if self.error is None else self.error.kind
+
+    def attempt(self, rng: Random) -> Attempt:
+        """Describe the attempt under way to its handler."""
+        if not self.key:
+            self.key = f"{rng.getrandbits(128):032x}"
+        return Attempt(self.attempts, self.key, self.due, self.key[:16])
+
+
+class Running:
+    """One attempt under way, as its timeout and its cancellation see it."""
+
+    __slots__ = ("call", "cause", "done", "worker")
+
+    def __init__(self, call: Call, worker: Worker) -> None:
+        self.call = call
+        self.worker = worker
+        self.done = False
+        self.cause = ""
+        """Why it was cancelled: ``timeout`` or ``left``."""
+
+    def expire(self) -> None:
+        """End it: its time is up."""
+        self.cancel("timeout")
+
+    def cancel(self, cause: str) -> None:
+        """Cancel the handler, unless it has ended or is being cancelled already."""
+        if not self.done and not self.cause:
+            self.cause = cause
+            self.worker.cancel(self)

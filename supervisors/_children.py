@@ -1,0 +1,68 @@
+"""What a supervisor remembers of each child."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from functools import partial
+
+from ..runtime import Actor, Cell, Ref, Timer
+from ._child import Child, Supervisor
+
+
+class ChildState(enum.Enum):
+    """Where a child is, in its supervisor's eyes."""
+
+    RUNNING = enum.auto()
+    RESTARTING = enum.auto()
+    """Its last incarnation has ended or failed to start, the next is due."""
+    UNDEFINED = enum.auto()
+    """Known, not running, and nobody will start it unasked."""
+
+
+@dataclass(slots=True)
+class ChildRecord:
+    """One child of one supervisor."""
+
+    id: str
+    spec: Child
+    """How to start it; for a child supervisor, made from its description."""
+    is_supervisor: bool
+    cell: Cell | None = None
+    """Its place while it runs or restarts."""
+    state: ChildState = ChildState.UNDEFINED
+    failures: int = 0
+    """Exits in a row that came too soon after the start; the backoff counts them."""
+    began: float = 0.0
+    """The moment its newest incarnation began."""
+    turn: int = 0
+    """Counts decisions, so that a restart that was overtaken does nothing."""
+    timer: Timer | None = field(default=None)
+    """The wait before its restart."""
+
+    @property
+    def ref(self) -> Ref:
+        """The ref others use: for a service its own, not its supervisor's."""
+        assert self.cell is not None
+        front = getattr(self.cell.actor, "front", None)
+        return front if isinstance(front, Ref) else self.cell
+
+    def overtake(self) -> int:
+        """Take back a restart that waits, and number the next decision."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.turn += 1
+        return self.turn
+
+
+def factory_class(start: object) -> type[Actor] | None:
+    """Tell the actor class a factory makes, where that can be known without calling it."""
+    while isinstance(start, partial):
+        start = start.func
+    return start if isinstance(start, type) and issubclass(start, Actor) else None
+
+
+def is_supervisor(spec: Child | Supervisor) -> bool:
+    """Tell a child supervisor from a worker."""
+    return isinstance(spec, Supervisor)

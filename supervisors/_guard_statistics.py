@@ -1,0 +1,170 @@
+"""What a guard counts: plain integers, read when somebody looks."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+from ..runtime import ActorStatistics
+from ._failures import FailureKind
+from ._guarded import Estimate
+from .policies import BulkheadStatistics, CircuitStatistics, GateStatistics
+
+LATENCIES = 4096
+"""Call times kept for percentiles."""
+COST_WINDOW = 60.0
+"""Seconds for which the cost of a retry is shown: the window of the retry budget."""
+BUCKETS = (*(0.01 * 2**n for n in range(14)), inf)
+"""Upper bounds of the histogram of call times, in seconds: 0.01 to 81.92, doubling."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryKey:
+    """Which retries are counted together."""
+
+    operation: str
+    """The message's type."""
+    reason: FailureKind
+    """What the attempt before it failed of."""
+    outcome: str
+    """``success``, ``failed``, ``cancelled``, or ``breaker_open`` for one that was never made."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """Which calls are counted together."""
+
+    operation: str
+    """The message's type."""
+    outcome: str
+    """``ok``, ``retried_ok``, ``failed``, ``rejected``, ``cancelled``."""
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Times of calls, in buckets."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * len(BUCKETS))
+    """Calls per bucket, not cumulated."""
+    seconds: float = 0.0
+    """Sum."""
+
+    def add(self, seconds: float) -> None:
+        """Count one call."""
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+
+class GuardCounters:
+    """The counters of one guard. Only the guard's cell writes them."""
+
+    __slots__ = (
+        "_costs",
+        "attempts",
+        "calls",
+        "durations",
+        "failures",
+        "latencies",
+        "refusals",
+        "retries",
+        "unpriced",
+        "wait_seconds",
+    )
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.calls: Counter[CallKey] = Counter()
+        self.retries: Counter[RetryKey] = Counter()
+        self.failures: Counter[FailureKind] = Counter()
+        self.refusals: Counter[str] = Counter()
+        self.wait_seconds = 0.0
+        self.latencies: deque[float] = deque(maxlen=LATENCIES)
+        self.durations: dict[CallKey, Histogram] = {}
+        self.unpriced: Counter[str] = Counter()
+        self._costs: dict[str, deque[tuple[float, float]]] = {}
+
+    def ended(self, operation: str, outcome: str, seconds: float) -> None:
+        """Count a call that reached the service at least once."""
+        key = CallKey(operation, outcome)
+        self.calls[key] += 1
+        self.latencies.append(seconds)
+        histogram = self.durations.get(key)
+        if histogram is None:
+            histogram = self.durations[key] = Histogram()
+        histogram.add(seconds)
+
+    def refused(self, operation: str, error: Exception) -> None:
+        """Count a call that never reached it."""
+        self.refusals[type(error).__name__] += 1
+        self.calls[CallKey(operation, "rejected")] += 1
+
+    def charged(self, estimate: Estimate, now: float) -> None:
+        """Note what a retry may cost."""
+        if estimate.usd is None:
+            self.unpriced[estimate.model] += 1
+            return
+        costs = self._costs.setdefault(estimate.model, deque())
+        costs.append((now, estimate.usd))
+        self._forget(costs, now)
+
+    def retry_cost(self, now: float) -> dict[str, float]:
+        """Return the estimated cost of the retries of the last minute, in US dollars by model."""
+        found: dict[str, float] = {}
+        for model, costs in self._costs.items():
+            self._forget(costs, now)
+            found[model] = sum(usd for _, usd in costs)
+        return found
+
+    def _forget(self, costs: deque[tuple[float, float]], now: float) -> None:
+        while costs and costs[0][0] < now - COST_WINDOW:
+            costs.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class GuardStatistics:
+    """What became of the calls of one service, and where its guard is now."""
+
+    provider: str
+    """The service."""
+    state: str
+    """``ok``, ``paused``, ``breaker_open``, ``half_open``, ``blocked``, ``failed`` or ``restarting``."""
+    actor: ActorStatistics
+    """Its mailbox; a call that waits for its retry counts as queued."""
+    calls: Mapping[CallKey, int]
+    """Calls that have ended, refused ones included."""
+    attempts: int
+    """Times the service was called."""
+    retries: Mapping[RetryKey, int]
+    """Retries that have ended."""
+    failures: Mapping[FailureKind, int]
+    """Attempts that failed, by kind."""
+    refusals: Mapping[str, int]
+    """Calls that were refused, by error class."""
+    breaker: CircuitStatistics | None
+    """The breaker; None where the policy has none."""
+    bulkhead: BulkheadStatistics
+    """The attempts in flight."""
+    gate: GateStatistics
+    """The pauses."""
+    waiting_retries: int
+    """Calls that wait for their next attempt."""
+    wait_seconds: float
+    """Seconds calls have been told to wait before a retry, summed over calls."""
+    latencies: tuple[float, ...]
+    """The newest call times in seconds, retries and waits included, refused calls excluded."""
+    durations: Mapping[CallKey, Histogram]
+    """All call times, in buckets."""
+    retry_cost_usd: Mapping[str, float]
+    """Estimated cost of the retries of the last minute, by model."""
+    unpriced_retries: Mapping[str, int]
+    """Retries whose price is not known, by model. Their cost is missing above."""
+    restarts: int
+    """Incarnations of the service after the first."""
+
+    @property
+    def retries_total(self) -> int:
+        """How many retries were made."""
+        return sum(count for key, count in self.retries.items() if key.outcome != "breaker_open")

@@ -1,0 +1,73 @@
+"""Guarded actors: actors whose every call passes a guard."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..runtime import Actor, Message, RelightError
+from ._errors import ProviderError
+from .policies import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one attempt may cost."""
+
+    model: str
+    """The model or product it is charged for."""
+    usd: float | None
+    """US dollars; None when the price is not known, which is not the same as nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The attempt a handler is making."""
+
+    number: int
+    """Counted from 1."""
+    idempotency_key: str
+    """The same for every attempt of one call. Hand it to a service that knows such keys."""
+    deadline: float
+    """The moment, on the system's clock, when the caller stops waiting; ``inf`` for a told message."""
+    correlation_id: str
+    """The same for every attempt and log line of one call."""
+
+
+attempt_in_hand: ContextVar[Attempt | None] = ContextVar("relight_attempt", default=None)
+
+
+def current_attempt() -> Attempt:
+    """Return the attempt this handler is making.
+
+    Raises:
+        RelightError: Called outside a handler of a guarded actor.
+    """
+    attempt = attempt_in_hand.get()
+    if attempt is None:
+        raise RelightError("current_attempt(): call it in a handler of a service")
+    return attempt
+
+
+class GuardedActor(Actor):
+    """An actor that stands for an external service. Its handlers make one attempt each.
+
+    A handler is the happy path: it raises `ProviderError` when the service failed and returns the
+    reply when it did not. Its supervisor's guard decides the rest by the `Policy`: whether the call
+    may be made now, how long it may take, whether it is made again and when.
+    """
+
+    isolated: ClassVar[bool] = True
+    provider: ClassVar[str] = ""
+    """Its name in errors and metrics; the child's id where it is empty."""
+    policy: ClassVar[Policy] = Policy()
+    """What the guard goes by, unless settings or the child spec say otherwise."""
+
+    def classify(self, error: Exception) -> ProviderError | None:
+        """Say what an exception of a handler means; None is a bug, which crashes the incarnation."""
+        return error if isinstance(error, ProviderError) else None
+
+    def estimate(self, message: Message) -> Estimate | None:
+        """Say what one attempt at *message* may cost; None when it costs nothing."""
+        return None

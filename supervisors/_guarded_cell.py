@@ -1,0 +1,508 @@
+"""The cell of a service: every message passes the guard, inside the dispatch.
+
+    agent --ask--> mailbox --> guard: admit --> one attempt in the service --> guard: decide
+                      ^                                                          |
+                      +------ a retry waits in a timer, holding no slot <--------+
+
+A refusal is raised in the sender's stack where it can be known there, when the call's turn comes,
+and for everything queued whenever the guard changes its mind. A call that waits for a retry keeps
+its place in the mailbox's bound. Doing this inline saves the two ticks of a second mailbox.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from ..runtime import (
+    Actor,
+    ActorState,
+    ActorStatistics,
+    ActorStoppedError,
+    Cell,
+    Departure,
+    ExitReason,
+    Item,
+    Kernel,
+    Owner,
+    RefusalError,
+    Slot,
+    UnhandledMessageError,
+    Worker,
+    current_request,
+    message_of,
+)
+from ._call import Call, Running
+from ._errors import ProviderError, RetriesExhaustedError
+from ._failures import FailureKind
+from ._guard import Guard
+from ._guard_statistics import GuardStatistics, RetryKey
+from ._guarded import GuardedActor, attempt_in_hand
+from .policies import CircuitState, GiveUp, Permit, Policy, RetryIn
+
+if TYPE_CHECKING:
+    from ..runtime import Handler
+
+
+class GuardedCell(Cell):
+    """The runtime's side of a service."""
+
+    __slots__ = ("calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        path: str,
+        actor: GuardedActor,
+        owner: Owner,
+        shutdown: float,
+        provider: str,
+        policy: Policy,
+    ) -> None:
+        super().__init__(kernel, path, actor, owner, shutdown)
+        self.provider = provider
+        self.policy = policy
+        self.capacity = policy.mailbox
+        self.open_capacity = 0  # every sender has to ask the guard first
+        self.concurrency = policy.concurrency.limit
+        self.call_timeout = policy.call_timeout
+        self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
+        self.calls: dict[Slot, Call] = {}
+        """Calls that were begun and are waited for."""
+        self.waiting_retries: set[Call] = set()
+        """Calls whose retry is not due yet."""
+        self.due_retries: deque[Call] = deque()
+        """Calls whose retry is due: they go before new messages."""
+
+    # --- taking messages in ------------------------------------------------------------------------
+
+    def offer(self, item: Item) -> bool:
+        """Take in *item* if the guard does not refuse it; False when its sender has to wait.
+
+        Raises:
+            RefusalError: The guard refuses it. A told message becomes a dead letter instead.
+            MailboxClosedError: The actor has stopped.
+        """
+        if not self.is_alive:
+            return super().offer(item)
+        due = item.due if isinstance(item, Slot) else float("inf")
+        refusal = self.guard.refusal(self.kernel.now(), due)
+        if refusal is None:
+            return super().offer(item) if self.length < self.capacity else False
+        self.guard.counters.refused(type(message_of(item)).__name__, refusal)
+        if isinstance(item, Slot):
+            raise refusal
+        self.bury(item, type(refusal).__name__)
+        return True
+
+    @property
+    def length(self) -> int:
+        """Messages that count against the mailbox's bound."""
+        return len(self.queue) + len(self.waiting_retries) + len(self.due_retries)
+
+    def admit(self) -> int:
+        """Move in waiting senders, as far as the retries leave room."""
+        room = self.capacity
+        self.capacity = room - len(self.waiting_retries) - len(self.due_retries)
+        try:
+            return super().admit()
+        finally:
+            self.capacity = room
+
+    @property
+    def pending(self) -> int:
+        """How many messages a worker could begin now."""
+        if not self.guard.may_begin(self.kernel.now()):
+            return 0
+        free = self.guard.bulkhead.limit - self.guard.bulkhead.in_flight
+        return min(free, len(self.queue) + len(self.due_retries))
+
+    def asker_left(self, slot: Slot) -> None:
+        """Cancel what is being done for an asker who has left: it costs money."""
+        call = self.calls.pop(slot, None)
+        if call is None:
+            return
+        if call.running is not None:
+            call.running.cancel("left")
+        elif call in self.waiting_retries:
+            self.waiting_retries.discard(call)
+            self._take_back(call)
+            self.abandoned += 1
+            self._count_end(call, "cancelled")
+            self.admit()
+
+    # --- one attempt -------------------------------------------------------------------------------
+
+    async def drain(self, worker: Worker, left: int, /) -> int:
+        """Make up to *left* attempts. The caller holds one of the cell's permits."""
+        actor = cast("GuardedActor | None", self.active)
+        self.queued_peak = max(self.queued_peak, self.length)
+        self.workers.append(worker)
+        worker.actor = actor
+        try:
+            while left > 0 and actor is not None and self.active is actor and not worker.spent:
+                call = self._next_call()
+                if call is None:
+                    break
+                left -= 1
+                await self._attempt(worker, actor, call)
+        finally:
+            worker.actor = worker.hand = worker.slot = None
+            self.workers.remove(worker)
+            self.permit_back()
+        return left
+
+    def _next_call(self) -> Call | None:
+        """Choose what is attempted next: retries that are due first, then the queue."""
+        now = self.kernel.now()
+        if not self.guard.may_begin(now):
+            return None
+        while self.due_retries:
+            call = self.due_retries.popleft()
+            if call.is_abandoned:
+                self.abandoned += 1
+            elif self._may_retry(call, now):
+                return call
+        while self.queue:
+            item = self.queue.popleft()
+            if self.senders:
+                self.admit()
+            if isinstance(item, Slot) and item.done:
+                self.abandoned += 1
+            elif (refusal := self.guard.refusal(now, float("inf"))) is not None:
+                self._refuse(item, refusal)
+            else:
+                return Call(self, item, now)
+        return None
+
+    def _may_retry(self, call: Call, now: float) -> bool:
+        """Let a due retry through, make it wait for the breaker, or end it."""
+        refusal = self.guard.refusal(now, call.due)
+        if refusal is None:
+            return True
+        wait = refusal.retry_after
+        if (
+            wait is None
+            and self.guard.circuit is not None
+            and self.guard.circuit.state is CircuitState.HALF_OPEN
+        ):
+            wait = self.policy.retry.backoff.wait(1, self.kernel.rng)  # until the probe's verdict
+        if wait is None or wait > self.policy.retry.max_wait or now + wait > call.due:
+            reason = call.reason
+            assert reason is not None
+            self.guard.counters.retries[RetryKey(call.operation, reason, "breaker_open")] += 1
+            self._fail(call, refusal)
+        else:
+            self._wait_for_retry(call, now + wait)
+        return False
+
+    async def _attempt(self, worker: Worker, actor: GuardedActor, call: Call) -> None:
+        handler = self.handlers.get(type(call.message)) or self.plan.find(type(call.message))
+        if handler is None:
+            error = UnhandledMessageError(self, call.message, type(actor).__name__)
+            self.bury(call.item, "unhandled", error)
+            return
+        permit = self.guard.admit(self.kernel.now())
+        if isinstance(permit, RefusalError):
+            self._refuse(call.item, permit)
+            return
+        self.guard.bulkhead.try_acquire()
+        running = self._begin(worker, call)
+        try:
+            reply = await self._handle(handler, actor, call)
+        except Exception as error:  # noqa: BLE001 - a service's edge: classified there
+            self._attempt_failed(actor, call, permit, running, error)
+        except BaseException:
+            self._attempt_cancelled(call, permit, running)
+            raise
+        else:
+            self._attempt_succeeded(call, permit, running, reply)
+        finally:
+            worker.hand = worker.slot = None
+
+    def _begin(self, worker: Worker, call: Call) -> Running:
+        call.attempts += 1
+        call.running = running = Running(call, worker)
+        worker.hand = running
+        if isinstance(call.item, Slot):
+            worker.slot = call.item
+            call.item.taken = True
+            self.calls[call.item] = call
+        self.guard.counters.attempts += 1
+        now = self.kernel.now()
+        timeout = self.policy.attempt_timeout
+        self.kernel.timers.after(timeout, now + timeout, running)
+        if call.attempts > 1:
+            estimate = cast("GuardedActor", self.actor).estimate(call.message)
+            if estimate is not None:
+                self.guard.counters.charged(estimate, now)
+        return running
+
+    async def _handle(self, handler: Handler, actor: Actor, call: Call) -> object:
+        attempt = attempt_in_hand.set(call.attempt(self.kernel.rng))
+        request = current_request.set(call.item if isinstance(call.item, Slot) else None)
+        try:
+            return await handler(actor, call.message)
+        finally:
+            current_request.reset(request)
+            attempt_in_hand.reset(attempt)
+
+    # --- what became of it -------------------------------------------------------------------------
+
+    def _attempt_over(self, call: Call, running: Running, outcome: str) -> None:
+        running.done = True
+        call.running = None
+        self.guard.bulkhead.release()
+        if call.attempts > 1 and call.reason is not None:
+            self.guard.counters.retries[RetryKey(call.operation, call.reason, outcome)] += 1
+
+    def _attempt_succeeded(self, call: Call, permit: Permit | None, running: Running, reply: object) -> None:
+        self._attempt_over(call, running, "success")
+        self.guard.succeeded(permit, self.kernel.now())
+        self._end(call)
+        self.handled += 1
+        if isinstance(call.item, Slot) and not call.item.resolve(reply):
+            self.late_replies += 1
+        self._count_end(call, "ok" if call.attempts == 1 else "retried_ok")
+        self.kick()
+
+    def _attempt_failed(
+        self, actor: GuardedActor, call: Call, permit: Permit | None, running: Running, raised: Exception
+    ) -> None:
+        if running.cause == "left":
+            self._attempt_cancelled(call, permit, running)
+            return
+        if running.cause == "timeout":
+            error: ProviderError | None = self._timeout_error()
+        else:
+            error = actor.classify(raised)
+        if error is None:
+            self._attempt_bugged(actor, call, permit, running, raised)
+            return
+        self._attempt_over(call, running, "failed")
+        self._decide(call, permit, error)
+
+    def _attempt_cancelled(self, call: Call, permit: Permit | None, running: Running) -> None:
+        """The attempt was cancelled: by its timeout, by its asker's leaving, or with the service."""
+        if running.cause == "timeout" and not call.is_abandoned and self.state is not ActorState.STOPPED:
+            self._attempt_over(call, running, "failed")
+            self._decide(call, permit, self._timeout_error())
+            return
+        self._attempt_over(call, running, "cancelled")
+        self.guard.released(permit, self.kernel.now())
+        self._end(call)
+        self.handled += 1
+        self._count_end(call, "cancelled")
+        if isinstance(call.item, Slot):
+            call.item.resolve(error=ActorStoppedError(self, call.message, self.reason))
+
+    def _attempt_bugged(
+        self, actor: GuardedActor, call: Call, permit: Permit | None, running: Running, error: Exception
+    ) -> None:
+        """An exception nobody expected: this incarnation is over, its other attempts may finish."""
+        self._attempt_over(call, running, "failed")
+        self.guard.counters.failures[FailureKind.BUG] += 1
+        self.guard.released(permit, self.kernel.now())
+        self._end(call)
+        self._count_end(call, "failed")
+        running.worker.actor = running.worker.hand = None
+        self.handler_raised(actor, call.item, error)
+
+    def crash(self, reason: ExitReason) -> None:
+        """Let a new incarnation take over while the other attempts of this one finish."""
+        now = self.kernel.now()
+        Departure(self, reason, now + self.policy.attempt_timeout, detached=True).begin()
+
+    def _timeout_error(self) -> ProviderError:
+        seconds = self.policy.attempt_timeout
+        return ProviderError(self.provider, FailureKind.TIMEOUT, f"no answer within {seconds:g} s")
+
+    def _decide(self, call: Call, permit: Permit | None, error: ProviderError) -> None:
+        """Find out what follows a failed attempt: a retry, or the end of the call."""
+        guard, now = self.guard, self.kernel.now()
+        guard.counters.failures[error.kind] += 1
+        call.error = error
+        guard.failed(permit, error, now)
+        is_probe = permit is not None and permit.is_probe
+        decision = guard.decide(error, call.attempts, call.due - now, is_probe=is_probe)
+        if error.kind is FailureKind.RATE_LIMIT:
+            self._pause(error, decision, call.attempts, now)
+        if error.kind.blocks_provider:
+            self.kernel.events.error(
+                "provider.blocked", provider=self.provider, reason=str(error.kind), code=error.code
+            )
+            self.sweep()
+        if isinstance(decision, GiveUp):
+            self._fail(call, _last_word(call, error, decision))
+        elif call.is_abandoned:
+            self.abandoned += 1
+            self._end(call)
+            self._count_end(call, "cancelled")
+        elif len(self.waiting_retries) >= max(1, self.capacity // 4):
+            self._fail(call, RetriesExhaustedError.after(error, call.attempts))
+        else:
+            guard.counters.wait_seconds += decision.wait
+            self._wait_for_retry(call, now + decision.wait)
+            self.kernel.events.info(
+                "provider.retry_scheduled",
+                provider=self.provider,
+                operation=call.operation,
+                attempt=call.attempts,
+                delay_s=round(decision.wait, 3),
+                reason=str(error.kind),
+                status=error.status,
+            )
+
+    def _fail(self, call: Call, error: Exception) -> None:
+        """End a call with an error. A told message becomes a dead letter."""
+        self._end(call)
+        self._count_end(call, "failed")
+        if isinstance(call.item, Slot):
+            self.handled += 1
+            call.item.resolve(error=error)
+        else:
+            self.bury(call.item, type(error).__name__)
+
+    def _end(self, call: Call) -> None:
+        if isinstance(call.item, Slot):
+            self.calls.pop(call.item, None)
+
+    def _count_end(self, call: Call, outcome: str) -> None:
+        self.guard.counters.ended(call.operation, outcome, self.kernel.now() - call.began)
+
+    # --- retries that wait ---------------------------------------------------------------------------
+
+    def _wait_for_retry(self, call: Call, moment: float) -> None:
+        self.waiting_retries.add(call)
+        call.timer = self.kernel.timers.call_at(moment, lambda: self._retry_due(call))
+
+    def _retry_due(self, call: Call) -> None:
+        self.waiting_retries.discard(call)
+        call.timer = None
+        self.due_retries.append(call)
+        self.kick()
+
+    def _take_back(self, call: Call) -> None:
+        if call.timer is not None:
+            call.timer.cancel()
+            call.timer = None
+
+    # --- when the guard changes its mind ----------------------------------------------------------------
+
+    def _pause(self, error: ProviderError, decision: RetryIn | GiveUp, attempt: int, now: float) -> None:
+        wait = self.guard.pause(error, decision, attempt, now)
+        source = "server" if error.retry_after is not None else "backoff"
+        self.kernel.events.warning(
+            "provider.paused", provider=self.provider, seconds=round(wait, 3), source=source
+        )
+        self.kernel.timers.call_at(self.guard.gate.reopens_at, self.kick)
+        self.sweep()
+
+    def _breaker_changed(self, old: CircuitState, new: CircuitState, now: float) -> None:
+        circuit = self.guard.circuit
+        assert circuit is not None
+        self.kernel.events.warning(
+            "breaker.transition",
+            provider=self.provider,
+            breaker=self.provider,
+            **{"from": old.name.lower(), "to": new.name.lower()},
+            failures=circuit.statistics().consecutive_failures,
+            next_probe_in=round(circuit.retry_at - now, 3) if new is CircuitState.OPEN else None,
+        )
+        if new is CircuitState.OPEN:
+            # So that the state is seen as half-open when the time comes, also if nobody calls.
+            self.kernel.timers.call_at(circuit.retry_at, self._look_at_breaker)
+            self.sweep()
+        else:
+            self.kick()
+
+    def _look_at_breaker(self) -> None:
+        assert self.guard.circuit is not None
+        self.guard.circuit.poll(self.kernel.now())
+
+    def sweep(self) -> None:
+        """Refuse what is queued and can't be served in time any more, and let the rest be."""
+        now = self.kernel.now()
+        for item in self.take_all():
+            due = item.due if isinstance(item, Slot) else float("inf")
+            refusal = None if isinstance(item, Slot) and item.done else self.guard.refusal(now, due)
+            if refusal is None:
+                self.queue.append(item)
+            else:
+                self._refuse(item, refusal)
+        self.admit()
+
+    def _refuse(self, item: Item, refusal: RefusalError) -> None:
+        self.guard.counters.refused(type(message_of(item)).__name__, refusal)
+        self.bury(item, type(refusal).__name__, refusal)
+
+    def fail_until(self, moment: float) -> None:
+        """Refuse everything until *moment*: the service crashed too often."""
+        self.guard.fail_until(moment)
+        self.sweep()
+
+    def close(self, reason: ExitReason) -> None:
+        """Take no more messages and fail what is queued or waits for a retry, at once."""
+        super().close(reason)
+        for call in (*self.waiting_retries, *self.due_retries):
+            self._take_back(call)
+            self._end(call)
+            self._count_end(call, "failed")
+            self.bury(call.item, "stopped", ActorStoppedError(self, call.message, reason))
+        self.waiting_retries.clear()
+        self.due_retries.clear()
+
+    # --- looking at it -------------------------------------------------------------------------------------
+
+    def statistics(self) -> ActorStatistics:
+        """Look at the actor's counters; a call that waits for its retry counts as queued."""
+        return self._statistics(self.length, sum(1 for worker in self.workers if worker.hand is not None))
+
+    def service_statistics(self) -> GuardStatistics:
+        """Look at what became of the service's calls and where its guard is."""
+        guard, now = self.guard, self.kernel.now()
+        counters = guard.counters
+        actor = self.statistics()
+        return GuardStatistics(
+            provider=self.provider,
+            state=self._guard_state(now),
+            actor=actor,
+            calls=dict(counters.calls),
+            attempts=counters.attempts,
+            retries=dict(counters.retries),
+            failures=dict(counters.failures),
+            refusals=dict(counters.refusals),
+            breaker=None if guard.circuit is None else guard.circuit.statistics(),
+            bulkhead=guard.bulkhead.statistics(),
+            gate=guard.gate.statistics(),
+            waiting_retries=len(self.waiting_retries),
+            wait_seconds=counters.wait_seconds,
+            latencies=tuple(counters.latencies),
+            durations=dict(counters.durations),
+            retry_cost_usd=counters.retry_cost(now),
+            unpriced_retries=dict(counters.unpriced),
+            restarts=actor.restarts,
+        )
+
+    def _guard_state(self, now: float) -> str:
+        circuit = self.guard.circuit
+        state = CircuitState.CLOSED if circuit is None else circuit.poll(now)
+        facts = (
+            (self.guard.is_failed, "failed"),
+            (self.guard.is_blocked, "blocked"),
+            (self.state is ActorState.RESTARTING, "restarting"),
+            (state is CircuitState.OPEN, "breaker_open"),
+            (state is CircuitState.HALF_OPEN, "half_open"),
+            (not self.guard.gate.is_open(now), "paused"),
+        )
+        return next((word for holds, word in facts if holds), "ok")
+
+
+def _last_word(call: Call, error: ProviderError, decision: GiveUp) -> ProviderError:
+    """Say how a call ended: with its last error, or with the news that all attempts failed."""
+    error.attempts = call.attempts
+    if decision.retry_after is not None:
+        error.retry_after = decision.retry_after
+    if decision.reason == "attempts" and call.attempts > 1:
+        return RetriesExhaustedError.after(error, call.attempts, retry_after=decision.retry_after)
+    return error

@@ -1,0 +1,111 @@
+"""The supervisor of one service: its lifecycle half. The guard is the other.
+
+It has an intensity of its own and never gives up upward: a service that crashes too often is put
+to *failed*, its calls are refused at once, and after a while it is tried again. So a provider that
+goes wrong can't take its siblings down with it.
+"""
+
+from __future__ import annotations
+
+from ..runtime import Actor, Cell, ExitReason
+from ._child import Child, Supervisor
+from ._children import ChildRecord
+from ._guarded import GuardedActor
+from ._guarded_cell import GuardedCell
+from ._settings import Settings
+from ._supervisor import SupervisorActor
+from .policies import Policy
+
+SERVICE = "service"
+"""Id of the one child."""
+
+
+class ServiceSupervisor(SupervisorActor):
+    """Keep one service running behind its guard."""
+
+    def __init__(self, child: Child, first: GuardedActor, settings: Settings) -> None:
+        policy = _policy(child, first, settings)
+        super().__init__(Supervisor(child.id, intensity=policy.intensity, period=policy.period), settings)
+        self._policy = policy
+        self._provider = first.provider or child.id
+        self._first: GuardedActor | None = first
+        self._child = Child(
+            SERVICE,
+            self._next,
+            restart="permanent",
+            shutdown=child.shutdown,
+            backoff=child.backoff or policy.restart_backoff,
+            start_timeout=child.start_timeout,
+            name=child.name,
+        )
+        self._start = child.start
+        self._is_on_probation = False
+
+    async def started(self) -> None:
+        """Start the service."""
+        record = self.add(self._child)
+        await self.start_record(record)
+        self.front = record.cell
+
+    def _next(self) -> Actor:
+        """Use the object that was made to find out that this is a service, then the factory."""
+        first, self._first = self._first, None
+        return self._start() if first is None else first
+
+    def make(self, record: ChildRecord) -> Actor:
+        """Call the service's factory; what it makes is run here, not given a supervisor once more."""
+        return self.call_factory(record)
+
+    def new_cell(self, record: ChildRecord, actor: Actor) -> Cell:
+        """Make the guarded cell."""
+        assert isinstance(actor, GuardedActor)
+        return GuardedCell(
+            self.kernel,
+            self.path_of(record),
+            actor,
+            self,
+            record.spec.shutdown,
+            provider=self._provider,
+            policy=self._policy,
+        )
+
+    async def restart(self, record: ChildRecord, reason: ExitReason) -> None:
+        """Restart after the backoff; one that crashes again right after its re-probe has failed again."""
+        ran = self.kernel.now() - record.began
+        if self._is_on_probation and ran < self._policy.failed_probe:
+            self.exceeded(record, reason)
+            return
+        self._is_on_probation = False
+        await super().restart(record, reason)
+
+    def exceeded(self, record: ChildRecord, reason: ExitReason) -> None:
+        """Put the service to *failed* instead of giving up."""
+        cell = record.cell
+        assert isinstance(cell, GuardedCell)
+        seconds = self._policy.failed_probe
+        self.report_given_up(cell.path, record, reason)
+        self.kernel.events.error("provider.failed", provider=self._provider, next_probe_in=seconds)
+        cell.fail_until(self.kernel.now() + seconds)
+        self.window.clear()
+        self._is_on_probation = True
+        self.restart_after(record, seconds)
+
+    def has_begun(self, record: ChildRecord) -> None:
+        """Take calls again."""
+        super().has_begun(record)
+        cell = record.cell
+        assert isinstance(cell, GuardedCell)
+        if cell.guard.is_failed:
+            cell.guard.recovered()
+            self.kernel.events.info("provider.recovered", provider=self._provider)
+
+    async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
+        """Stop the service for good: this supervisor with it."""
+        await self.cell.stop(reason, timeout=timeout)
+
+
+def _policy(child: Child, actor: GuardedActor, settings: Settings) -> Policy:
+    """Choose the policy: the child spec's, or the class's with the settings applied."""
+    policy = child.policy or actor.policy
+    override = settings.providers.get(child.id)
+    return policy if override is None else override.apply(policy)

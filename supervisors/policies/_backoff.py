@@ -1,0 +1,88 @@
+"""Backoff: how long to wait before the next attempt.
+
+Many callers that failed together must not come back together: `Exponential` spreads them over the
+whole wait by default ("full jitter": Brooker, Exponential Backoff And Jitter, AWS 2015).
+"""
+
+import math
+from random import Random
+from typing import Literal, Protocol, get_args
+
+import msgspec
+
+from ._checks import check_least, check_range
+
+Jitter = Literal["full", "equal", "none"]
+
+
+class Backoff(Protocol):
+    """Choose a wait. Write your own by having this one method."""
+
+    def wait(self, attempt: int, rng: Random) -> float:
+        """Return the seconds to wait after attempt number *attempt*, counted from 1, has failed."""
+        ...
+
+
+# msgspec makes the fields of a class keyword-only all together; those of its base stay positional.
+class _Initial(msgspec.Struct, frozen=True):
+    initial: float = 1.0
+
+
+class _Delay(msgspec.Struct, frozen=True):
+    delay: float
+
+
+class Exponential(_Initial, frozen=True, kw_only=True):
+    """Wait longer after each attempt: *initial*, then *base* times as long, up to *cap*.
+
+    Args:
+        initial: The first wait in seconds, before jitter.
+        cap: No wait is longer, in seconds.
+        base: Each wait is this many times the one before.
+        jitter: ``"full"`` waits anywhere between nothing and the whole, ``"equal"`` between half and the
+            whole, ``"none"`` the whole.
+    """
+
+    cap: float = 30.0
+    base: float = 2.0
+    jitter: Jitter = "full"
+
+    def __post_init__(self) -> None:
+        check_least("Exponential.initial", self.initial, 0.0)
+        check_least("Exponential.cap", self.cap, self.initial)
+        check_least("Exponential.base", self.base, 1.0)
+        if self.jitter not in get_args(Jitter):
+            raise ValueError(f'Exponential.jitter must be "full", "equal" or "none", got {self.jitter!r}')
+
+    def wait(self, attempt: int, rng: Random) -> float:
+        """Return the seconds to wait after attempt number *attempt* has failed."""
+        whole = self._whole(attempt)
+        if self.jitter == "none":
+            return whole
+        least = whole / 2.0 if self.jitter == "equal" else 0.0
+        return least + (whole - least) * rng.random()
+
+    def _whole(self, attempt: int) -> float:
+        try:
+            return min(self.initial * math.pow(self.base, attempt - 1), self.cap)
+        except OverflowError:
+            return self.cap
+
+
+class Fixed(_Delay, frozen=True, kw_only=True):
+    """Wait the same every time.
+
+    Args:
+        delay: Seconds.
+        jitter: Share of the delay that is added at most: 0.1 waits up to a tenth longer, never less.
+    """
+
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_least("Fixed.delay", self.delay, 0.0)
+        check_range("Fixed.jitter", self.jitter, 0.0, 1.0)
+
+    def wait(self, attempt: int, rng: Random) -> float:
+        """Return the seconds to wait, whichever *attempt* has failed."""
+        return self.delay * (1.0 + self.jitter * rng.random())

@@ -1,0 +1,102 @@
+"""The bulkhead: a cap on the attempts in flight at one service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import msgspec
+
+from ._checks import check_least
+
+
+class Concurrency(msgspec.Struct, frozen=True):
+    """Allow this many attempts in flight at once.
+
+    Args:
+        limit: Attempts, 1 or more.
+    """
+
+    limit: int = 8
+
+    def __post_init__(self) -> None:
+        check_least("Concurrency.limit", self.limit, 1)
+
+    def bulkhead(self) -> Bulkhead:
+        """Make the counter that keeps to it."""
+        return Bulkhead(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkheadStatistics:
+    """What a bulkhead holds and held."""
+
+    limit: int
+    """Attempts allowed in flight now."""
+    full_limit: int
+    """Attempts allowed in flight when all is well."""
+    in_flight: int
+    """Slots taken now. Above `limit` for a while after a cut."""
+    peak: int
+    """Most slots ever taken at once."""
+    cuts: int
+    """How often the limit was cut."""
+
+
+@final
+class Bulkhead:
+    """Count the attempts in flight, and say no above the limit.
+
+    After a rate limit the provider has to be approached gently: `cut` leaves a quarter of the slots, and
+    every success gives one back through `grow`.
+    """
+
+    __slots__ = ("_cuts", "_full_limit", "_in_flight", "_limit", "_peak")
+
+    def __init__(self, spec: Concurrency) -> None:
+        self._full_limit = self._limit = spec.limit
+        self._in_flight = self._peak = self._cuts = 0
+
+    @property
+    def limit(self) -> int:
+        """Attempts allowed in flight now."""
+        return self._limit
+
+    @property
+    def in_flight(self) -> int:
+        """Slots taken now."""
+        return self._in_flight
+
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free, and tell whether it was."""
+        taken = self._in_flight
+        if taken >= self._limit:
+            return False
+        self._in_flight = taken = taken + 1
+        if taken > self._peak:
+            self._peak = taken
+        return True
+
+    def release(self) -> None:
+        """Give a slot back, however the attempt ended.
+
+        Raises:
+            RuntimeError: No slot is taken.
+        """
+        if not self._in_flight:
+            raise RuntimeError("release() without a slot: try_acquire() has to return True first")
+        self._in_flight -= 1
+
+    def cut(self) -> None:
+        """Go down to a quarter of the full limit, at least one. Attempts in flight are left alone."""
+        self._limit = max(1, self._full_limit // 4)
+        self._cuts += 1
+
+    def grow(self) -> None:
+        """Allow one more, up to the full limit. Call it for each success."""
+        if self._limit < self._full_limit:
+            self._limit += 1
+
+    def statistics(self) -> BulkheadStatistics:
+        """Return the counts at this moment."""
+        return BulkheadStatistics(self._limit, self._full_limit, self._in_flight, self._peak, self._cuts)

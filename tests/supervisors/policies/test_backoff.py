@@ -1,0 +1,139 @@
+"""Waits between attempts: never negative, never above the cap, spread by jitter."""
+
+import math
+import re
+from random import Random
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relight.supervisors.policies import Backoff, Exponential, Fixed
+
+Jitter = Literal["full", "equal", "none"]
+
+attempts = st.integers(1, 10_000)
+jitters = st.sampled_from(("full", "equal", "none"))
+seconds = st.floats(0.0, 1e6)
+
+
+def exponential_waits(jitter: Jitter, count: int = 1000) -> list[float]:
+    rng = Random(1)
+    backoff = Exponential(8.0, cap=8.0, jitter=jitter)
+    return [backoff.wait(1, rng) for _ in range(count)]
+
+
+def test_exponential_doubles_from_the_initial_wait_up_to_the_cap() -> None:
+    backoff = Exponential(1.0, cap=30.0, jitter="none")
+    assert [backoff.wait(attempt, Random(1)) for attempt in range(1, 8)] == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_exponential_grows_by_its_base() -> None:
+    backoff = Exponential(0.5, cap=100.0, base=3.0, jitter="none")
+    assert [backoff.wait(attempt, Random(1)) for attempt in range(1, 5)] == [0.5, 1.5, 4.5, 13.5]
+
+
+def test_exponential_defaults_are_one_second_doubling_to_thirty_with_full_jitter() -> None:
+    assert Exponential() == Exponential(1.0, cap=30.0, base=2.0, jitter="full")
+
+
+def test_full_jitter_spreads_over_the_whole_wait() -> None:
+    waits = exponential_waits("full")
+    assert min(waits) < 0.5
+    assert max(waits) > 7.5
+    assert max(waits) <= 8.0
+
+
+def test_equal_jitter_keeps_half_of_the_wait() -> None:
+    waits = exponential_waits("equal")
+    assert 4.0 <= min(waits) < 4.5
+    assert 7.5 < max(waits) <= 8.0
+
+
+@given(
+    initial=seconds,
+    extra=seconds,
+    base=st.floats(1.0, 1e6),
+    jitter=jitters,
+    attempt=attempts,
+    seed=st.integers(),
+)
+def test_exponential_stays_between_zero_and_its_cap(
+    initial: float, extra: float, base: float, jitter: Jitter, attempt: int, seed: int
+) -> None:
+    cap = initial + extra
+    wait = Exponential(initial, cap=cap, base=base, jitter=jitter).wait(attempt, Random(seed))
+    assert 0.0 <= wait <= cap
+
+
+@given(attempt=attempts)
+def test_exponential_never_gets_shorter_without_jitter(attempt: int) -> None:
+    backoff = Exponential(0.1, cap=1e9, base=1.5, jitter="none")
+    assert backoff.wait(attempt + 1, Random(1)) >= backoff.wait(attempt, Random(1))
+
+
+@pytest.mark.parametrize("base", [1.1, 2.0, 2, 10.0])
+def test_exponential_does_not_overflow_at_attempt_ten_thousand(base: float) -> None:
+    assert Exponential(1.0, cap=300.0, base=base, jitter="none").wait(10_000, Random(1)) == 300.0
+
+
+def test_exponential_without_growth_waits_the_initial_time() -> None:
+    assert Exponential(2.0, base=1.0, jitter="none").wait(10_000, Random(1)) == 2.0
+
+
+def test_fixed_waits_the_same_after_every_attempt() -> None:
+    backoff = Fixed(60.0)
+    assert [backoff.wait(attempt, Random(attempt)) for attempt in (1, 2, 10_000)] == [60.0, 60.0, 60.0]
+
+
+def test_fixed_jitter_adds_up_to_its_share() -> None:
+    rng = Random(1)
+    waits = [Fixed(60.0, jitter=0.1).wait(1, rng) for _ in range(1000)]
+    assert 60.0 <= min(waits) < 60.5
+    assert 65.5 < max(waits) <= 66.0
+
+
+@given(delay=seconds, jitter=st.floats(0.0, 1.0), attempt=attempts, seed=st.integers())
+def test_fixed_is_never_shorter_than_its_delay(delay: float, jitter: float, attempt: int, seed: int) -> None:
+    assert delay <= Fixed(delay, jitter=jitter).wait(attempt, Random(seed)) <= 2.0 * delay
+
+
+@pytest.mark.parametrize("backoff", [Exponential(), Exponential(jitter="equal"), Fixed(5.0, jitter=0.5)])
+def test_the_same_seed_gives_the_same_waits(backoff: Backoff) -> None:
+    first, second = Random(7), Random(7)
+    assert [backoff.wait(n, first) for n in range(1, 9)] == [backoff.wait(n, second) for n in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("initial", "cap", "base", "complaint"),
+    [
+        (-1.0, 30.0, 2.0, "Exponential.initial must be 0 or more, and finite, got -1.0"),
+        (math.nan, 30.0, 2.0, "Exponential.initial must be 0 or more, and finite, got nan"),
+        (1.0, 0.5, 2.0, "Exponential.cap must be 1 or more, and finite, got 0.5"),
+        (1.0, math.inf, 2.0, "Exponential.cap must be 1 or more, and finite, got inf"),
+        (1.0, 30.0, 0.5, "Exponential.base must be 1 or more, and finite, got 0.5"),
+    ],
+)
+def test_exponential_refuses_a_wrong_number(initial: float, cap: float, base: float, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        Exponential(initial, cap=cap, base=base)
+
+
+def test_exponential_refuses_an_unknown_jitter() -> None:
+    complaint = 'Exponential.jitter must be "full", "equal" or "none", got \'some\''
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        Exponential(jitter="some")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("delay", "jitter", "complaint"),
+    [
+        (-1.0, 0.0, "Fixed.delay must be 0 or more, and finite, got -1.0"),
+        (math.inf, 0.0, "Fixed.delay must be 0 or more, and finite, got inf"),
+        (1.0, 1.5, "Fixed.jitter must be 0..1, got 1.5"),
+    ],
+)
+def test_fixed_refuses_a_wrong_number(delay: float, jitter: float, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        Fixed(delay, jitter=jitter)

@@ -1,0 +1,110 @@
+"""The bulkhead: never more attempts in flight than it allows."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relight.supervisors.policies import Bulkhead, BulkheadStatistics, Concurrency
+
+
+def taken(bulkhead: Bulkhead, tries: int) -> int:
+    return sum(bulkhead.try_acquire() for _ in range(tries))
+
+
+def test_the_default_limit_is_eight() -> None:
+    assert Concurrency() == Concurrency(8)
+
+
+def test_it_lets_in_as_many_as_the_limit_and_no_more() -> None:
+    bulkhead = Concurrency(4).bulkhead()
+    assert taken(bulkhead, 50) == 4
+    assert bulkhead.in_flight == 4
+
+
+def test_a_released_slot_can_be_taken_again() -> None:
+    bulkhead = Concurrency(2).bulkhead()
+    taken(bulkhead, 2)
+    bulkhead.release()
+    assert taken(bulkhead, 2) == 1
+
+
+def test_releasing_without_a_slot_is_an_error() -> None:
+    bulkhead = Concurrency().bulkhead()
+    with pytest.raises(RuntimeError, match=r"release\(\) without a slot"):
+        bulkhead.release()
+    assert bulkhead.in_flight == 0
+
+
+@pytest.mark.parametrize(("limit", "quarter"), [(1, 1), (3, 1), (4, 1), (8, 2), (100, 25)])
+def test_a_cut_leaves_a_quarter_and_at_least_one(limit: int, quarter: int) -> None:
+    bulkhead = Concurrency(limit).bulkhead()
+    bulkhead.cut()
+    assert bulkhead.limit == quarter
+
+
+def test_a_cut_leaves_attempts_in_flight_alone_but_lets_nobody_in_above_it() -> None:
+    bulkhead = Concurrency(8).bulkhead()
+    taken(bulkhead, 8)
+    bulkhead.cut()
+    assert bulkhead.in_flight == 8
+    for _ in range(6):
+        bulkhead.release()
+        assert not bulkhead.try_acquire()
+    bulkhead.release()
+    assert taken(bulkhead, 8) == 1
+
+
+def test_a_second_cut_is_a_quarter_of_the_full_limit_again() -> None:
+    bulkhead = Concurrency(16).bulkhead()
+    bulkhead.cut()
+    bulkhead.grow()
+    bulkhead.cut()
+    assert bulkhead.limit == 4
+
+
+def test_it_grows_by_one_a_success_up_to_the_full_limit() -> None:
+    bulkhead = Concurrency(8).bulkhead()
+    bulkhead.cut()
+    limits: list[int] = []
+    for _ in range(8):
+        bulkhead.grow()
+        limits.append(bulkhead.limit)
+    assert limits == [3, 4, 5, 6, 7, 8, 8, 8]
+
+
+def test_statistics_keep_the_peak_and_the_cuts() -> None:
+    bulkhead = Concurrency(8).bulkhead()
+    taken(bulkhead, 5)
+    bulkhead.release()
+    bulkhead.cut()
+    assert bulkhead.statistics() == BulkheadStatistics(limit=2, full_limit=8, in_flight=4, peak=5, cuts=1)
+
+
+@given(
+    limit=st.integers(1, 20),
+    steps=st.lists(st.sampled_from(("acquire", "release", "cut", "grow")), max_size=60),
+)
+def test_it_never_lets_anybody_in_above_its_limit(limit: int, steps: list[str]) -> None:
+    bulkhead = Concurrency(limit).bulkhead()
+    in_flight = 0
+    for step in steps:
+        if step == "acquire":
+            room = in_flight < bulkhead.limit
+            assert bulkhead.try_acquire() == room
+            in_flight += room
+        elif step == "release" and in_flight:
+            bulkhead.release()
+            in_flight -= 1
+        elif step == "cut":
+            bulkhead.cut()
+        elif step == "grow":
+            bulkhead.grow()
+        assert bulkhead.in_flight == in_flight
+        assert 1 <= bulkhead.limit <= limit
+
+
+def test_a_limit_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=re.escape("Concurrency.limit must be 1 or more, and finite, got 0")):
+        Concurrency(0)

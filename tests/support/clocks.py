@@ -1,0 +1,9 @@
+"""Tests about time, without the waiting."""
+
+import pytest
+
+virtual_time = pytest.mark.parametrize("anyio_backend", ["virtual"], indirect=True)
+"""Run an anyio test on trio with a clock that jumps to the next deadline when everybody waits.
+
+Not for sockets: the clock does not wait for the network.
+"""
