@@ -41,8 +41,7 @@ format: $(VENV)/.ready-lint
 	$(BIN)/ruff check --fix
 
 lint: $(VENV)/.ready-lint
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
+	@status=0; set -x; $(BIN)/ruff format --check || status=1; $(BIN)/ruff check || status=1; exit $$status
 
 # The editable install is an import hook, which mypy can't follow; these links show it the packages under
 # their names. mypy has to run beside them, or it would also find the same files through the root.
@@ -51,8 +50,10 @@ types: $(VENV)/.ready-lint
 	@ln -sfn ../.. .venv/src/relight
 	@ln -sfn ../../tests .venv/src/tests
 	@ln -sfn ../../examples .venv/src/examples
-	cd .venv && MYPYPATH=src ../$(BIN)/python -m mypy --config-file ../pyproject.toml -p relight -p tests -p examples
-	$(BIN)/python -m pyright --pythonpath $(BIN)/python
+	@status=0; set -x; \
+	( cd .venv && MYPYPATH=src ../$(BIN)/python -m mypy --config-file ../pyproject.toml -p relight -p tests -p examples ) \
+		|| status=1; \
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python || status=1; exit $$status
 
 imports: $(VENV)/.ready-lint
 	$(BIN)/lint-imports --no-logo

@@ -17,7 +17,8 @@ nothing of services: what happens when an actor fails is decided a floor up.
 """
 
 from ._actor import Actor
-from ._cell import Cell, message_of
+from ._actor_cell import ActorCell
+from ._cell import Cell
 from ._current import current_request
 from ._dead_letters import DeadLetter, DeadLetters
 from ._departure import Departure
@@ -47,13 +48,13 @@ from ._exits import KILLED, NORMAL, SHUTDOWN, Exit, ExitKind, ExitReason, exit_r
 from ._faces import claim
 from ._handlers import Handler, Overflow, handles
 from ._kernel import Kernel, Owner
-from ._mailbox import Item
+from ._mailbox import Item, message_of
 from ._messages import Message, Request
 from ._monitors import Down, Monitor
 from ._parking import Slot
-from ._redaction import redact, redact_event, redact_mapping
+from ._redaction import redact, redact_end, redact_event, redact_mapping
 from ._ref import Ref
-from ._settings import Loaded, load_settings
+from ._settings import Loaded, load_settings, same_setting
 from ._starting import fail_start, start_incarnation, starts_at_once
 from ._statistics import ActorState, ActorStatistics, DeadLetterStatistics
 from ._timers import Timer, Timers, TimerStatistics
@@ -63,6 +64,7 @@ __all__ = [
     "NORMAL",
     "SHUTDOWN",
     "Actor",
+    "ActorCell",
     "ActorCrashedError",
     "ActorState",
     "ActorStatistics",
@@ -121,8 +123,10 @@ __all__ = [
     "message_of",
     "primary_error",
     "redact",
+    "redact_end",
     "redact_event",
     "redact_mapping",
+    "same_setting",
     "start_incarnation",
     "starts_at_once",
 ]

@@ -38,6 +38,9 @@ class Actor:
     """What a full mailbox does."""
     call_timeout: ClassVar[float] = 5.0
     """Seconds an ask without a timeout waits for the reply."""
+    declines: ClassVar[tuple[type[Exception], ...]] = ()
+    """Exceptions that are an answer, not a crash: the asker gets them as they are and the actor goes
+    on. A told message that ends so becomes a dead letter."""
     isolated: ClassVar[bool] = False
     """Handle each message in a copy of the context, so that context variables set by a handler
     end with it. Costs about a microsecond a message; without it only relight's own are reset."""

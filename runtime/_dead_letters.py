@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KEPT = 1024
 """Dead letters kept for reading and replay."""
 LOGGED = 100
-"""Of the dead letters of one reason, the first this many are logged, then every thousandth."""
+"""Of the dead letters of one type and reason, the first this many are logged, then every thousandth."""
 SAMPLE = 1000
 
 
@@ -37,20 +37,21 @@ class DeadLetter:
 class DeadLetters:
     """The dead-letter ring of one system: counts all, keeps the newest."""
 
-    __slots__ = ("_counts", "_events", "_kept", "_now")
+    __slots__ = ("_counts", "_events", "_kept")
 
-    def __init__(self, events: Events, now: float | None = None) -> None:
+    def __init__(self, events: Events) -> None:
         self._events = events
         self._kept: deque[DeadLetter] = deque(maxlen=KEPT)
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[tuple[str, str]] = Counter()
 
     def add(self, ref: Ref, message: Message, reason: str) -> None:
         """Take one message in."""
-        self._counts[reason] += 1
+        kind = type(message).__name__
+        self._counts[kind, reason] += 1
         self._kept.append(DeadLetter(ref, message, reason, self._events.now()))
-        count = self._counts[reason]
+        count = self._counts[kind, reason]
         if count <= LOGGED or count % SAMPLE == 0:
-            self._events.dead_letter(ref.path, type(message).__name__, reason, count)
+            self._events.dead_letter(ref.path, kind, reason, count)
 
     def read(self) -> list[DeadLetter]:
         """Return the dead letters kept, oldest first."""

@@ -47,13 +47,13 @@ class Departure:
 
     __slots__ = (
         "_hooks",
-        "_is_detached",
         "_timer",
         "actor",
         "cell",
         "due",
         "final",
         "home",
+        "is_detached",
         "phase",
         "reason",
         "waiters",
@@ -72,12 +72,13 @@ class Departure:
         self.waiters: list[Slot] = []
         self._timer: Timer | None = None
         self._hooks = True
-        self._is_detached = detached
+        self.is_detached = detached
 
     def begin(self, *, hooks: bool = True) -> None:
         """Hold the cell and end what is in hand; goes on by itself from here."""
         cell = self.cell
-        self._hooks = hooks
+        if not hooks:
+            self._forsake()
         cell.reason = self.reason
         cell.home = None
         if cell.departures is None:
@@ -87,13 +88,13 @@ class Departure:
             cell.close(self.reason)
         else:
             cell.hold(ActorState.RESTARTING)
-        if self._is_detached:
+        if self.is_detached:
             self._announce()
         self._finish_hands()
 
     def hasten(self, reason: ExitReason, due: float, *, final: bool) -> None:
         """Turn a restart under way into a stop, or bring its deadline forward."""
-        if final and not self.final and not self._is_detached:
+        if final and not self.final and not self.is_detached:
             self.final = True
             self.reason = reason
             self.cell.close(reason)
@@ -103,10 +104,10 @@ class Departure:
 
     def kill(self, reason: ExitReason) -> None:
         """Wait for nothing any more."""
-        if not self._is_detached:
+        if not self.is_detached:
             self.final = True
             self.reason = reason
-        self._hooks = False
+        self._forsake()
         self._cut()
 
     def quieter(self) -> None:
@@ -131,8 +132,13 @@ class Departure:
             self._set_timer(self.cell.kernel.timers.call_at(self.due, self._overrun))
 
     def _overrun(self) -> None:
-        self._hooks = False
+        self._forsake()
         self._cut()
+
+    def _forsake(self) -> None:
+        """Run no hooks: what the actor owns has to be told another way."""
+        self._hooks = False
+        self.actor.killed(self.reason)
 
     def _cut_hands(self) -> None:
         """Cancel the handlers in hand; the hooks still run after them."""
@@ -161,17 +167,22 @@ class Departure:
     async def _run_hooks(self) -> None:
         seconds = self.cell.shutdown
         with anyio.move_on_after(seconds, shield=True) as scope:
-            try:
-                await self.actor.stopping(self.reason)
-            except Exception as error:  # noqa: BLE001 - a stop hook that fails must not stop the stop
-                self.cell.kernel.events.stop_failed(self.cell.path, error)
+            await self._run_stopping()
             if self.home is not None:
                 await self.home.leave()
         if scope.cancelled_caught:
             self.cell.kernel.events.stop_overran(self.cell.path, seconds)
-            self._cut()
+            self._overrun()
         elif self.phase is Phase.LEAVING:
             self._end()
+
+    async def _run_stopping(self) -> None:
+        try:
+            await self.actor.stopping(self.reason)
+        except BaseException as error:
+            if not self.cell.kernel.is_failure(error):
+                raise
+            self.cell.kernel.events.stop_failed(self.cell.path, error)
 
     def _stuck(self) -> None:
         self.cell.kernel.events.stuck(self.cell.path, self.reason)
@@ -192,7 +203,7 @@ class Departure:
         cell.departures.remove(self)
         if self.final:
             cell.gone()
-        if not self._is_detached:
+        if not self.is_detached:
             self._announce()
         for waiter in self.waiters:
             waiter.resolve()

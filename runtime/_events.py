@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from ._exits import ExitReason
-from ._redaction import redact
+from ._redaction import redact, redact_end
 
 Listener = Callable[[str, Mapping[str, object]], None]
 """Called with the event's name and fields, in the task that emits it. Must not wait or raise."""
@@ -92,6 +92,5 @@ class Events:
 
 
 def redact_traceback(error: BaseException) -> str:
-    """Format *error* with its traceback, keeping the end where it is long, without secrets."""
-    lines = traceback.format_exception(error, limit=-12)
-    return redact("".join(lines)[-4000:])
+    """Format *error* with its innermost frames, without secrets, keeping the end where it is long."""
+    return redact_end("".join(traceback.format_exception(error, limit=-12)))

@@ -65,7 +65,9 @@ class Home:
                 async with self._actor.lifespan():
                     self._entered.resolve()
                     await self._leaving
-        except Exception as raised:  # noqa: BLE001 - an actor's edge: it becomes the crash
+        except BaseException as raised:
+            if not self._cell.kernel.is_failure(raised):
+                raise
             error = raised
         self._over(error)
 

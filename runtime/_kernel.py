@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,9 +48,11 @@ class Kernel:
         "dead_letters",
         "dispatcher",
         "events",
+        "is_failure",
         "monitors",
         "now",
         "registry",
+        "restarts",
         "rng",
         "schedule",
         "slot",
@@ -62,6 +65,7 @@ class Kernel:
         self.now = backend.now
         self.slot = backend.slot
         self.current_task = backend.current_task
+        self.is_failure = backend.is_failure
         self.rng = rng or Random()
         self.timers = Timers(backend.now)
         self.dispatcher = Dispatcher(backend, group)
@@ -71,3 +75,5 @@ class Kernel:
         self.registry = Registry()
         self.monitors = Monitors(self)
         self.dead_letters = DeadLetters(self.events)
+        self.restarts: Counter[str] = Counter()
+        """Incarnations after the first, by the actor's class: of all actors there ever were."""

@@ -66,3 +66,11 @@ class Mailbox:
     def waiting(self) -> int:
         """How many senders wait for room."""
         return sum(1 for _, turn in self.senders or () if not turn.done)
+
+
+def message_of(item: Item) -> Message:
+    """Return the message of a queued item, whether it was told or asked."""
+    if isinstance(item, Slot):
+        assert item.message is not None
+        return item.message
+    return item

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 import msgspec
 import trio
 
+from ._messages import Message
+
 if TYPE_CHECKING:
     import outcome
-
-    from ._messages import Message
 
 
 class Woken(Protocol):
@@ -214,6 +214,9 @@ class Backend:
     """Let every other task run once."""
     current_task: Callable[[], object]
     """The task that runs now."""
+    is_failure: Callable[[BaseException], bool]
+    """Tell what an actor did wrong from a cancellation of the task that runs it. On asyncio, awaiting
+    a future that somebody cancelled raises the same exception as being cancelled."""
 
 
 def current_backend() -> Backend:
@@ -227,7 +230,19 @@ def current_backend() -> Backend:
         loop.time,
         lambda: asyncio.sleep(0),
         asyncio.current_task,
+        _is_asyncio_failure,
     )
+
+
+def _is_asyncio_failure(error: BaseException) -> bool:
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is not None and not task.cancelling()
+    return isinstance(error, Exception)
+
+
+def _is_trio_failure(error: BaseException) -> bool:
+    return isinstance(error, Exception)
 
 
 def _trio_backend() -> Backend:
@@ -235,5 +250,10 @@ def _trio_backend() -> Backend:
     TrioSlot.trap = trap
     slot = PlainTrioSlot if trap is None else TrioSlot
     return Backend(
-        "trio", slot, trio.current_time, trio.lowlevel.cancel_shielded_checkpoint, trio.lowlevel.current_task
+        "trio",
+        slot,
+        trio.current_time,
+        trio.lowlevel.cancel_shielded_checkpoint,
+        trio.lowlevel.current_task,
+        _is_trio_failure,
     )

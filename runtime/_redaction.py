@@ -19,6 +19,7 @@ TEXT_LIMIT = 2048
 """Characters kept of one text."""
 
 _TRACEBACK_LIMIT = 8 * TEXT_LIMIT
+_TRACEBACKS = frozenset({"exception", "stack", "traceback"})
 _DEPTH_LIMIT = 8
 
 _SECRET_NAME = re.compile(
@@ -75,6 +76,15 @@ def redact(text: str) -> str:
     return _bounded(text, TEXT_LIMIT)
 
 
+def redact_end(text: str) -> str:
+    """Do as `redact`, but keep the end of a long text: there a traceback says what happened."""
+    if len(text) > _TRACEBACK_LIMIT:
+        # From the start of a line, so that no value is parted from its name.
+        text = text[-_TRACEBACK_LIMIT:].partition("\n")[2]
+    text = _without_secrets(text)
+    return text if len(text) <= TEXT_LIMIT else f"...{text[3 - TEXT_LIMIT :]}"
+
+
 def redact_mapping(mapping: Mapping[str, object]) -> dict[str, object]:
     """Copy *mapping* without secrets: by name (``api_key``, ``Authorization``) and within its texts.
 
@@ -93,7 +103,7 @@ def redact_event(
     of other texts. What structlog keeps for itself (``exc_info``, ``_record``) passes untouched.
     """
     for name, value in event.items():
-        if name in ("exception", "stack") and isinstance(value, str):
+        if name in _TRACEBACKS and isinstance(value, str):
             event[name] = _bounded(value, _TRACEBACK_LIMIT)
         elif name != "exc_info" and not name.startswith("_"):
             event[name] = _named(name, value, 0)

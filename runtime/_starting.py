@@ -39,7 +39,9 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
         try:
             with anyio.move_on_after(timeout) as scope:
                 await _enter(cell, actor)
-        except Exception as error:
+        except BaseException as error:
+            if not cell.kernel.is_failure(error):
+                raise
             raise StartError(cell.path, f"{type(error).__name__}: {error}", error) from error
         if scope.cancelled_caught:
             raise StartError(cell.path, f"its start took longer than {timeout:.3g} s")

@@ -67,5 +67,5 @@ class DeadLetterStatistics:
     """Dead letters ever."""
     kept: int
     """Dead letters in the ring, which keeps the newest."""
-    by_reason: dict[str, int]
-    """Counts by reason."""
+    counts: dict[tuple[str, str], int]
+    """Counts by the message's type and the reason."""

@@ -7,11 +7,12 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
+from typing import ClassVar
 
-from ..runtime import ActorStatistics
+from ..runtime import ActorStatistics, Message
 from ._failures import FailureKind
 from ._guarded import Estimate
-from .policies import BulkheadStatistics, CircuitStatistics, GateStatistics
+from .policies import BulkheadStatistics, CircuitState, CircuitStatistics, GateStatistics
 
 LATENCIES = 4096
 """Call times kept for percentiles."""
@@ -37,6 +38,8 @@ class RetryKey:
 class CallKey:
     """Which calls are counted together."""
 
+    model: str
+    """What the message asks of, where it says: its ``model``."""
     operation: str
     """The message's type."""
     outcome: str
@@ -51,6 +54,8 @@ class Histogram:
     """Calls per bucket, not cumulated."""
     seconds: float = 0.0
     """Sum."""
+    bounds: ClassVar[tuple[float, ...]] = BUCKETS
+    """Upper bounds of the buckets, in seconds."""
 
     def add(self, seconds: float) -> None:
         """Count one call."""
@@ -70,6 +75,7 @@ class GuardCounters:
         "latencies",
         "refusals",
         "retries",
+        "transitions",
         "unpriced",
         "wait_seconds",
     )
@@ -82,24 +88,25 @@ class GuardCounters:
         self.refusals: Counter[str] = Counter()
         self.wait_seconds = 0.0
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
-        self.durations: dict[CallKey, Histogram] = {}
+        self.transitions: Counter[tuple[CircuitState, CircuitState]] = Counter()
+        self.durations: dict[tuple[str, str], Histogram] = {}
         self.unpriced: Counter[str] = Counter()
         self._costs: dict[str, deque[tuple[float, float]]] = {}
 
-    def ended(self, operation: str, outcome: str, seconds: float) -> None:
+    def ended(self, message: Message, outcome: str, seconds: float) -> None:
         """Count a call that reached the service at least once."""
-        key = CallKey(operation, outcome)
-        self.calls[key] += 1
+        operation = type(message).__name__
+        self.calls[CallKey(_model(message), operation, outcome)] += 1
         self.latencies.append(seconds)
-        histogram = self.durations.get(key)
+        histogram = self.durations.get((operation, outcome))
         if histogram is None:
-            histogram = self.durations[key] = Histogram()
+            histogram = self.durations[operation, outcome] = Histogram()
         histogram.add(seconds)
 
-    def refused(self, operation: str, error: Exception) -> None:
+    def refused(self, message: Message, error: Exception) -> None:
         """Count a call that never reached it."""
         self.refusals[type(error).__name__] += 1
-        self.calls[CallKey(operation, "rejected")] += 1
+        self.calls[CallKey(_model(message), type(message).__name__, "rejected")] += 1
 
     def charged(self, estimate: Estimate, now: float) -> None:
         """Note what a retry may cost."""
@@ -121,6 +128,10 @@ class GuardCounters:
     def _forget(self, costs: deque[tuple[float, float]], now: float) -> None:
         while costs and costs[0][0] < now - COST_WINDOW:
             costs.popleft()
+
+
+def _model(message: Message) -> str:
+    return str(getattr(message, "model", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,8 @@ class GuardStatistics:
     """Calls that were refused, by error class."""
     breaker: CircuitStatistics | None
     """The breaker; None where the policy has none."""
+    breaker_transitions: Mapping[tuple[CircuitState, CircuitState], int]
+    """How often the breaker went from one state to another."""
     bulkhead: BulkheadStatistics
     """The attempts in flight."""
     gate: GateStatistics
@@ -155,8 +168,8 @@ class GuardStatistics:
     """Seconds calls have been told to wait before a retry, summed over calls."""
     latencies: tuple[float, ...]
     """The newest call times in seconds, retries and waits included, refused calls excluded."""
-    durations: Mapping[CallKey, Histogram]
-    """All call times, in buckets."""
+    durations: Mapping[tuple[str, str], Histogram]
+    """All call times, in buckets, by operation and outcome."""
     retry_cost_usd: Mapping[str, float]
     """Estimated cost of the retries of the last minute, by model."""
     unpriced_retries: Mapping[str, int]

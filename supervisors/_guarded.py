@@ -60,7 +60,7 @@ class GuardedActor(Actor):
 
     isolated: ClassVar[bool] = True
     provider: ClassVar[str] = ""
-    """Its name in errors and metrics; the child's id where it is empty."""
+    """What its own errors call it. Refusals, metrics and settings go by the child's id."""
     policy: ClassVar[Policy] = Policy()
     """What the guard goes by, unless settings or the child spec say otherwise."""
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, cast
 
 from ..runtime import (
     Actor,
+    ActorCell,
     ActorState,
     ActorStatistics,
     ActorStoppedError,
-    Cell,
     Departure,
     ExitReason,
     Item,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ..runtime import Handler
 
 
-class GuardedCell(Cell):
+class GuardedCell(ActorCell):
     """The runtime's side of a service."""
 
     __slots__ = ("calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
@@ -89,7 +89,7 @@ class GuardedCell(Cell):
         refusal = self.guard.refusal(self.kernel.now(), due)
         if refusal is None:
             return super().offer(item) if self.length < self.capacity else False
-        self.guard.counters.refused(type(message_of(item)).__name__, refusal)
+        self.guard.counters.refused(message_of(item), refusal)
         if isinstance(item, Slot):
             raise refusal
         self.bury(item, type(refusal).__name__)
@@ -276,11 +276,21 @@ class GuardedCell(Cell):
             error: ProviderError | None = self._timeout_error()
         else:
             error = actor.classify(raised)
-        if error is None:
+        if error is None and isinstance(raised, actor.declines):
+            self._attempt_declined(call, permit, running, raised)
+        elif error is None:
             self._attempt_bugged(actor, call, permit, running, raised)
-            return
+        else:
+            self._attempt_over(call, running, "failed")
+            self._decide(call, permit, error)
+
+    def _attempt_declined(
+        self, call: Call, permit: Permit | None, running: Running, error: Exception
+    ) -> None:
+        """The actor answered with an exception of its own: that says nothing about the service."""
         self._attempt_over(call, running, "failed")
-        self._decide(call, permit, error)
+        self.guard.released(permit, self.kernel.now())
+        self._fail(call, error)
 
     def _attempt_cancelled(self, call: Call, permit: Permit | None, running: Running) -> None:
         """The attempt was cancelled: by its timeout, by its asker's leaving, or with the service."""
@@ -368,7 +378,7 @@ class GuardedCell(Cell):
             self.calls.pop(call.item, None)
 
     def _count_end(self, call: Call, outcome: str) -> None:
-        self.guard.counters.ended(call.operation, outcome, self.kernel.now() - call.began)
+        self.guard.counters.ended(call.message, outcome, self.kernel.now() - call.began)
 
     # --- retries that wait ---------------------------------------------------------------------------
 
@@ -401,6 +411,7 @@ class GuardedCell(Cell):
     def _breaker_changed(self, old: CircuitState, new: CircuitState, now: float) -> None:
         circuit = self.guard.circuit
         assert circuit is not None
+        self.guard.counters.transitions[old, new] += 1
         self.kernel.events.warning(
             "breaker.transition",
             provider=self.provider,
@@ -433,7 +444,7 @@ class GuardedCell(Cell):
         self.admit()
 
     def _refuse(self, item: Item, refusal: RefusalError) -> None:
-        self.guard.counters.refused(type(message_of(item)).__name__, refusal)
+        self.guard.counters.refused(message_of(item), refusal)
         self.bury(item, type(refusal).__name__, refusal)
 
     def fail_until(self, moment: float) -> None:
@@ -473,6 +484,7 @@ class GuardedCell(Cell):
             failures=dict(counters.failures),
             refusals=dict(counters.refusals),
             breaker=None if guard.circuit is None else guard.circuit.statistics(),
+            breaker_transitions=dict(counters.transitions),
             bulkhead=guard.bulkhead.statistics(),
             gate=guard.gate.statistics(),
             waiting_retries=len(self.waiting_retries),

@@ -27,7 +27,7 @@ class ServiceSupervisor(SupervisorActor):
         policy = _policy(child, first, settings)
         super().__init__(Supervisor(child.id, intensity=policy.intensity, period=policy.period), settings)
         self._policy = policy
-        self._provider = first.provider or child.id
+        self._provider = child.id
         self._first: GuardedActor | None = first
         self._child = Child(
             SERVICE,
@@ -105,7 +105,5 @@ class ServiceSupervisor(SupervisorActor):
 
 
 def _policy(child: Child, actor: GuardedActor, settings: Settings) -> Policy:
-    """Choose the policy: the child spec's, or the class's with the settings applied."""
-    policy = child.policy or actor.policy
-    override = settings.providers.get(child.id)
-    return policy if override is None else override.apply(policy)
+    """Choose the policy: the child spec's own, or the class's with the settings applied."""
+    return child.policy or settings.policy(child.id, actor.policy)

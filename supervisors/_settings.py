@@ -14,8 +14,7 @@ from typing import Annotated, Literal, Self, TypeVar
 import msgspec
 from msgspec import Meta
 
-from ..runtime import Loaded, load_settings
-from ..runtime._settings import same_setting
+from ..runtime import Loaded, load_settings, same_setting
 from ._failures import FailureKind
 from ._policy_numbers import policy_numbers
 from .policies import Backoff, Breaker, Exponential, Fixed, Policy, Retry
@@ -170,7 +169,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 loaded.settings.policy(provider, policy)
             except ValueError as error:
-                raise loaded.error(f"providers.{provider}", str(error)) from error
+                name = loaded.settings.provider_name(provider)
+                raise loaded.error(f"providers.{name}", str(error)) from error
         return loaded
 
     def policy(self, provider: str, default: Policy) -> Policy:

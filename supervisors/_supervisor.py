@@ -20,12 +20,14 @@ from typing import ClassVar, cast
 from ..runtime import (
     SHUTDOWN,
     Actor,
+    ActorCell,
     Cell,
     Exit,
     ExitKind,
     ExitReason,
     Kernel,
     MailboxClosedError,
+    NameTakenError,
     Ref,
     StartError,
     current_request,
@@ -56,6 +58,7 @@ from ._errors import (
     ChildRestartingError,
     ChildRunningError,
     RestartIntensityError,
+    SupervisionError,
 )
 from ._guarded import GuardedActor
 from ._intensity import RestartWindow
@@ -66,6 +69,7 @@ class SupervisorActor(Actor):
     """Keep the children of one `Supervisor` description running."""
 
     mailbox: ClassVar[int] = sys.maxsize
+    declines: ClassVar[tuple[type[Exception], ...]] = (SupervisionError, StartError, NameTakenError)
 
     def __init__(self, spec: Supervisor, settings: Settings) -> None:
         self.spec = spec
@@ -434,7 +438,7 @@ class SupervisorActor(Actor):
 
     def new_cell(self, record: ChildRecord, actor: Actor) -> Cell:
         """Make the place a child lives in."""
-        return Cell(self.kernel, self.path_of(record), actor, self, record.spec.shutdown)
+        return ActorCell(self.kernel, self.path_of(record), actor, self, record.spec.shutdown)
 
     def path_of(self, record: ChildRecord) -> str:
         """Say where a child stands in the tree."""

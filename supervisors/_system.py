@@ -14,6 +14,8 @@ import anyio
 
 from ..runtime import (
     SHUTDOWN,
+    ActorCell,
+    ActorStatistics,
     Cell,
     DeadLetters,
     Engine,
@@ -89,7 +91,7 @@ class _Tree:
     async def start(self, kernel: Kernel) -> None:
         """Start the root supervisor."""
         actor = RootSupervisor(self._settings)
-        self.cell = Cell(kernel, "root", actor, self, shutdown=float("inf"))
+        self.cell = ActorCell(kernel, "root", actor, self, shutdown=float("inf"))
         await start_incarnation(self.cell, actor, timeout=float("inf"))
 
     async def stop(self) -> None:
@@ -198,9 +200,13 @@ class System:
             if isinstance(cell, GuardedCell)
         ]
 
-    def restarts(self) -> int:
-        """Count the restarts of all live actors."""
-        return sum(cell.statistics().restarts for cell in self._kernel.registry.cells())
+    def actor_statistics(self) -> list[tuple[str, ActorStatistics]]:
+        """Look at every live actor: the name of its class, its counters."""
+        return [(type(cell.actor).__name__, cell.statistics()) for cell in self._kernel.registry.cells()]
+
+    def restarts_by_kind(self) -> dict[str, int]:
+        """Count restarts since the system was opened, by the actor's class."""
+        return dict(self._kernel.restarts)
 
     def stop(self) -> None:
         """Begin the orderly stop; the block of `open_system` is cancelled."""

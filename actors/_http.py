@@ -1,0 +1,153 @@
+"""HttpService: any HTTP API, and the base of the providers that speak HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+import msgspec
+
+from ..runtime import Message, handles
+from ..supervisors import FailureKind, ProviderError
+from ..supervisors.policies import Concurrency, Exponential, Policy, Retry
+from ._classification import ErrorTable
+from ._connection import Connection
+from ._errors import MissingExtraError
+from ._http_messages import HttpReply, HttpRequest
+from ._prices import DEFAULT_PRICES, PriceTable
+from ._secret import Secret
+from ._service import Service
+
+if TYPE_CHECKING:
+    from ._transport import HttpClient
+
+ReplyT = TypeVar("ReplyT")
+
+MEBIBYTE = 1024 * 1024
+
+
+class HttpService(Service):
+    """Stand for an HTTP API. Ask it with :class:`HttpRequest`, or subclass it and add handlers.
+
+    Needs the extra ``relight[http]``. Redirects are followed for GET and HEAD only, and the key is
+    never sent to another server.
+
+    Args:
+        base_url: Where the API is; the paths of requests are below it.
+        key: Sent as ``Authorization: Bearer``; override :meth:`secret_headers` for another place.
+        headers: Sent with every request.
+        connect_timeout: Seconds to a connection.
+        read_timeout: Seconds to the first byte of an answer, and between any two.
+        most_bytes: A longer answer is refused.
+        prices: What the service's models cost.
+
+    Raises:
+        MissingExtraError: httpx2 is not installed.
+    """
+
+    policy: ClassVar[Policy] = Policy(
+        retry=Retry(attempts=3, backoff=Exponential(1.0, cap=30.0)),
+        concurrency=Concurrency(10),
+        attempt_timeout=30.0,
+    )
+    errors: ClassVar[ErrorTable] = ErrorTable()
+    """How this provider's error responses are classified."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key: Secret | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 60.0,
+        most_bytes: int = 32 * MEBIBYTE,
+        prices: PriceTable = DEFAULT_PRICES,
+    ) -> None:
+        super().__init__(key=key, prices=prices)
+        self.base_url = base_url
+        self._headers = dict(headers or {})
+        self._timeouts = (connect_timeout, read_timeout)
+        self._most_bytes = most_bytes
+        self._client: HttpClient | None = None
+        # At once, and not when it starts: a missing library should stop the program, not crash a child.
+        self._open_client = _client_opener(type(self).__name__)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Keep one connection pool open while the actor lives."""
+        connect_timeout, read_timeout = self._timeouts
+        connection = Connection(
+            provider=self.name,
+            base_url=self.base_url,
+            headers=self._headers,
+            secret_headers=self.secret_headers(),
+            attempts=self.policy.concurrency.limit,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            most_bytes=self._most_bytes,
+        )
+        async with self._open_client(connection) as self._client:
+            yield
+
+    @handles
+    async def request(self, message: HttpRequest) -> HttpReply:
+        """Send *message* and return the response."""
+        try:
+            return await self.exchange(message)
+        except ProviderError as error:
+            if error.status is not None and not self.is_repeatable(message):
+                error.retryable = False
+            raise
+
+    def is_repeatable(self, message: Message) -> bool:
+        """Tell whether *message* may be attempted again after an attempt may have carried it out."""
+        return message.is_repeatable if isinstance(message, HttpRequest) else True
+
+    def secret_headers(self) -> dict[str, Secret]:
+        """Return the headers that carry the key. Override it where the key goes elsewhere."""
+        return {} if self._key is None else {"authorization": Secret(f"Bearer {self._key.reveal()}")}
+
+    async def exchange(self, message: HttpRequest) -> HttpReply:
+        """Send one request, within a handler, and return the response if it is a success.
+
+        Raises:
+            ProviderError: No response, or one that reports an error. The former is not retryable
+                if *message* is not repeatable and may have been carried out.
+        """
+        if self._client is None:
+            raise RuntimeError(f"{self!r} is not running: ask it through its ref")
+        reply = await self._client.send(message)
+        if reply.is_success:
+            return reply
+        raise self.failure_of(reply)
+
+    def failure_of(self, reply: HttpReply) -> ProviderError:
+        """Classify a response that is not what was asked for."""
+        return self.errors.classify(
+            self.name, reply.status, reply.headers, reply.body, now=datetime.now(UTC), hide=self.hide
+        )
+
+    def decode(self, reply: HttpReply, shape: type[ReplyT]) -> ReplyT:
+        """Read the body of a success as *shape*.
+
+        Raises:
+            ProviderError: It is something else: an error in disguise, or INVALID_RESPONSE.
+        """
+        try:
+            return msgspec.json.decode(reply.body, type=shape)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            failure = self.failure_of(reply)
+            if failure.kind is FailureKind.INVALID_RESPONSE:
+                failure = self.failure(FailureKind.INVALID_RESPONSE, f"unreadable answer: {error}")
+            raise failure from error
+
+
+def _client_opener(user: str) -> Callable[[Connection], AbstractAsyncContextManager[HttpClient]]:
+    try:
+        from ._transport import open_client
+    except ImportError as error:
+        raise MissingExtraError(user, "http") from error
+    return open_client

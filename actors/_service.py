@@ -1,0 +1,63 @@
+"""Service: an actor that stands for one external service."""
+
+from typing import ClassVar
+
+from ..runtime import Message, RelightError
+from ..supervisors import FailureKind, GuardedActor, ProviderError
+from ..supervisors.policies import Policy
+from ._prices import DEFAULT_PRICES, PriceTable
+from ._secret import Secret
+
+
+class Service(GuardedActor):
+    """Stand for one external service. Subclass it, with the happy path of one attempt in each handler.
+
+    To raise is to fail: retries, waits, breaker and limits are the supervisor's business, by the
+    class's `policy` or the settings' entry for its child. A handler raises :class:`ProviderError`
+    for what the service did wrong; any other exception is a bug and restarts the actor.
+
+    Args:
+        key: The service's API key. It is kept as a :class:`Secret` and masked in every error.
+        prices: What the service's models cost.
+    """
+
+    provider: ClassVar[str] = ""
+    """Its name in errors and metrics; the child's id where it is empty."""
+    policy: ClassVar[Policy] = Policy()
+    """What its guard goes by, unless the settings or the child's spec say otherwise."""
+
+    # Class level, so that a subclass with a constructor of its own need not call this one.
+    _key: Secret | None = None
+    _prices: PriceTable = DEFAULT_PRICES
+
+    def __init__(self, *, key: Secret | str | None = None, prices: PriceTable = DEFAULT_PRICES) -> None:
+        self._key = Secret(key) if isinstance(key, str) else key
+        self._prices = prices
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """Its name in errors: that of the provider, else the id of its child, else of its class."""
+        if self.provider:
+            return self.provider
+        try:
+            # The last part is the service's place below a supervisor of its own.
+            return self.ref.path.rpartition("/")[0].rpartition("/")[2] or self.ref.path
+        except RelightError:  # not adopted yet
+            return type(self).__name__
+
+    def is_repeatable(self, message: Message) -> bool:
+        """Tell whether *message* may be attempted again after an attempt may have carried it out."""
+        return True
+
+    def hide(self, text: str) -> str:
+        """Return *text* with the key masked: servers have been seen to echo it."""
+        return text if self._key is None else self._key.hide_in(text)
+
+    def failure(
+        self, kind: FailureKind, detail: str, *, code: str | None = None, retryable: bool | None = None
+    ) -> ProviderError:
+        """Build the error to raise for something this service did wrong."""
+        return ProviderError(self.name, kind, self.hide(detail), code=code, retryable=retryable)

@@ -1,0 +1,148 @@
+"""The one module that knows httpx2: it opens clients, moves bytes, and translates errors.
+
+httpx2 and not httpx 0.28, whose connection pool loses slots to cancellation; a supervised runtime
+cancels all the time.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from typing import TypeVar
+
+import anyio.to_thread
+import httpx2
+import msgspec
+
+from ..supervisors import FailureKind, ProviderError
+from ._connection import Connection
+from ._http_messages import HttpReply, HttpRequest
+
+_MOST_REDIRECTS = 5
+
+ErrorT = TypeVar("ErrorT", bound=BaseException)
+
+
+class HttpClient:
+    """Send requests over one connection pool."""
+
+    def __init__(self, client: httpx2.AsyncClient, connection: Connection) -> None:
+        self._client = client
+        self._connection = connection
+
+    async def send(self, message: HttpRequest) -> HttpReply:
+        """Return the whole response, whatever its status.
+
+        Raises:
+            ProviderError: No response. Not retryable if the request may have been carried out and
+                must not be carried out twice.
+        """
+        if self._client.is_closed:
+            raise self._failure(FailureKind.NETWORK, "not sent: the service is stopping", retryable=None)
+        try:
+            return await self._exchange(_build(self._client, message))
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise self._translated(error, message) from _bare(error)
+
+    async def _exchange(self, request: httpx2.Request) -> HttpReply:
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = await self._client.send(request, stream=True)
+            try:
+                if response.next_request is None or request.method not in {"GET", "HEAD"}:
+                    return HttpReply(response.status_code, dict(response.headers), await self._read(response))
+                request = self._redirected(response.next_request)
+            finally:
+                await response.aclose()
+        raise httpx2.TooManyRedirects(f"more than {_MOST_REDIRECTS} redirects", request=request)
+
+    async def _read(self, response: httpx2.Response) -> bytes:
+        limit = self._connection.most_bytes
+        body = bytearray()
+        async with aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > limit:
+                    detail = f"the answer is longer than {limit} bytes, the service's limit"
+                    raise self._failure(FailureKind.INVALID_RESPONSE, detail, retryable=False)
+        return bytes(body)
+
+    def _redirected(self, request: httpx2.Request) -> httpx2.Request:
+        # httpx2 drops Authorization on its own, but not the other headers that carry keys.
+        if _origin(request.url) != _origin(self._client.base_url):
+            for name in self._connection.secret_headers:
+                request.headers.pop(name, None)
+        return request
+
+    def _translated(self, error: Exception, message: HttpRequest) -> ProviderError:
+        kind, was_sent = next(row[1:] for row in _TRANSLATIONS if isinstance(error, row[0]))
+        detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return self._failure(
+            kind, detail, retryable=False if was_sent and not message.is_repeatable else None
+        )
+
+    def _failure(self, kind: FailureKind, detail: str, *, retryable: bool | None) -> ProviderError:
+        return ProviderError(self._connection.provider, kind, detail, retryable=retryable)
+
+
+@asynccontextmanager
+async def open_client(connection: Connection) -> AsyncGenerator[HttpClient, None]:
+    """Open a connection pool, and close it in the end."""
+    # In a thread, because reading the system's certificates holds up everybody for 50 ms.
+    async with await anyio.to_thread.run_sync(_make_client, connection) as client:
+        yield HttpClient(client, connection)
+
+
+def _make_client(connection: Connection) -> httpx2.AsyncClient:
+    secrets = {name: secret.reveal() for name, secret in connection.secret_headers.items()}
+    return httpx2.AsyncClient(
+        base_url=connection.base_url,
+        headers={**connection.headers, **secrets},
+        timeout=httpx2.Timeout(connection.read_timeout, connect=connection.connect_timeout),
+        # No cap on connections: the bulkhead is one, and settings may have raised it.
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=connection.attempts),
+    )
+
+
+def _build(client: httpx2.AsyncClient, message: HttpRequest) -> httpx2.Request:
+    headers = dict(message.headers)
+    if message.idempotency_key is not None:
+        headers["idempotency-key"] = message.idempotency_key
+    content = message.body
+    if message.json is not None:
+        headers.setdefault("content-type", "application/json")
+        content = msgspec.json.encode(message.json)
+    return client.build_request(
+        message.method.upper(),
+        message.path,
+        params=dict(message.query) or None,
+        headers=headers,
+        content=content or None,
+    )
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return (url.scheme, url.host, url.port)
+
+
+def _bare(error: ErrorT) -> ErrorT:
+    """Drop the tracebacks of *error* and its causes: the frames in the library hold headers with keys."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
+
+
+_TRANSLATIONS: tuple[tuple[type[Exception], FailureKind, bool], ...] = (
+    # (error, what it means, whether the request may have been carried out); subclasses first
+    (httpx2.ConnectTimeout, FailureKind.TIMEOUT, False),
+    (httpx2.TimeoutException, FailureKind.TIMEOUT, True),
+    (httpx2.ConnectError, FailureKind.NETWORK, False),
+    (httpx2.ProxyError, FailureKind.NETWORK, False),
+    (httpx2.NetworkError, FailureKind.NETWORK, True),
+    (httpx2.RemoteProtocolError, FailureKind.NETWORK, True),
+    (httpx2.LocalProtocolError, FailureKind.BAD_REQUEST, False),
+    (httpx2.UnsupportedProtocol, FailureKind.BAD_REQUEST, False),
+    (httpx2.InvalidURL, FailureKind.BAD_REQUEST, False),
+    (httpx2.TooManyRedirects, FailureKind.BAD_REQUEST, True),
+    (httpx2.DecodingError, FailureKind.INVALID_RESPONSE, True),
+    (httpx2.HTTPError, FailureKind.NETWORK, True),
+)

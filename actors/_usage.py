@@ -1,0 +1,30 @@
+"""What one call used, in the same terms for every provider."""
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Read what a call used: tokens of a language model, seconds of a GPU, characters spoken.
+
+    Providers count differently (OpenAI's input includes what came from its cache, Anthropic's does
+    not); here ``input_tokens`` is always all of the input, and the cache's parts are parts of it.
+    """
+
+    input_tokens: int = 0
+    """All of the input, cached or not."""
+    output_tokens: int = 0
+    """All of the output, reasoning included."""
+    cached_tokens: int = 0
+    """The part of the input read from the provider's cache."""
+    cache_write_tokens: int = 0
+    """The part of the input written to the provider's cache."""
+    reasoning_tokens: int = 0
+    """The part of the output spent on thinking."""
+    characters: int = 0
+    """Characters of text spoken, where those are billed."""
+    images: int = 0
+    """Images made, where those are billed."""
+    seconds: float = 0.0
+    """Seconds of compute, where that is what is billed."""
+    usd: float | None = None
+    """What it cost; None where the price is unknown, which is not the same as nothing."""

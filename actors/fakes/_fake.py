@@ -1,0 +1,232 @@
+"""The brain of one fake: number the requests, choose what each meets, keep the log.
+
+It does no I/O and does not wait: the web application does both, as told by the Verdict.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from ._anthropic import AnthropicDialect, request_identity
+from ._dialects import Call, Circumstances, Dialect
+from ._limits import Quota, RateBucket
+from ._log import BODY_LIMIT, FakeStatistics, LogEntry, RequestLog, without_secrets
+from ._openai import OpenAIDialect
+from ._options import FakeSpec
+from ._outages import Outage, OutageClock
+from ._plan import FaultKind, FaultPlan, RetryAfterForm
+from ._replies import Hint, Reply, html_reply
+from ._runpod import RunPodDialect
+from ._steps import Script, Step
+
+_DIALECTS: Final[Mapping[str, Callable[[FakeSpec], Dialect]]] = {
+    "openai": OpenAIDialect,
+    "anthropic": AnthropicDialect,
+    "runpod": RunPodDialect,
+}
+_AFTER_WORK = frozenset(
+    {FaultKind.BROKEN_JSON, FaultKind.TRUNCATED, FaultKind.JOB_FAILED, FaultKind.COLD_START}
+)
+_OUTAGE_KINDS: Final[Mapping[int | None, FaultKind]] = {
+    None: FaultKind.RESET,
+    500: FaultKind.SERVER_ERROR,
+    502: FaultKind.HTML_ERROR,
+    503: FaultKind.UNAVAILABLE,
+    529: FaultKind.OVERLOADED,
+}
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request meets."""
+
+    call: Call
+    entry: LogEntry
+    log: RequestLog
+    """The log the request is in; after a reset the fake has another."""
+    place: int
+    """The request's number among those to its operation."""
+    fault: FaultKind | None
+    step: Step
+    delay: float
+    """Seconds before the reply."""
+    hang_seconds: float
+    """Limit of a hang."""
+    hint: Hint
+
+
+class Fake:
+    """One provider's fake, without its web server."""
+
+    def __init__(self, spec: FakeSpec, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.spec = spec
+        self.plan = spec.plan
+        self._clock = clock
+        self._open()
+
+    def _open(self) -> None:
+        self._opened_at = self._clock()
+        self.dialect = _DIALECTS[self.spec.provider](self.spec)
+        self._log = RequestLog()
+        self._places: Counter[str] = Counter()
+        self._script = Script()
+        self._outages = OutageClock(self.spec.outages, 0.0)
+        self._quota = Quota(self.spec.options.quota)
+        self._bucket = RateBucket(self.spec.options.requests_per_minute, 0.0)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the fake opened or was reset."""
+        return self._clock() - self._opened_at
+
+    def admit(self, call: Call) -> Verdict:
+        """Number the request, choose what it meets, and enter it into the log."""
+        now, number = self.now, self._log.requests + 1
+        self._places[call.operation] += 1
+        place = self._places[call.operation]
+        step = self._script.take(call.operation)
+        source, fault, wait = ("script", step.fault, 0.0) if step else self._choose(call, place, number, now)
+        step = step or Step()
+        verdict = Verdict(
+            call=call,
+            entry=_entry(call, number, now, source, fault),
+            log=self._log,
+            place=place,
+            fault=fault,
+            step=step,
+            delay=self._latency(number) if step.delay is None else step.delay,
+            hang_seconds=self.plan.hang_seconds if step.delay is None else step.delay,
+            hint=self._hint(call, place, step, wait),
+        )
+        self._log.enter(verdict.entry)
+        return verdict
+
+    def reply(self, verdict: Verdict) -> Reply:
+        """Do the work of an admitted request, or refuse it; with the headers of the provider."""
+        now = self.now
+        request_id = request_identity(verdict.entry.number)
+        reply = self._body(verdict, request_id, now)
+        seconds = max(0.0, now - verdict.entry.at)  # a reset in between moves the clock back
+        common = self.dialect.headers(request_id, self._bucket.view(now), verdict.hint, seconds)
+        return reply.with_headers(common, reply.headers, verdict.step.headers)
+
+    def refuse(self, kind: FaultKind) -> Reply:
+        """Refuse a request that is none of the provider's operations; it is not logged."""
+        hint = Hint(0.0, RetryAfterForm.SECONDS, datetime.now(UTC))
+        return self.dialect.refuse(kind, request_identity(0), hint)
+
+    def _body(self, verdict: Verdict, request_id: str, now: float) -> Reply:
+        if verdict.step.status is not None:
+            return _literal(verdict.step.status, verdict.step.body or "")
+        if verdict.fault is None or verdict.fault in _AFTER_WORK:
+            return self.dialect.answer(verdict.call, self._circumstances(verdict, now))
+        reply = self.dialect.refuse(verdict.fault, request_id, verdict.hint)
+        return Reply(413, reply.body, reply.headers) if verdict.call.is_oversized else reply
+
+    def complete(self, verdict: Verdict, status: int) -> None:
+        """Note that a request has been dealt with; *status* 0: without a reply."""
+        verdict.log.complete(verdict.entry, status, self.now)
+
+    def _choose(self, call: Call, place: int, number: int, now: float) -> tuple[str, FaultKind | None, float]:
+        outage = self._outages.strike(now, number)
+        if outage is not None:
+            return "outage", _OUTAGE_KINDS[outage.status], 0.0
+        if not self.dialect.is_authorized(call.headers):
+            return "auth", FaultKind.AUTH, 0.0
+        if call.is_oversized:
+            return "size", FaultKind.TOO_LARGE, 0.0
+        if not self._quota.spend():
+            return "quota", FaultKind.QUOTA, 0.0
+        wait = self._bucket.take(now)
+        if wait > 0.0:
+            return "limit", FaultKind.RATE_LIMIT, wait
+        fault = self.plan.fault(self.spec.provider, call.operation, place)
+        return "plan" if fault else "", fault, 0.0
+
+    def _hint(self, call: Call, place: int, step: Step, wait: float) -> Hint:
+        form = step.retry_after_form or self.plan.form(self.spec.provider, call.operation, place)
+        asked = self.plan.retry_after_seconds if step.retry_after is None else step.retry_after
+        return Hint(wait or asked, form, datetime.now(UTC))
+
+    def _latency(self, number: int) -> float:
+        return self.plan.between(self.spec.options.latency, self.spec.provider, "latency", number)
+
+    def _circumstances(self, verdict: Verdict, now: float) -> Circumstances:
+        bounds = self.spec.options.run_seconds
+        return Circumstances(
+            number=verdict.entry.number,
+            now=now,
+            step=verdict.step,
+            fault=verdict.fault,
+            run_seconds=self.plan.between(bounds, self.spec.provider, "run_seconds", verdict.place),
+        )
+
+    def script(self, steps: list[Step]) -> None:
+        """Put *steps* behind the script's."""
+        self._script.add(steps)
+
+    def set_plan(self, plan: FaultPlan) -> None:
+        """Follow *plan* from the next request on; the numbers go on."""
+        self.plan = plan
+
+    def start_outage(self, outage: Outage) -> None:
+        """Schedule one more outage, counted from now."""
+        if outage.provider != self.spec.provider:
+            raise ValueError(f"this is the fake of {self.spec.provider}, the outage is for {outage.provider}")
+        self._outages.add(outage, self.now, self._log.requests)
+
+    def top_up(self, requests: int | None) -> None:
+        """Pay for *requests* more; None: for all to come."""
+        self._quota.top_up(requests)
+
+    def reset(self) -> None:
+        """Begin anew: numbers, clock, log, script, jobs, quota, outages and the first plan."""
+        self.plan = self.spec.plan
+        self._open()
+
+    def log(self, after: int = 0) -> list[LogEntry]:
+        """Return the requests remembered, those after number *after*."""
+        return self._log.after(after)
+
+    def statistics(self) -> FakeStatistics:
+        """Count."""
+        log = self._log
+        return FakeStatistics(
+            requests=log.requests,
+            answered=log.answered,
+            faults=dict(log.faults),
+            statuses=dict(log.statuses),
+            in_flight=log.in_flight,
+            in_flight_peak=log.in_flight_peak,
+            outage_requests=log.outage_requests,
+            script_steps=len(self._script),
+            jobs=self.dialect.jobs(self.now),
+        )
+
+
+def _entry(call: Call, number: int, now: float, source: str, fault: FaultKind | None) -> LogEntry:
+    return LogEntry(
+        number=number,
+        at=now,
+        operation=call.operation,
+        method=call.method,
+        path=call.path,
+        headers=without_secrets(call.headers),
+        body=call.body[:BODY_LIMIT].decode(errors="replace"),
+        source=source,
+        fault=fault or "",
+    )
+
+
+def _literal(status: int, body: str) -> Reply:
+    data = body.encode()
+    try:
+        msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return html_reply(status, data)
+    return Reply(status, data, {"content-type": "application/json"})

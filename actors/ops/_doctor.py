@@ -1,0 +1,117 @@
+"""``relight doctor``: say what is installed, and try whether it works."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import cast
+
+import anyio
+import msgspec
+
+from ...runtime import Actor, Request, handles
+from ...supervisors import Child, open_system, run
+from ._metrics import scrape
+
+_LIBRARIES = (
+    ("", ("anyio", "trio", "msgspec", "structlog", "prometheus-client")),
+    ("http", ("httpx2",)),
+    ("web", ("starlette", "hypercorn")),
+    ("cli", ("rich",)),
+    ("uvloop", ("uvloop",)),
+)
+"""What each extra brings; the first line is always there."""
+
+_OLDEST = (3, 11)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing the doctor looked at."""
+
+    what: str
+    """What it is."""
+    ok: bool
+    """It is there, and works."""
+    needed: bool
+    """relight does not work without it."""
+    detail: str
+    """Its version, or what to do."""
+
+
+class _Ping(Request[str], frozen=True):
+    text: str
+
+
+class _Echo(Actor):
+    @handles
+    async def ping(self, message: _Ping) -> str:
+        return message.text
+
+
+def add_doctor_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``doctor`` to a command line."""
+    purpose = "say what is installed and what works"
+    parser = subparsers.add_parser("doctor", help=purpose, description=f"{purpose.capitalize()}.")
+    parser.add_argument("--json", action="store_true", help="print JSON for other programs")
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Carry out ``doctor``; the exit status is 1 where something needed does not work."""
+    findings = list(examine())
+    if cast("bool", args.json):
+        sys.stdout.write(json.dumps(msgspec.to_builtins(findings), indent=2) + "\n")
+    else:
+        width = max(len(finding.what) for finding in findings)
+        for finding in findings:
+            sign = "ok     " if finding.ok else "MISSING" if finding.needed else "absent "
+            sys.stdout.write(f"{sign} {finding.what:<{width}}  {finding.detail}\n")
+    return 0 if all(finding.ok for finding in findings if finding.needed) else 1
+
+
+def examine() -> Iterator[Finding]:
+    """Look at the interpreter, the libraries and the backends."""
+    python = platform.python_version()
+    yield Finding("python", sys.version_info >= _OLDEST, True, f"{python} (3.11 or newer is needed)")
+    for extra, libraries in _LIBRARIES:
+        for library in libraries:
+            yield _library(library, extra)
+    for name, backend in (("actors on trio", "trio"), ("actors on asyncio", "asyncio")):
+        yield _try(name, lambda backend=backend: _round_trip(backend))
+    yield _try("a server on 127.0.0.1", lambda: anyio.run(_loopback))
+
+
+def _library(name: str, extra: str) -> Finding:
+    try:
+        return Finding(name, True, not extra, version(name))
+    except PackageNotFoundError:
+        target = f"relight[{extra}]" if extra else "relight"
+        return Finding(name, False, not extra, f'not installed: pip install "{target}"')
+
+
+def _try(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, True, check())
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        return Finding(what, False, True, f"{type(error).__name__}: {error}")
+
+
+def _round_trip(backend: str) -> str:
+    async def main() -> str:
+        async with open_system() as system:
+            echo = await system.spawn(Child("echo", _Echo))
+            reply = await echo.ask(_Ping("asked and answered"), timeout=5.0)
+            return reply if "actor_up" in scrape(system) else "no metrics"
+
+    return run(cast("Callable[[], Awaitable[str]]", main), backend=backend, handle_signals=False)
+
+
+async def _loopback() -> str:
+    with anyio.fail_after(5.0):
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            async with await anyio.connect_tcp("127.0.0.1", port):
+                return "listens and connects"

@@ -1,0 +1,60 @@
+"""How fast a run goes: in a hurry by default, or with the waits that production has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ....supervisors.policies import Exponential
+from ...fakes import FaultPlan, Outage, RetryAfterForm
+from ...providers import Polling
+from ._attempts import Attempts
+
+SETTINGS_FILE: Final = Path(__file__).with_name("demo.toml")
+"""The demo's own settings: shorter waits and more concurrency for its three providers."""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """The waits that no setting covers."""
+
+    attempts: Attempts
+    """Of a comic's job."""
+    polling: Polling
+    """How often a picture in work is looked at."""
+    submits: int
+    """Pictures ordered at the same moment."""
+    retry_after: float
+    """Seconds the fakes ask for when they limit the rate."""
+    settings: Path | None
+    """The settings file in force."""
+
+
+HURRY: Final = Pace(
+    attempts=Attempts(backoff=Exponential(0.25, cap=4.0, jitter="equal"), deadline=120.0),
+    polling=Polling(initial=0.06, factor=1.3, cap=0.4),
+    submits=8,
+    retry_after=0.5,
+    settings=SETTINGS_FILE,
+)
+"""A hundred comics in less than a minute."""
+
+REAL: Final = Pace(attempts=Attempts(), polling=Polling(), submits=4, retry_after=1.0, settings=None)
+"""The waits of production."""
+
+_OUTAGE_SECONDS = 3.0
+
+
+def fault_plan(pace: Pace, *, rate: float, seed: int) -> FaultPlan:
+    """Plan the faults of a run: the same for the same seed."""
+    forms = (RetryAfterForm.FLOAT, RetryAfterForm.MILLISECONDS)
+    return FaultPlan(rate=rate, seed=seed, retry_after_seconds=pace.retry_after, retry_after_forms=forms)
+
+
+def outage(comics: int) -> Outage:
+    """Take Anthropic down hard in the middle of a run of *comics*.
+
+    Each comic begins with a request to Anthropic, so the count of its requests tells how far the run is.
+    """
+    return Outage("anthropic", _OUTAGE_SECONDS, after_requests=comics * 2 // 3, status=529)

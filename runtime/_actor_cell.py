@@ -1,0 +1,329 @@
+"""The path every message takes through a cell.
+
+A cell is a mailbox and a number of permits. A sender appends its message and, where a permit is
+free, schedules the cell; a worker drains it: takes messages, awaits their handlers, answers asks.
+Nothing here allocates for a told message, and an idle cell owns no task.
+
+Every worker in a cell notices before its next message that the incarnation has been held or has
+changed, because it compares ``active`` with the object it began with. Permits are given back in one
+place, so a held cell simply has none to give.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+from ._cell import Cell
+from ._current import current_request
+from ._dispatch import Worker
+from ._errors import (
+    AskTimeoutError,
+    DeadlineExceededError,
+    MailboxClosedError,
+    MailboxFullError,
+    SelfAskError,
+    UnhandledMessageError,
+)
+from ._exits import NORMAL, ExitReason, exit_reason
+from ._handlers import Overflow
+from ._mailbox import Item, message_of
+from ._messages import Message, ReplyT, Request
+from ._parking import Slot
+from ._ref import Ref
+from ._statistics import ActorState, ActorStatistics
+
+if TYPE_CHECKING:
+    from ._actor import Actor
+
+
+class ActorCell(Cell):
+    """The runtime's side of one actor. Users hold it as a `Ref`."""
+
+    __slots__ = ()
+
+    # --- the face: Ref ---------------------------------------------------------------------
+
+    async def tell(self, message: Message) -> None:
+        """Send *message* and go on; see `Ref.tell`."""
+        queue = self.queue
+        if len(queue) < self.open_capacity:
+            queue.append(message)
+            if self.room:
+                self.room -= 1
+                self.busy += 1
+                self.kernel.schedule(self)
+        elif not self.offer(message):
+            turn = self.kernel.slot()
+            self.wait_in_line(message, turn)
+            try:
+                await turn
+            except BaseException:
+                turn.done = True
+                raise
+
+    def tell_nowait(self, message: Message) -> None:
+        """Send *message* or raise; see `Ref.tell_nowait`."""
+        queue = self.queue
+        if len(queue) < self.open_capacity:
+            queue.append(message)
+            if self.room:
+                self.room -= 1
+                self.busy += 1
+                self.kernel.schedule(self)
+        elif not self.offer(message):
+            raise MailboxFullError(self, message, self.capacity)
+
+    async def ask(self, message: Request[ReplyT], *, timeout: float | None = None) -> ReplyT:
+        """Send *message* and wait for the reply; see `Ref.ask`."""
+        kernel = self.kernel
+        slot = kernel.slot(message, self)
+        if timeout is None and current_request.get() is None:
+            slot.timeout = timeout = self.call_timeout
+            slot.due = due = kernel.now() + timeout
+            kernel.timers.after(timeout, due, slot)
+        else:
+            self._set_deadline(slot, timeout)
+        if not self.room and self._is_asking_itself():
+            slot.done = True
+            raise SelfAskError(self, message)
+        queue = self.queue
+        try:
+            if len(queue) < self.open_capacity:
+                queue.append(slot)
+                if self.room:
+                    self.room -= 1
+                    self.busy += 1
+                    kernel.schedule(self)
+            elif not self.offer(slot):
+                self.wait_in_line(slot, slot)
+            return cast("ReplyT", await slot)
+        except BaseException:
+            if slot.error is None:  # the asker was cancelled, or the message was never taken
+                slot.done = True
+                self.asker_left(slot)
+            raise
+
+    async def stop(self, reason: ExitReason = NORMAL, *, timeout: float | None = None) -> None:
+        """Stop the actor for good; see `Ref.stop`."""
+        if self.state is not ActorState.STOPPED:
+            await self.owner.stop_child(self, reason, timeout)
+
+    def statistics(self) -> ActorStatistics:
+        """Look at the actor's counters."""
+        return self._statistics(len(self.queue), len(self.workers))
+
+    def _statistics(self, queued: int, in_hand: int) -> ActorStatistics:
+        return ActorStatistics(
+            state=self.state,
+            accepted=self.handled + self.dead_letters + self.abandoned + queued + in_hand,
+            handled=self.handled,
+            crashed=self.crashed,
+            dead_letters=self.dead_letters,
+            abandoned=self.abandoned,
+            late_replies=self.late_replies,
+            queued=queued,
+            queued_peak=max(self.queued_peak, queued),
+            waiting=self.waiting,
+            in_hand=in_hand,
+            capacity=self.capacity,
+            restarts=max(0, self.incarnation - 1),
+        )
+
+    # --- taking messages in ------------------------------------------------------------------
+
+    def offer(self, item: Item) -> bool:
+        """Take in *item* though the short way is closed; False when its sender has to wait.
+
+        Raises:
+            MailboxClosedError: The actor has stopped.
+        """
+        if self.state in (ActorState.STOPPING, ActorState.STOPPED):
+            raise MailboxClosedError(self, message_of(item), self.reason)
+        if len(self.queue) < self.capacity:
+            self.queue.append(item)
+            self.kick()
+            return True
+        return self.overflow is not Overflow.WAIT and self._drop_for(item)
+
+    def _drop_for(self, item: Item) -> bool:
+        """Make room by the overflow policy; asks are never dropped."""
+        if isinstance(item, Slot):
+            return False
+        if self.overflow is Overflow.DROP_NEWEST:
+            self.bury(item, "overflow")
+            return True
+        for index, queued in enumerate(self.queue):
+            if not isinstance(queued, Slot):
+                del self.queue[index]
+                self.bury(queued, "overflow")
+                self.queue.append(item)
+                return True
+        return False
+
+    def kick(self) -> None:
+        """Schedule the cell for what is queued, as far as permits are free."""
+        pending = self.pending
+        while self.room and pending > 0:
+            self.room -= 1
+            self.busy += 1
+            pending -= 1
+            self.kernel.schedule(self)
+
+    @property
+    def pending(self) -> int:
+        """How many messages a worker could begin now."""
+        return len(self.queue)
+
+    def asker_left(self, slot: Slot) -> None:
+        """Note that nobody waits for *slot* any more. A plain actor is not disturbed."""
+
+    def slot_expired(self, slot: Slot) -> None:
+        """Fail an ask whose deadline has passed."""
+        message = message_of(slot)
+        if slot.taken:
+            slot.resolve(error=AskTimeoutError(self, message, slot.timeout))
+        else:
+            slot.resolve(error=_too_late(self, message, slot.timeout))
+        self.asker_left(slot)
+
+    def _set_deadline(self, slot: Slot, timeout: float | None) -> None:
+        """Give an ask its own deadline, or the one it inherits where that comes first."""
+        now, timers = self.kernel.now(), self.kernel.timers
+        outer = current_request.get()
+        inherited = inf if outer is None or outer.done else outer.limit
+        seconds = self.call_timeout if timeout is None else timeout
+        due = now + seconds
+        slot.limit = inherited if timeout is None else min(inherited, due)
+        slot.due = min(due, inherited)
+        slot.timeout = slot.due - now
+        if not slot.due > now:
+            raise _too_late(self, message_of(slot), seconds if due <= inherited else slot.timeout)
+        if inherited < due:
+            timers.at(inherited, slot)
+        elif due < inf:
+            timers.after(seconds, due, slot)
+
+    def _is_asking_itself(self) -> bool:
+        if self.concurrency > 1 or not self.workers:
+            return False
+        task = self.kernel.current_task()
+        return any(worker.task is task for worker in self.workers)
+
+    # --- handling ------------------------------------------------------------------------------
+
+    async def drain(self, worker: Worker, left: int, /) -> int:  # noqa: C901 - a call less a message
+        """Handle up to *left* messages. The caller holds one of the cell's permits."""
+        actor = self.active
+        queue, handlers, slot_type = self.queue, self.handlers, self.kernel.slot
+        if len(queue) > self.queued_peak:
+            self.queued_peak = len(queue)
+        item: Item | None = None
+        self.workers.append(worker)
+        worker.actor = worker.hand = actor
+        try:
+            while queue and left > 0 and self.active is actor and actor is not None and not worker.spent:
+                item = queue.popleft()
+                left -= 1
+                if self.senders:
+                    self.admit()
+                if type(item) is slot_type:
+                    if TYPE_CHECKING:
+                        assert isinstance(item, Slot)
+                    worker.slot = item
+                    await self._answer(actor, item)
+                    continue
+                if TYPE_CHECKING:
+                    assert isinstance(item, Message)
+                try:
+                    handler = handlers[type(item)]
+                except KeyError:
+                    if (found := self.plan.find(type(item))) is None:
+                        self.bury(item, "unhandled")
+                        continue
+                    handler = found
+                await handler(actor, item)
+                self.handled += 1
+        except BaseException as error:
+            if not self.kernel.is_failure(error):
+                self.handler_cancelled(item)
+                raise
+            worker.actor = worker.hand = None  # the crash ends others in hand, not this worker
+            self.handler_raised(actor, item, error)
+        finally:
+            worker.actor = worker.hand = None
+            self.workers.remove(worker)
+            self.permit_back()
+        return left
+
+    async def _answer(self, actor: Actor, slot: Slot) -> None:
+        if slot.done:
+            self.abandoned += 1
+            return
+        message = message_of(slot)
+        handler = self.handlers.get(type(message)) or self.plan.find(type(message))
+        if handler is None:
+            self.bury(slot, "unhandled", UnhandledMessageError(self, message, type(actor).__name__))
+            return
+        slot.taken = True
+        token = current_request.set(slot)
+        try:
+            reply = await handler(actor, message)
+        except actor.declines as error:
+            self.handled += 1
+            slot.resolve(error=error)
+            return
+        finally:
+            current_request.reset(token)
+        if not slot.resolve(reply):
+            self.late_replies += 1
+        self.handled += 1
+
+    def permit_back(self) -> None:
+        """Give a permit back, or use it again for what is queued."""
+        if self.departures:
+            for departure in tuple(self.departures):
+                departure.quieter()
+        if self.active is not None and self.pending:
+            self.kernel.schedule(self)
+            return
+        self.busy -= 1
+        if self.active is not None:
+            self.room = self.concurrency - self.busy
+
+    def handler_raised(self, actor: Actor | None, item: Item | None, error: BaseException) -> None:
+        """A handler raised: fail its asker and let the incarnation end."""
+        if actor is not None and item is not None and isinstance(error, actor.declines):
+            self.bury(item, "declined")
+            return
+        self.handled += 1
+        reason = exit_reason(error)
+        if reason.is_crash:
+            self.report_crash(actor, item, error)
+        if isinstance(item, Slot):
+            self.fail_in_hand(item, reason)
+        if actor is self.active and actor is not None:
+            self.crash(reason)
+
+    def crash(self, reason: ExitReason) -> None:
+        """End the incarnation because a handler raised; other handlers in hand are cancelled."""
+        self.depart(reason, grace=0.0)
+
+    def handler_cancelled(self, item: Item | None) -> None:
+        """A handler was cancelled from outside, together with its worker."""
+        self.handled += 1
+        self.crashed += 1
+        if isinstance(item, Slot):
+            self.fail_in_hand(item, self.reason)
+
+    def report_crash(self, actor: Actor | None, item: Item | None, error: BaseException) -> None:
+        """Count a crash and say so."""
+        self.crashed += 1
+        kind = type(actor).__name__
+        message = "" if item is None else type(message_of(item)).__name__
+        self.kernel.events.crashed(self._path, kind, message, error)
+
+
+def _too_late(ref: Ref, message: Message, seconds: float) -> DeadlineExceededError:
+    problem = f"{type(message).__name__} not begun: its deadline ({seconds:.3g} s) passed first"
+    return DeadlineExceededError(ref.path, problem)

@@ -1,0 +1,300 @@
+"""The providers over the fakes: real HTTP, real errors, real retries, with short waits."""
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import pairwise
+
+import anyio
+import msgspec
+import pytest
+import structlog.testing
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from relight.actors import HttpRequest, HttpService
+from relight.actors.fakes import FakeOptions, Fakes, FaultKind, LogEntry, RetryAfterForm, Step, open_fakes
+from relight.actors.providers import (
+    Anthropic,
+    ChatCompletion,
+    ChatMessage,
+    CreateMessage,
+    OpenAI,
+    Polling,
+    RunJob,
+    RunPod,
+)
+from relight.runtime import ActorStoppedError, AskTimeoutError, Ref
+from relight.supervisors import Child, FailureKind, ProviderError, RetriesExhaustedError, open_system
+from relight.supervisors.policies import Breaker, Exponential, Fixed, Policy
+
+pytestmark = pytest.mark.anyio
+
+HELLO = (ChatMessage("user", "Hello there, who are you?"),)
+CHAT = ChatCompletion(model="gpt-4o-mini", messages=HELLO)
+MESSAGE = CreateMessage(model="claude-haiku-4-5", messages=HELLO)
+JOB = RunJob(input={"prompt": "a lighthouse"})
+FAST = Polling(initial=0.02, cap=0.1)
+
+
+class Servers:
+    """The fakes, steered from outside the test's event loop; they are processes of their own."""
+
+    def __init__(self, fakes: Fakes, portal: BlockingPortal) -> None:
+        self.fakes = fakes
+        self._portal = portal
+
+    def script(self, name: str, *steps: Step) -> None:
+        self._portal.call(self.fakes.script, name, steps)
+
+    def requests(self, name: str, *operations: str) -> list[LogEntry]:
+        entries = self._portal.call(self.fakes.log, name)
+        return [entry for entry in entries if not operations or entry.operation in operations]
+
+    def jobs(self) -> dict[str, int]:
+        return self._portal.call(self.fakes.statistics, "runpod").jobs
+
+    def reset(self) -> None:
+        for name in self.fakes.providers:
+            self._portal.call(self.fakes.reset, name)
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Servers]:
+    options = FakeOptions(latency=(0.0, 0.0), run_seconds=(0.05, 0.05))
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_fakes(options=options)) as fakes,
+    ):
+        yield Servers(fakes, portal)
+
+
+@pytest.fixture
+def servers(opened: Servers) -> Servers:
+    opened.reset()
+    return opened
+
+
+def impatient(policy: Policy) -> Policy:
+    """Keep everything of *policy* but its long waits and its breaker."""
+    retry = msgspec.structs.replace(
+        policy.retry,
+        backoff=Exponential(0.05, jitter="none"),
+        backoff_by_kind={FailureKind.RATE_LIMIT: Fixed(0.05)},
+    )
+    return msgspec.structs.replace(policy, retry=retry, breaker=Breaker(failures=50))
+
+
+@asynccontextmanager
+async def running(child: Child) -> AsyncGenerator[Ref, None]:
+    async with open_system() as system:
+        yield await system.spawn(child)
+
+
+def openai(servers: Servers, key: str | None = None) -> Child:
+    url = f"{servers.fakes.url('openai')}/v1"
+    start = partial(OpenAI, key or servers.fakes.key("openai"), base_url=url)
+    return Child("openai", start, policy=impatient(OpenAI.policy))
+
+
+def anthropic(servers: Servers) -> Child:
+    start = partial(Anthropic, servers.fakes.key("anthropic"), base_url=servers.fakes.url("anthropic"))
+    return Child("anthropic", start, policy=impatient(Anthropic.policy))
+
+
+def runpod(servers: Servers, polling: Polling = FAST) -> Child:
+    url = f"{servers.fakes.url('runpod')}/v2"
+    start = partial(RunPod, "sdxl", servers.fakes.key("runpod"), base_url=url, polling=polling)
+    return Child("runpod", start, policy=impatient(RunPod.policy), shutdown=0.1)
+
+
+def health(servers: Servers) -> Child:
+    start = partial(HttpService, servers.fakes.url("runpod"), key=servers.fakes.key("runpod"))
+    return Child("health", start, policy=impatient(HttpService.policy))
+
+
+HEALTH = HttpRequest("GET", "/v2/sdxl/health")
+
+
+async def test_openai_answers(servers: Servers) -> None:
+    async with running(openai(servers)) as ref:
+        reply = await ref.ask(CHAT)
+    assert reply.text
+    assert reply.finish_reason == "stop"
+    assert reply.usage.usd is not None
+    assert reply.usage.usd > 0
+
+
+async def test_anthropic_answers(servers: Servers) -> None:
+    async with running(anthropic(servers)) as ref:
+        reply = await ref.ask(MESSAGE)
+    assert reply.text
+    assert reply.stop_reason == "end_turn"
+    assert reply.usage.output_tokens > 0
+
+
+async def test_a_job_at_runpod_is_run_to_its_end(servers: Servers) -> None:
+    async with running(runpod(servers)) as ref:
+        result = await ref.ask(JOB)
+    assert isinstance(result.output, dict)
+    assert result.run_seconds == pytest.approx(0.05)
+    assert servers.jobs() == {"COMPLETED": 1}
+
+
+async def test_any_http_api_answers(servers: Servers) -> None:
+    async with running(health(servers)) as ref:
+        reply = await ref.ask(HEALTH)
+    assert isinstance(reply.json(), dict)
+
+
+async def test_an_http_api_that_breaks_twice_is_asked_three_times_with_growing_gaps(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.RESET, times=2))
+    async with running(health(servers)) as ref:
+        assert (await ref.ask(HEALTH)).status == 200
+    first, second = (later.at - earlier.at for earlier, later in pairwise(servers.requests("runpod")))
+    assert 0.05 <= first < 0.1 <= second
+
+
+TEMPORARY = [
+    FaultKind.RATE_LIMIT,
+    FaultKind.RATE_LIMIT_BARE,
+    FaultKind.SLOW_DOWN,
+    FaultKind.SERVER_ERROR,
+    FaultKind.UNAVAILABLE,
+    FaultKind.OVERLOADED,
+    FaultKind.HTML_ERROR,
+    FaultKind.RESET,
+    FaultKind.BROKEN_JSON,
+    FaultKind.TRUNCATED,
+]
+
+
+def fault(kind: FaultKind) -> Step:
+    return Step(fault=kind, retry_after=0.05, retry_after_form=RetryAfterForm.MILLISECONDS)
+
+
+@pytest.mark.parametrize("kind", TEMPORARY)
+async def test_openai_is_asked_again_after_trouble_that_passes(servers: Servers, kind: FaultKind) -> None:
+    servers.script("openai", fault(kind))
+    async with running(openai(servers)) as ref:
+        assert (await ref.ask(CHAT)).text
+    assert len(servers.requests("openai")) == 2
+
+
+@pytest.mark.parametrize("kind", TEMPORARY)
+async def test_anthropic_is_asked_again_after_trouble_that_passes(servers: Servers, kind: FaultKind) -> None:
+    servers.script("anthropic", fault(kind))
+    async with running(anthropic(servers)) as ref:
+        assert (await ref.ask(MESSAGE)).text
+    assert len(servers.requests("anthropic")) == 2
+
+
+FOR_GOOD = [
+    (FaultKind.QUOTA, FailureKind.QUOTA),
+    (FaultKind.AUTH, FailureKind.AUTH),
+    (FaultKind.TOO_LARGE, FailureKind.BAD_REQUEST),
+    (FaultKind.BAD_REQUEST, FailureKind.BAD_REQUEST),
+    (FaultKind.CONTEXT_LENGTH, FailureKind.CONTEXT_LENGTH),
+    (FaultKind.NOT_FOUND, FailureKind.NOT_FOUND),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [*FOR_GOOD, (FaultKind.CONTENT_POLICY, FailureKind.CONTENT_POLICY)]
+)
+async def test_openai_is_asked_once_where_asking_again_is_no_use(
+    servers: Servers, fault: FaultKind, kind: FailureKind
+) -> None:
+    servers.script("openai", Step(fault=fault))
+    async with running(openai(servers)) as ref:
+        with pytest.raises(ProviderError) as caught:
+            await ref.ask(CHAT)
+    assert caught.value.kind is kind
+    assert len(servers.requests("openai")) == 1
+
+
+@pytest.mark.parametrize(("fault", "kind"), FOR_GOOD)
+async def test_anthropic_is_asked_once_where_asking_again_is_no_use(
+    servers: Servers, fault: FaultKind, kind: FailureKind
+) -> None:
+    servers.script("anthropic", Step(fault=fault))
+    async with running(anthropic(servers)) as ref:
+        with pytest.raises(ProviderError) as caught:
+            await ref.ask(MESSAGE)
+    assert caught.value.kind is kind
+    assert len(servers.requests("anthropic")) == 1
+
+
+@pytest.mark.slow
+async def test_a_job_that_fails_is_made_again(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run", times=2))
+    async with running(runpod(servers)) as ref:
+        await ref.ask(JOB)
+    assert servers.jobs() == {"FAILED": 2, "COMPLETED": 1}
+
+
+@pytest.mark.slow
+async def test_a_job_that_always_fails_is_made_five_times(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run", times=9))
+    async with running(runpod(servers)) as ref:
+        with pytest.raises(RetriesExhaustedError) as caught:
+            await ref.ask(JOB)
+    assert (caught.value.kind, caught.value.attempts) == (FailureKind.SERVER, 5)
+    assert servers.jobs() == {"FAILED": 5}
+
+
+@pytest.mark.slow
+async def test_trouble_with_polling_costs_no_second_job(servers: Servers) -> None:
+    for kind in (FaultKind.SERVER_ERROR, FaultKind.RESET, FaultKind.BROKEN_JSON):
+        servers.script("runpod", Step(fault=kind, operation="status"))
+    async with running(runpod(servers)) as ref:
+        await ref.ask(JOB)
+    assert servers.jobs() == {"COMPLETED": 1}
+
+
+async def test_a_submit_whose_answer_is_lost_is_not_made_again(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.BROKEN_JSON, operation="run"))
+    async with running(runpod(servers)) as ref:
+        with pytest.raises(ProviderError):
+            await ref.ask(JOB)
+    assert len(servers.requests("runpod", "run")) == 1
+
+
+@pytest.mark.slow
+async def test_a_job_whose_asker_leaves_is_cancelled(servers: Servers) -> None:
+    servers.script("runpod", Step(run_seconds=60.0, operation="run"))
+    async with running(runpod(servers)) as ref:
+        with pytest.raises(AskTimeoutError):
+            await ref.ask(JOB, timeout=0.2)
+        with anyio.fail_after(2.0):
+            while "CANCELLED" not in servers.jobs():  # noqa: ASYNC110 - the fake is no actor that could tell
+                await anyio.sleep(0.01)
+    assert servers.jobs() == {"CANCELLED": 1}
+
+
+async def test_a_job_is_cancelled_when_the_service_is_killed_under_it(servers: Servers) -> None:
+    servers.script("runpod", Step(run_seconds=60.0, operation="run"))
+    async with running(runpod(servers)) as ref, anyio.create_task_group() as group:
+
+        async def ask() -> None:
+            with pytest.raises(ActorStoppedError):
+                await ref.ask(JOB)
+
+        group.start_soon(ask)
+        while not servers.requests("runpod", "status"):  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        await ref.stop()
+    assert servers.jobs() == {"CANCELLED": 1}
+
+
+async def test_the_key_is_in_no_error_and_no_log(servers: Servers) -> None:
+    key = "a-key-of-no-known-shape"
+    with structlog.testing.capture_logs() as logs:
+        async with running(openai(servers, key)) as ref:
+            servers.script("openai", Step(fault=FaultKind.SERVER_ERROR))
+            servers.script("openai", Step(fault=FaultKind.RESET))
+            servers.script("openai", Step(status=401, body=f'{{"error": {{"message": "wrong key {key}"}}}}'))
+            with pytest.raises(ProviderError) as caught:
+                await ref.ask(CHAT)
+    assert caught.value.kind is FailureKind.AUTH
+    assert {log["event"] for log in logs} >= {"provider.retry_scheduled", "provider.blocked"}
+    assert key not in f"{logs!r} {caught.value!r} {vars(caught.value)}"

@@ -1,0 +1,84 @@
+"""A server that answers with bytes written by hand: for what no decent server would send."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.abc
+import msgspec
+
+HANG = b"hang"
+"""In place of a reply: never answer."""
+
+
+def http(status: int, body: bytes = b"", *headers: str) -> bytes:
+    """Write a well-formed response."""
+    lines = [f"HTTP/1.1 {status} Reason", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def http_json(status: int, body: object, *headers: str) -> bytes:
+    """Write a well-formed response with a JSON body."""
+    return http(status, msgspec.json.encode(body), "content-type: application/json", *headers)
+
+
+class RawServer:
+    """The server's address, and what it was sent."""
+
+    def __init__(self, port: int, replies: tuple[bytes, ...]) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.requests: list[bytes] = []
+        self.times: list[float] = []
+        self._replies = list(replies)
+
+    async def handle(self, stream: anyio.abc.SocketStream) -> None:
+        """Answer the requests of one connection; replies are used in order, the last one for ever."""
+        async with stream:
+            while (request := await _read_request(stream)) is not None:
+                self.requests.append(request)
+                self.times.append(anyio.current_time())
+                reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+                if reply == HANG:
+                    await anyio.sleep_forever()
+                await stream.send(reply)
+                if b"\r\ncontent-length" not in reply:  # only our own replies are whole
+                    return
+
+
+@asynccontextmanager
+async def serve(*replies: bytes, port: int = 0) -> AsyncGenerator[RawServer, None]:
+    """Serve *replies* on a free port, or on *port*, until the block ends."""
+    failed: Exception | None = None
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
+    async with listener, anyio.create_task_group() as group:
+        server = RawServer(listener.extra(anyio.abc.SocketAttribute.local_port), replies)
+        group.start_soon(listener.serve, server.handle)
+        try:
+            yield server
+        except Exception as error:  # noqa: BLE001 - raised below, out of reach of the group that would wrap it
+            failed = error
+        group.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
+
+
+async def free_port() -> int:
+    """Find a port nobody listens on."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        return listener.extra(anyio.abc.SocketAttribute.local_port)
+
+
+async def _read_request(stream: anyio.abc.SocketStream) -> bytes | None:
+    data = b""
+    try:
+        while b"\r\n\r\n" not in data:
+            data += await stream.receive()
+        head, _, body = data.partition(b"\r\n\r\n")
+        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        length = int(lengths[0].partition(b":")[2]) if lengths else 0
+        while len(body) < length:
+            more = await stream.receive()
+            body, data = body + more, data + more
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        return None
+    return data
