@@ -1,4 +1,26 @@
-"""relight: a supervised actor for every external service your agents depend on."""
+"""relight: a supervised actor for every external service your agents depend on.
+
+    class Add(Request[int], frozen=True):
+        amount: int
+
+    class Counter(Actor):
+        total = 0
+
+        @handles
+        async def add(self, message: Add) -> int:
+            self.total += message.amount
+            return self.total
+
+    async def main() -> None:
+        async with relight.open_system() as system:
+            counter = await system.spawn(Child("counter", Counter))
+            print(await counter.ask(Add(2), timeout=1.0))
+
+    relight.run(main)
+
+Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fakes for tests in
+`relight.actors.fakes`.
+"""
 
 from .runtime import (
     Actor,
@@ -9,6 +31,7 @@ from .runtime import (
     AskError,
     AskTimeoutError,
     DeadLetter,
+    DeadLetterStatistics,
     DeadlineExceededError,
     DeliveryError,
     Down,
@@ -34,12 +57,52 @@ from .runtime import (
     handles,
 )
 from .supervisors import (
+    AlreadyPresentError,
+    AlreadyStartedError,
+    Attempt,
+    BudgetExceededError,
     Child,
+    ChildCounts,
+    ChildNotFoundError,
+    ChildRestartingError,
+    ChildRunningError,
+    ChildSpecError,
+    ChildStatus,
+    CircuitBreakerOpenError,
+    Estimate,
+    FailureKind,
+    GuardedActor,
+    GuardStatistics,
+    ProviderBlockedError,
+    ProviderError,
+    ProviderFailedError,
+    ProviderSettings,
+    RateLimitedError,
+    Restart,
+    RestartIntensityError,
+    RetriesExhaustedError,
+    Settings,
+    StreamBrokenError,
+    SupervisionError,
     Supervisor,
+    SupervisorRef,
     System,
+    current_attempt,
     open_system,
     run,
 )
+from .supervisors.policies import (
+    Backoff,
+    Breaker,
+    CircuitState,
+    Concurrency,
+    Exponential,
+    Fixed,
+    Policy,
+    Retry,
+)
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Actor",
@@ -47,16 +110,38 @@ __all__ = [
     "ActorState",
     "ActorStatistics",
     "ActorStoppedError",
+    "AlreadyPresentError",
+    "AlreadyStartedError",
     "AskError",
     "AskTimeoutError",
+    "Attempt",
+    "Backoff",
+    "Breaker",
+    "BudgetExceededError",
     "Child",
+    "ChildCounts",
+    "ChildNotFoundError",
+    "ChildRestartingError",
+    "ChildRunningError",
+    "ChildSpecError",
+    "ChildStatus",
+    "CircuitBreakerOpenError",
+    "CircuitState",
+    "Concurrency",
     "DeadLetter",
+    "DeadLetterStatistics",
     "DeadlineExceededError",
     "DeliveryError",
     "Down",
+    "Estimate",
     "Exit",
     "ExitKind",
     "ExitReason",
+    "Exponential",
+    "FailureKind",
+    "Fixed",
+    "GuardStatistics",
+    "GuardedActor",
     "HandlerError",
     "MailboxClosedError",
     "MailboxFullError",
@@ -65,19 +150,32 @@ __all__ = [
     "NameTakenError",
     "NoSuchActorError",
     "Overflow",
+    "Policy",
+    "ProviderBlockedError",
+    "ProviderError",
+    "ProviderFailedError",
+    "ProviderSettings",
+    "RateLimitedError",
     "Ref",
     "RefusalError",
     "RelightError",
     "Request",
+    "Restart",
+    "RestartIntensityError",
+    "RetriesExhaustedError",
+    "Retry",
     "SelfAskError",
+    "Settings",
     "SettingsError",
     "StartError",
+    "StreamBrokenError",
+    "SupervisionError",
     "Supervisor",
+    "SupervisorRef",
     "System",
     "UnhandledMessageError",
+    "current_attempt",
     "handles",
     "open_system",
     "run",
 ]
-
-__version__ = "0.1.0"

@@ -1,14 +1,14 @@
 """Services as actors, and what their authors need.
 
     class Weather(HttpService):
-        provider = "weather"
-
         @handles
         async def forecast(self, message: Forecast) -> Report:
             reply = await self.exchange(HttpRequest("GET", "/forecast", query={"city": message.city}))
             return self.decode(reply, Report)
 
-That is all of it: the happy path of one attempt. `providers` holds services that are ready made.
+That is all of it: the happy path of one attempt. Retries, waits, breaker and limits are its guard's,
+by ``Weather.policy``. Errors are told apart by ``Weather.errors``, a table. `providers` holds services
+that are ready made.
 """
 
 from ..runtime import claim

@@ -44,10 +44,11 @@ from ._errors import (
     UnhandledMessageError,
 )
 from ._events import Events, Listener
-from ._exits import KILLED, NORMAL, SHUTDOWN, Exit, ExitKind, ExitReason, exit_reason, primary_error
+from ._exits import KILLED, NORMAL, SHUTDOWN, Exit, ExitKind, ExitReason, exit_reason, primary_error, text_of
 from ._faces import claim
 from ._handlers import Handler, Overflow, handles
 from ._kernel import Kernel, Owner
+from ._logging import event_logger
 from ._mailbox import Item, message_of
 from ._messages import Message, Request
 from ._monitors import Down, Monitor
@@ -116,6 +117,7 @@ __all__ = [
     "Worker",
     "claim",
     "current_request",
+    "event_logger",
     "exit_reason",
     "fail_start",
     "handles",
@@ -129,6 +131,7 @@ __all__ = [
     "same_setting",
     "start_incarnation",
     "starts_at_once",
+    "text_of",
 ]
 
 claim(globals())

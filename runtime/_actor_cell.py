@@ -251,9 +251,7 @@ class ActorCell(Cell):
             worker.actor = worker.hand = None  # the crash ends others in hand, not this worker
             self.handler_raised(actor, item, error)
         finally:
-            worker.actor = worker.hand = None
-            self.workers.remove(worker)
-            self.permit_back()
+            self.leave(worker)
         return left
 
     async def _answer(self, actor: Actor, slot: Slot) -> None:
@@ -278,6 +276,13 @@ class ActorCell(Cell):
         if not slot.resolve(reply):
             self.late_replies += 1
         self.handled += 1
+
+    def leave(self, worker: Worker) -> None:
+        """Let go of a worker. One that was given up as stuck had its permit taken back before."""
+        worker.actor = worker.hand = None
+        if worker in self.workers:
+            self.workers.remove(worker)
+            self.permit_back()
 
     def permit_back(self) -> None:
         """Give a permit back, or use it again for what is queued."""

@@ -29,6 +29,8 @@ from ._ref import Ref
 from ._statistics import ActorState
 
 if TYPE_CHECKING:
+    from weakref import WeakSet
+
     from ._actor import Actor
     from ._home import Home
     from ._kernel import Kernel, Owner
@@ -93,7 +95,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Exits under way: one, or several old incarnations of a service that finish their calls."""
         self.home: Home | None = None
         """The task that holds the lifespan."""
-        self.monitors: list[Monitor] | None = None
+        self.monitors: WeakSet[Monitor] | None = None
         self.reason: ExitReason = NORMAL
         """Why the last incarnation ended."""
         self.incarnation: int = 0
@@ -163,7 +165,32 @@ class Cell(Mailbox, SlotOwner, Ref):
             grace: Seconds that handlers in hand may take to finish.
             final: Stop the actor for good, and fail what is queued at once.
         """
-        Departure(self, reason, self.kernel.now() + grace, final=final).begin()
+        if self.is_quiet:
+            self._depart_at_once(reason, final=final)
+        else:
+            Departure(self, reason, self.kernel.now() + grace, final=final).begin()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Tell whether the incarnation could end now: nothing in hand, no hook, no lifespan."""
+        if self.home is not None or self.plan.has_stopping or self.departures:
+            return False
+        return not any(worker.actor is not None for worker in self.workers)
+
+    def _depart_at_once(self, reason: ExitReason, *, final: bool) -> None:
+        if final:
+            self.close(reason)
+            self.gone()
+        else:
+            self.reason = reason
+            self.hold(ActorState.RESTARTING)
+        self.announce_exit(reason, final=final)
+
+    def announce_exit(self, reason: ExitReason, *, final: bool) -> None:
+        """Tell the monitors and the owner that the incarnation has ended."""
+        if self.monitors is not None:
+            self.kernel.monitors.fire(self, reason)
+        self.owner.exited(self, reason, final=final)
 
     async def stop_and_wait(self, reason: ExitReason, grace: float, *, final: bool) -> None:
         """Stop the incarnation in order and wait for its end. Called by the owner alone."""
@@ -210,15 +237,17 @@ class Cell(Mailbox, SlotOwner, Ref):
         self.reason = reason
         self.hold(ActorState.STOPPING)
         self.open_capacity = 0
-        for item in self.take_all():
+        for item in self.take_all() if self.queue else ():
             self.bury(item, "stopped", ActorStoppedError(self, message_of(item), reason))
-        for item, turn in self.dismiss_senders():
+        for item, turn in self.dismiss_senders() if self.senders else ():
             turn.resolve(error=MailboxClosedError(self, message_of(item), reason))
 
     def gone(self) -> None:
         """Note that the actor has ended for good: its names are free."""
         self.state = ActorState.STOPPED
         self.kernel.registry.forget(self)
+        if self.monitors:  # of a start that failed: no incarnation ended, so nobody told them
+            self.kernel.monitors.fire(self, self.reason)
 
     def fail_in_hand(self, slot: Slot, reason: ExitReason) -> None:
         """Tell an asker whose message was in hand that its actor has ended."""
@@ -237,6 +266,18 @@ class Cell(Mailbox, SlotOwner, Ref):
         if isinstance(item, Slot):
             item.resolve(error=error)
         self.kernel.dead_letters.add(self, message_of(item), why)
+
+    def disown(self, actor: Actor, reason: ExitReason) -> None:
+        """Give up on handlers of *actor* that do not unwind: fail their askers, take back their permits."""
+        for worker in tuple(self.workers):
+            if worker.actor is actor:
+                if worker.slot is not None:
+                    self.fail_in_hand(worker.slot, reason)
+                self.leave(worker)
+
+    @abstractmethod
+    def leave(self, worker: Worker) -> None:
+        """Let go of a worker and take its permit back."""
 
     @abstractmethod
     def kick(self) -> None:

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ._errors import MailboxClosedError
 from ._messages import Message
 from ._statistics import DeadLetterStatistics
 
@@ -60,16 +61,23 @@ class DeadLetters:
     async def replay(self) -> int:
         """Tell each kept message to its actor again; returns how many were taken.
 
-        What is refused comes back as a dead letter, or stays where its actor has stopped.
+        What is refused comes back as a dead letter, or stays where its actor has stopped. Cancelled,
+        what was not taken yet stays too.
         """
         kept, self._kept = self._kept, deque(maxlen=KEPT)
+        stay: list[DeadLetter] = []
         taken = 0
-        for letter in kept:
-            if letter.ref.is_alive:
-                await letter.ref.tell(letter.message)
-                taken += 1
-            else:
-                self._kept.append(letter)
+        try:
+            while kept:
+                try:
+                    await kept[0].ref.tell(kept[0].message)
+                except MailboxClosedError:
+                    stay.append(kept[0])
+                else:
+                    taken += 1
+                kept.popleft()
+        finally:
+            self._kept = deque([*stay, *kept, *self._kept], maxlen=KEPT)
         return taken
 
     def statistics(self) -> DeadLetterStatistics:

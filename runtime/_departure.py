@@ -47,6 +47,7 @@ class Departure:
 
     __slots__ = (
         "_hooks",
+        "_shield",
         "_timer",
         "actor",
         "cell",
@@ -72,6 +73,8 @@ class Departure:
         self.waiters: list[Slot] = []
         self._timer: Timer | None = None
         self._hooks = True
+        self._shield: anyio.CancelScope | None = None
+        """Around the hooks while they run."""
         self.is_detached = detached
 
     def begin(self, *, hooks: bool = True) -> None:
@@ -101,6 +104,9 @@ class Departure:
         if due < self.due and self.phase is Phase.FINISHING:
             self.due = due
             self._finish_hands()
+        elif due < self.due and self.phase is Phase.LEAVING:
+            self.due = due
+            self._bound_hooks()
 
     def kill(self, reason: ExitReason) -> None:
         """Wait for nothing any more."""
@@ -116,8 +122,13 @@ class Departure:
             return
         if self.phase is Phase.FINISHING:
             self._leave()
-        elif self.phase is Phase.UNWINDING and (self.home is None or self.home.is_over):
+        elif self.phase is Phase.UNWINDING and not self._is_open:
             self._end()
+
+    @property
+    def _is_open(self) -> bool:
+        """Tell whether the hooks or the lifespan have yet to end."""
+        return self._shield is not None or not (self.home is None or self.home.is_over)
 
     def _hands(self) -> bool:
         return any(worker.actor is self.actor for worker in self.cell.workers)
@@ -138,7 +149,10 @@ class Departure:
     def _forsake(self) -> None:
         """Run no hooks: what the actor owns has to be told another way."""
         self._hooks = False
-        self.actor.killed(self.reason)
+        try:
+            self.actor.killed(self.reason)
+        except Exception as error:  # noqa: BLE001 - what it raises must not stop the stop
+            self.cell.kernel.events.stop_failed(self.cell.path, error)
 
     def _cut_hands(self) -> None:
         """Cancel the handlers in hand; the hooks still run after them."""
@@ -150,6 +164,8 @@ class Departure:
 
     def _cut(self) -> None:
         self.phase = Phase.UNWINDING
+        if self._shield is not None:
+            self._shield.cancel()
         if self.home is not None:
             self.home.cancel()
         self._cut_hands()
@@ -162,18 +178,33 @@ class Departure:
             self._cut() if self.home is not None else self._end()
             return
         self.phase = Phase.LEAVING
+        now = self.cell.kernel.now()
+        if self.is_detached or self.due <= now:  # it was the hands' deadline; a stop has one for all
+            self.due = now + self.cell.shutdown
         self.cell.kernel.schedule(Chore(self._run_hooks))
 
+    def _bound_hooks(self) -> None:
+        """Cancel the hooks at the deadline, and give them up a little later."""
+        if self._shield is not None:
+            self._shield.deadline = self.due
+            self._set_timer(self.cell.kernel.timers.call_at(self.due + UNWIND, self._stuck))
+
     async def _run_hooks(self) -> None:
-        seconds = self.cell.shutdown
-        with anyio.move_on_after(seconds, shield=True) as scope:
+        if self.phase is not Phase.LEAVING:
+            return  # killed meanwhile
+        began = self.cell.kernel.now()
+        with anyio.CancelScope(shield=True) as self._shield:
+            self._bound_hooks()
             await self._run_stopping()
             if self.home is not None:
                 await self.home.leave()
-        if scope.cancelled_caught:
-            self.cell.kernel.events.stop_overran(self.cell.path, seconds)
+        has_overrun, self._shield = self._shield.cancelled_caught, None
+        if self.phase is not Phase.LEAVING:
+            self.quieter()
+        elif has_overrun:
+            self.cell.kernel.events.stop_overran(self.cell.path, round(self.due - began, 3))
             self._overrun()
-        elif self.phase is Phase.LEAVING:
+        else:
             self._end()
 
     async def _run_stopping(self) -> None:
@@ -186,6 +217,12 @@ class Departure:
 
     def _stuck(self) -> None:
         self.cell.kernel.events.stuck(self.cell.path, self.reason)
+        if self.phase is not Phase.UNWINDING:
+            self._forsake()
+        self.phase = Phase.UNWINDING
+        if self.home is not None:
+            self.home.cancel()
+        self.cell.disown(self.actor, self.reason)
         self._end()
 
     def _set_timer(self, timer: Timer | None) -> None:
@@ -209,5 +246,4 @@ class Departure:
             waiter.resolve()
 
     def _announce(self) -> None:
-        self.cell.kernel.monitors.fire(self.cell, self.reason)
-        self.cell.owner.exited(self.cell, self.reason, final=self.final)
+        self.cell.announce_exit(self.reason, final=self.final)

@@ -19,6 +19,7 @@ import anyio.abc
 
 from ._exits import primary_error
 from ._kernel import Kernel
+from ._logging import Logger
 from ._parking import current_backend
 
 
@@ -45,13 +46,23 @@ class Engine:
     waits for it, for at most ``shutdown_timeout`` seconds.
     """
 
-    def __init__(self, root: Root, *, shutdown_timeout: float, rng: Random | None = None) -> None:
+    def __init__(
+        self,
+        root: Root,
+        *,
+        shutdown_timeout: float,
+        rng: Random | None = None,
+        logger: Logger | None = None,
+    ) -> None:
         self._root = root
+        self._logger = logger
         self._shutdown_timeout = shutdown_timeout
         self._rng = rng
         self._halt = anyio.Event()
         self._over = anyio.Event()
         self._outside = anyio.create_task_group()
+        self._body = anyio.CancelScope()
+        """Around the block: how the engine cancels it. The group would wrap its errors."""
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Kernel:
@@ -62,25 +73,36 @@ class Engine:
         except BaseException as error:  # noqa: BLE001 - re-raised without its group
             await self._leave_outside()
             raise primary_error(error) from None
+        self._body.__enter__()
         return kernel
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
         self._halt.set()
         with anyio.CancelScope(shield=True):
             await self._over.wait()
-        await self._leave_outside()
+        cancelled = anyio.get_cancelled_exc_class()
+        try:
+            is_ours = bool(self._body.__exit__(kind, error, trace))
+        finally:
+            try:
+                await self._leave_outside()
+            except cancelled:
+                if error is None or isinstance(error, cancelled):
+                    raise
+                # The body's own error goes first; the cancellation comes again at the next await.
         if self._failure is not None:
             raise primary_error(self._failure)
+        return is_ours
 
     def halt(self) -> None:
         """Begin the orderly stop and cancel the body."""
         self._halt.set()
-        self._outside.cancel_scope.cancel()
+        self._body.cancel()
 
     async def _leave_outside(self) -> None:
-        """End the outer group without handing it the body's error, which it would wrap in a group."""
+        """End the watcher and wait for the engine."""
         self._outside.cancel_scope.cancel()
         await self._outside.__aexit__(None, None, None)
 
@@ -95,7 +117,7 @@ class Engine:
         try:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as group:
-                    kernel = Kernel(current_backend(), group, self._rng)
+                    kernel = Kernel(current_backend(), group, rng=self._rng, logger=self._logger)
                     group.start_soon(kernel.timers.run)
                     await self._root.start(kernel)
                     task_status.started(kernel)
@@ -108,7 +130,7 @@ class Engine:
             if not is_started:
                 raise
             self._failure = error
-            self._outside.cancel_scope.cancel()
+            self._body.cancel()
         finally:
             self._over.set()
 

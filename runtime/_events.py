@@ -6,16 +6,17 @@ one per message: counters are for that. Texts of errors pass `redact`, so no key
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable, Mapping
 
-import structlog
-
-from ._exits import ExitReason
+from ._exits import ExitReason, text_of
+from ._logging import Logger, event_logger
 from ._redaction import redact, redact_end
 
 Listener = Callable[[str, Mapping[str, object]], None]
-"""Called with the event's name and fields, in the task that emits it. Must not wait or raise."""
+"""Called with the event's name and fields, in the task that emits it. Must not wait. One that raises is
+told of nothing more: what watches actors must not end them."""
 
 
 class Events:
@@ -23,17 +24,19 @@ class Events:
 
     __slots__ = ("_listeners", "_logger", "now")
 
-    def __init__(
-        self, now: Callable[[], float], logger: structlog.typing.FilteringBoundLogger | None = None
-    ) -> None:
+    def __init__(self, now: Callable[[], float], logger: Logger | None = None) -> None:
         self.now = now
-        self._logger: structlog.typing.FilteringBoundLogger = logger or structlog.get_logger("relight")
+        self._logger = logger or event_logger()
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call *listener* for each event from now on; returns what ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def is_heard(self, level: int) -> bool:
+        """Tell whether anybody would see an event of this level: saves what it costs to describe one."""
+        return bool(self._listeners) or self._logger.is_enabled_for(level)
 
     def info(self, event: str, /, **fields: object) -> None:
         """Say something that is as it should be."""
@@ -52,19 +55,25 @@ class Events:
 
     def _tell(self, event: str, fields: Mapping[str, object]) -> None:
         for listener in tuple(self._listeners):
-            listener(event, fields)
+            try:
+                listener(event, fields)
+            except Exception:
+                self._listeners.remove(listener)
+                self._logger.exception("events.listener_failed", event_name=event)
 
     # --- the runtime's own events ------------------------------------------------------------
 
     def crashed(self, path: str, kind: str, message: str, error: BaseException) -> None:
         """``actor.crashed``: with the traceback; the message by its type alone, as it may hold secrets."""
+        if not self.is_heard(logging.ERROR):
+            return
         self.error(
             "actor.crashed",
             actor_path=path,
             kind=kind,
             message=message,
             error_type=type(error).__name__,
-            error=redact(str(error)),
+            error=redact(text_of(error)),
             traceback=redact_traceback(error),
         )
 
@@ -74,7 +83,7 @@ class Events:
             "actor.stop_failed",
             actor_path=path,
             error_type=type(error).__name__,
-            error=redact(str(error)),
+            error=redact(text_of(error)),
             traceback=redact_traceback(error),
         )
 

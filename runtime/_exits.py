@@ -70,14 +70,22 @@ def exit_reason(error: BaseException) -> ExitReason:
     return ExitReason(ExitKind.CRASHED, primary)
 
 
+def text_of(error: BaseException) -> str:
+    """Return an error's text, even where its ``__str__`` raises: reporting a crash must not be one."""
+    try:
+        return str(error)
+    except Exception as problem:  # noqa: BLE001 - a user's code, in the place it is least expected
+        return f"<no text: its __str__ raised {type(problem).__name__}>"
+
+
 def primary_error(error: BaseException) -> BaseException:
     """Choose the one error that speaks for a group: the first that is no cancellation.
 
     The group stays attached as the ``__context__`` of the chosen error.
     """
-    leaves = _leaves(error)
-    if leaves[0] is error:
+    if not isinstance(error, BaseExceptionGroup):
         return error
+    leaves = _leaves(cast("BaseException", error))
     cancelled = anyio.get_cancelled_exc_class()
     primary = next((leaf for leaf in leaves if not isinstance(leaf, cancelled)), leaves[0])
     if primary.__context__ is None:

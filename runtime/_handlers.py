@@ -94,7 +94,9 @@ def actor_plan(cls: type[Actor]) -> ActorPlan:
 
 
 def _make_plan(cls: type[Actor]) -> ActorPlan:
-    base = cls.__mro__[-2]  # Actor itself: everything derives from it, it derives from object
+    from ._actor import Actor  # it imports this module
+
+    _check_options(cls)
     handlers: dict[type[Message], Handler] = {}
     owners: dict[type[Message], str] = {}
     for name in _marked_names(cls):
@@ -106,10 +108,18 @@ def _make_plan(cls: type[Actor]) -> ActorPlan:
         handlers[kind] = isolated(method) if cls.isolated else method
     return ActorPlan(
         handlers,
-        cls.started is not base.__dict__["started"],
-        cls.stopping is not base.__dict__["stopping"],
-        cls.lifespan is not base.__dict__["lifespan"],
+        cls.started is not Actor.started,
+        cls.stopping is not Actor.stopping,
+        cls.lifespan is not Actor.lifespan,
     )
+
+
+def _check_options(cls: type[Actor]) -> None:
+    for option in ("concurrency", "mailbox"):
+        if getattr(cls, option) < 1:
+            raise HandlerError(f"{cls.__name__}.{option} must be at least 1, got {getattr(cls, option)!r}")
+    if not cls.call_timeout > 0:
+        raise HandlerError(f"{cls.__name__}.call_timeout must be seconds > 0, got {cls.call_timeout!r}")
 
 
 def _marked_names(cls: type[Actor]) -> list[str]:
@@ -123,14 +133,14 @@ def _marked_names(cls: type[Actor]) -> list[str]:
 
 
 def _handled_type(cls: type[Actor], name: str) -> type[Message]:
-    method = _marked_method(cls, name)
+    owner, method = _marked_method(cls, name)
     where = f"{cls.__name__}.{name}"
     if not inspect.iscoroutinefunction(getattr(cls, name)):
         raise HandlerError(f"{where}: a handler is an `async def`")
     parameters = list(inspect.signature(method).parameters.values())[1:]
     if len(parameters) != 1:
         raise HandlerError(f"{where}: a handler takes one message, not {len(parameters)} parameters")
-    hints = _hints(method, where)
+    hints = _hints(owner, method, where)
     kind = hints.get(parameters[0].name)
     if not (isinstance(kind, type) and issubclass(kind, Message)):
         raise HandlerError(f"{where}: annotate `{parameters[0].name}` with the Message class it handles")
@@ -138,17 +148,18 @@ def _handled_type(cls: type[Actor], name: str) -> type[Message]:
     return kind
 
 
-def _marked_method(cls: type[Actor], name: str) -> Callable[..., object]:
+def _marked_method(cls: type[Actor], name: str) -> tuple[type, Callable[..., object]]:
     for base in cls.__mro__:
         member = vars(base).get(name)
         if hasattr(member, _MARK):
-            return cast("Callable[..., object]", member)
+            return base, cast("Callable[..., object]", member)
     raise AssertionError(name)
 
 
-def _hints(method: Callable[..., object], where: str) -> dict[str, object]:
+def _hints(owner: type, method: Callable[..., object], where: str) -> dict[str, object]:
+    classes = {name: member for name, member in vars(owner).items() if isinstance(member, type)}
     try:
-        return typing.get_type_hints(method, localns=getattr(method, _MARK))
+        return typing.get_type_hints(method, localns={**getattr(method, _MARK), **classes})
     except NameError as error:
         raise HandlerError(f"{where}: the annotation {error.name!r} is not defined: import it") from None
 
@@ -175,7 +186,7 @@ def reply_type(kind: type[Message]) -> object | None:
 
 def _plain(hint: object) -> bool:
     """Tell whether a hint is a class, which can be compared; other forms are left to type checkers."""
-    return hint is None or isinstance(hint, type)
+    return hint is None or (isinstance(hint, type) and hint is not typing.Any)
 
 
 def _fits(returned: object, reply: object) -> bool:
@@ -183,7 +194,10 @@ def _fits(returned: object, reply: object) -> bool:
         return returned in (None, type(None)) and reply in (None, type(None))
     if reply is float and returned is int:
         return True
-    return issubclass(cast("type", returned), cast("type", reply))
+    try:
+        return issubclass(cast("type", returned), cast("type", reply))
+    except TypeError:  # a TypedDict, or a Protocol that can't be checked
+        return True
 
 
 def _name(hint: object) -> str:

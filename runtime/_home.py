@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from ._departure import UNWIND
 from ._exits import exit_reason
 
 if TYPE_CHECKING:
@@ -42,13 +43,21 @@ class Home:
         self._cell.kernel.start_soon(self._run)
         try:
             await self._entered
+            if self.is_over:
+                raise RuntimeError("the lifespan ended while the actor was starting")
         except BaseException:
             self.cancel()
+            # The next try may want the port that this one is still closing.
+            with anyio.move_on_after(UNWIND, shield=True):
+                await self._wait_over()
             raise
 
     async def leave(self) -> None:
         """Have the lifespan left and wait for its end."""
         self._leaving.resolve()
+        await self._wait_over()
+
+    async def _wait_over(self) -> None:
         if not self.is_over:
             turn = self._cell.kernel.slot()
             self._waiters.append(turn)
@@ -67,6 +76,7 @@ class Home:
                     await self._leaving
         except BaseException as raised:
             if not self._cell.kernel.is_failure(raised):
+                self.is_over = True  # the engine goes down, and looks at this when it aborts the tree
                 raise
             error = raised
         self._over(error)

@@ -11,6 +11,7 @@ import anyio.abc
 from ._dead_letters import DeadLetters
 from ._dispatch import Dispatcher
 from ._events import Events
+from ._logging import Logger
 from ._monitors import Monitors
 from ._parking import Backend
 from ._registry import Registry
@@ -60,7 +61,14 @@ class Kernel:
         "timers",
     )
 
-    def __init__(self, backend: Backend, group: anyio.abc.TaskGroup, rng: Random | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        group: anyio.abc.TaskGroup,
+        *,
+        rng: Random | None = None,
+        logger: Logger | None = None,
+    ) -> None:
         self.backend = backend
         self.now = backend.now
         self.slot = backend.slot
@@ -71,7 +79,7 @@ class Kernel:
         self.dispatcher = Dispatcher(backend, group)
         self.schedule = self.dispatcher.schedule
         self.start_soon = self.dispatcher.start_soon
-        self.events = Events(backend.now)
+        self.events = Events(backend.now, logger)
         self.registry = Registry()
         self.monitors = Monitors(self)
         self.dead_letters = DeadLetters(self.events)

@@ -16,6 +16,28 @@ from ._parking import Slot
 Item = Message | Slot
 """What a mailbox holds: a told message, or the slot of an ask."""
 
+SWEEP = 64
+"""Senders in line before those who have given up are looked for."""
+
+
+class Line(deque[tuple[Item, Slot]]):
+    """Who waits for room: the item, and the slot that is resolved when it is moved in.
+
+    Nothing takes out the place of a sender who gives up. Where the mailbox does not move for long, they
+    are swept whenever the line has doubled: amortised, that is constant.
+    """
+
+    sweep_at = SWEEP
+
+    def join(self, item: Item, turn: Slot) -> None:
+        """Take the last place."""
+        if len(self) >= self.sweep_at:
+            live = [place for place in self if not place[1].done]
+            self.clear()
+            self.extend(live)
+            self.sweep_at = max(SWEEP, 2 * len(live))
+        self.append((item, turn))
+
 
 class Mailbox:
     """A queue with a bound and a line of senders before it."""
@@ -28,15 +50,14 @@ class Mailbox:
         """Below this length a sender may just append: 0 while every sender has to ask first."""
         self.queue: deque[Item] = deque()
         self.queued_peak = 0
-        self.senders: deque[tuple[Item, Slot]] | None = None
-        """Who waits for room: the item, and the slot that is resolved when it is moved in. None
-        while nobody ever waited: an idle actor should be small."""
+        self.senders: Line | None = None
+        """Who waits for room. None while nobody ever did: an idle actor should be small."""
 
     def wait_in_line(self, item: Item, turn: Slot) -> None:
         """Take a place before the mailbox; for an ask, *turn* is the ask's own slot."""
         if self.senders is None:
-            self.senders = deque()
-        self.senders.append((item, turn))
+            self.senders = Line()
+        self.senders.join(item, turn)
 
     def admit(self) -> int:
         """Move in as many waiting items as there is room for; returns how many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ._exits import ExitReason
 from ._statistics import ActorState
@@ -30,7 +31,7 @@ class Down:
 class Monitor:
     """Watch one incarnation of an actor. Leaks nothing when it is dropped or cancelled."""
 
-    __slots__ = ("_down", "_kernel", "_waiters")
+    __slots__ = ("__weakref__", "_down", "_kernel", "_waiters")
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -75,12 +76,12 @@ class Monitors:
             monitor.fire(Down(cell, cell.incarnation, cell.reason))
             return monitor
         if cell.monitors is None:
-            cell.monitors = []
-        cell.monitors.append(monitor)
+            cell.monitors = WeakSet()  # who drops a monitor need not take it back
+        cell.monitors.add(monitor)
         return monitor
 
     def fire(self, cell: Cell, reason: ExitReason) -> None:
         """Tell everyone who watches *cell* that its incarnation has ended."""
         monitors, cell.monitors = cell.monitors, None
-        for monitor in monitors or ():
+        for monitor in tuple(monitors or ()):
             monitor.fire(Down(cell, cell.incarnation, reason))

@@ -242,6 +242,10 @@ def _is_asyncio_failure(error: BaseException) -> bool:
 
 
 def _is_trio_failure(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        # A cancelled task group whose tasks also raised. Trio cancels again at the next wait, so
+        # nothing is lost by taking the errors for what they are.
+        return isinstance(error.split(trio.Cancelled)[1], ExceptionGroup)
     return isinstance(error, Exception)
 
 

@@ -35,11 +35,12 @@ class Registry:
     def forget(self, cell: Cell) -> None:
         """Free every name of *cell*."""
         path = cell.path
-        if self._cells.get(path) is cell:
-            del self._cells[path]
+        if self._cells.get(path) is not cell:
+            return  # forgotten before; the path may be another actor's by now
+        del self._cells[path]
         if self._aliases:
             for name in self._aliases.pop(path, ()):
-                self._cells.pop(name, None)
+                del self._cells[name]
 
     def find(self, name: str) -> Ref | None:
         """Return the actor registered as *name*, or None."""

@@ -8,7 +8,7 @@ import anyio
 
 from ._actor import Actor
 from ._errors import StartError
-from ._exits import ExitReason
+from ._exits import ExitReason, text_of
 from ._home import Home
 from ._statistics import ActorState
 
@@ -42,9 +42,12 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
         except BaseException as error:
             if not cell.kernel.is_failure(error):
                 raise
-            raise StartError(cell.path, f"{type(error).__name__}: {error}", error) from error
+            raise StartError(cell.path, f"{type(error).__name__}: {text_of(error)}", error) from error
         if scope.cancelled_caught:
             raise StartError(cell.path, f"its start took longer than {timeout:.3g} s")
+        if not cell.is_alive:
+            _abandon(cell)
+            raise StartError(cell.path, f"it was ended meanwhile ({cell.reason})")
     cell.begin()
 
 
@@ -55,6 +58,13 @@ async def _enter(cell: Cell, actor: Actor) -> None:
         home = Home(cell, actor)
         await home.enter()
         cell.home = home
+
+
+def _abandon(cell: Cell) -> None:
+    """Let go of what was entered after a kill, by a hook that did not give way to its cancellation."""
+    home, cell.home = cell.home, None
+    if home is not None:
+        home.cancel()
 
 
 def fail_start(cell: Cell, reason: ExitReason) -> None:

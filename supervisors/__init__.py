@@ -11,7 +11,7 @@ about every call by the `Policy`, and its failures stay its own.
 """
 
 from ..runtime import claim
-from ._administration import ChildCounts, ChildStatus, SupervisorRef
+from ._administration import ChildCounts, ChildStatus
 from ._child import Child, Restart, Supervisor
 from ._errors import (
     AlreadyPresentError,
@@ -36,6 +36,7 @@ from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._intensity import RestartWindow
 from ._settings import ProviderSettings, Settings
+from ._supervisor_ref import SupervisorRef
 from ._system import System, open_system, run
 
 __all__ = [

@@ -10,6 +10,7 @@ from ..runtime import Item, Message, Slot, Timer, Worker, message_of
 from ._errors import ProviderError
 from ._failures import FailureKind
 from ._guarded import Attempt
+from .policies import Permit
 
 if TYPE_CHECKING:
     from ._guarded_cell import GuardedCell
@@ -62,11 +63,15 @@ class Call:
 class Running:
     """One attempt under way, as its timeout and its cancellation see it."""
 
-    __slots__ = ("call", "cause", "done", "worker")
+    __slots__ = ("blocks", "call", "cause", "done", "permit", "worker")
 
-    def __init__(self, call: Call, worker: Worker) -> None:
+    def __init__(self, call: Call, worker: Worker, permit: Permit | None, blocks: int) -> None:
         self.call = call
         self.worker = worker
+        self.permit = permit
+        """The circuit's; None where that is off."""
+        self.blocks = blocks
+        """How often the provider had been blocked when it began."""
         self.done = False
         self.cause = ""
         """Why it was cancelled: ``timeout`` or ``left``."""

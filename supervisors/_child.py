@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -15,6 +15,9 @@ from .policies import Backoff, Policy
 
 RestartName = Literal["permanent", "transient", "temporary"]
 StrategyName = Literal["one_for_one"]
+
+_RESTARTS = frozenset({"permanent", "transient", "temporary"})
+_NUMBER = (int, float)
 
 
 class Restart(enum.StrEnum):
@@ -62,6 +65,10 @@ class Child(_ChildOptions, frozen=True):
         _check_restart("Child.restart", self.restart)
         _check_least("Child.shutdown", self.shutdown, "must be seconds >= 0")
         _check_positive("Child.start_timeout", self.start_timeout, "must be seconds > 0")
+        _check_backoff("Child.backoff", self.backoff)
+        if self.name is not None:
+            _check_id("Child.name", self.name)
+        _check_policy("Child.policy", self.policy)
 
 
 class _SupervisorOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,12 +107,16 @@ class Supervisor(_SupervisorOptions, frozen=True):
         _check_positive("Supervisor.period", self.period, "must be seconds > 0")
         _check_least("Supervisor.shutdown", self.shutdown, "must be seconds >= 0")
         _check_restart("Supervisor.restart", self.restart)
+        _check_backoff("Supervisor.backoff", self.backoff)
         _check_children(self.children)
 
 
-def _check_children(children: Sequence[object]) -> None:
+def _check_children(children: object) -> None:
+    # A generator would be used up by this check and leave a supervisor without children.
+    if not isinstance(children, list | tuple):
+        raise ChildSpecError("Supervisor.children", children, "must be a list or tuple of specs")
     seen: set[str] = set()
-    for child in children:
+    for child in cast("Sequence[object]", children):
         if not isinstance(child, Child | Supervisor):
             raise ChildSpecError("Supervisor.children", child, "must be Child or Supervisor specs")
         if child.id in seen:
@@ -119,20 +130,30 @@ def _check_id(field: str, value: object) -> None:
 
 
 def _check_restart(field: str, value: object) -> None:
-    if value not in ("permanent", "transient", "temporary"):
+    if value not in _RESTARTS:
         raise ChildSpecError(field, value, "must be 'permanent', 'transient' or 'temporary'")
 
 
 def _check_least(field: str, value: object, remedy: str) -> None:
-    if not (isinstance(value, int | float) and value >= 0):
+    if not (isinstance(value, _NUMBER) and value >= 0):
         raise ChildSpecError(field, value, remedy)
 
 
 def _check_positive(field: str, value: object, remedy: str) -> None:
-    if not (isinstance(value, int | float) and value > 0):
+    if not (isinstance(value, _NUMBER) and value > 0):
         raise ChildSpecError(field, value, remedy)
 
 
 def _check_whole(field: str, value: object) -> None:
     if not (isinstance(value, int) and value >= 0):
         raise ChildSpecError(field, value, "must be a whole number >= 0")
+
+
+def _check_backoff(field: str, value: object) -> None:
+    if value is not None and not callable(getattr(value, "wait", None)):
+        raise ChildSpecError(field, value, "must be a backoff such as Exponential(1.0), or None")
+
+
+def _check_policy(field: str, value: object) -> None:
+    if value is not None and not isinstance(value, Policy):
+        raise ChildSpecError(field, value, "must be a Policy, or None")

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..runtime import Actor, Cell, Ref, Timer
+from ..runtime import Actor, Cell, Message, Ref, Timer
 from ._child import Child, Supervisor
 
 
@@ -39,6 +39,8 @@ class ChildRecord:
     """Counts decisions, so that a restart that was overtaken does nothing."""
     timer: Timer | None = field(default=None)
     """The wait before its restart."""
+    request: Message | None = None
+    """The request that started it, so that the request can be taken back."""
 
     @property
     def ref(self) -> Ref:
@@ -60,7 +62,14 @@ def factory_class(start: object) -> type[Actor] | None:
     """Tell the actor class a factory makes, where that can be known without calling it."""
     while isinstance(start, partial):
         start = start.func
-    return start if isinstance(start, type) and issubclass(start, Actor) else None
+    if not (isinstance(start, type) and issubclass(start, Actor)):
+        return None
+    return start if start.__new__ is object.__new__ else None
+
+
+def has_start_hooks(made: type[Actor]) -> bool:
+    """Tell whether an actor of this class has something to wait for on its way in."""
+    return made.started is not Actor.started or made.lifespan is not Actor.lifespan
 
 
 def is_supervisor(spec: Child | Supervisor) -> bool:

@@ -12,6 +12,7 @@ from math import inf
 from random import Random
 
 from ..runtime import RefusalError
+from ._call import Running
 from ._errors import (
     CircuitBreakerOpenError,
     ProviderBlockedError,
@@ -43,6 +44,7 @@ class Guard:
         "_blocked_by",
         "_failed_until",
         "_probe_at",
+        "blocks",
         "bulkhead",
         "circuit",
         "counters",
@@ -64,6 +66,8 @@ class Guard:
         self.bulkhead = policy.concurrency.bulkhead()
         self.gate = Gate()
         self.counters = GuardCounters()
+        self.blocks = 0
+        """How often the provider was blocked. What was begun before the last time says nothing about it."""
         self._block = Block.NONE
         self._blocked_by = FailureKind.QUOTA
         self._probe_at = inf
@@ -83,16 +87,14 @@ class Guard:
             return RateLimitedError(self.provider, retry_after=self.gate.reopens_at - now)
         return None
 
-    def admit(self, now: float) -> Permit | RefusalError | None:
-        """Take what one attempt needs; a refusal, or None where the circuit is off.
+    def admit(self, now: float) -> Permit | None:
+        """Take what one attempt needs; None where the circuit is off.
 
-        The caller holds a slot of the bulkhead, and `refusal` was asked.
+        The caller holds a slot of the bulkhead, and `refusal` said at this moment that there is none.
         """
         if self._block is Block.BLOCKED:
             self._block = Block.PROBING
-        if self.circuit is None:
-            return None
-        return self.circuit.admit(now) or self.breaker_error(now)
+        return None if self.circuit is None else self.circuit.admit(now)
 
     def may_begin(self, now: float) -> bool:
         """Tell whether an attempt could begin: the gate is open and a slot is free."""
@@ -115,33 +117,36 @@ class Guard:
 
     # --- what became of an attempt -----------------------------------------------------------------
 
-    def succeeded(self, permit: Permit | None, now: float) -> None:
+    def succeeded(self, attempt: Running, now: float) -> None:
         """Note an answer."""
-        self._block = Block.NONE
-        if permit is not None and self.circuit is not None:
-            self.circuit.succeeded(permit, now)
+        if attempt.blocks == self.blocks:
+            self._block = Block.NONE
+        if attempt.permit is not None and self.circuit is not None:
+            self.circuit.succeeded(attempt.permit, now)
         self.bulkhead.grow()
 
-    def released(self, permit: Permit | None, now: float) -> None:
+    def released(self, attempt: Running, now: float) -> None:
         """Note an attempt that says nothing about the service: cancelled, or ended by a bug."""
-        self._unprobe()
-        if permit is not None and self.circuit is not None:
-            self.circuit.released(permit, now)
+        self._unprobe(attempt)
+        if attempt.permit is not None and self.circuit is not None:
+            self.circuit.released(attempt.permit, now)
 
-    def failed(self, permit: Permit | None, error: ProviderError, now: float) -> None:
-        """Note a failure, before it is decided what follows."""
-        if error.kind.blocks_provider:
+    def failed(self, attempt: Running, error: ProviderError, now: float) -> bool:
+        """Note a failure, before it is decided what follows; True when it blocks the provider."""
+        is_blocking = error.kind.blocks_provider and attempt.blocks == self.blocks
+        if is_blocking:
+            self.blocks += 1
             self._block = Block.BLOCKED
             self._blocked_by = error.kind
             self._probe_at = now + self.policy.blocked_probe
         else:
-            self._unprobe()
-        if permit is None or self.circuit is None:
-            return
-        if error.kind.counts_for_breaker:
-            self.circuit.failed(permit, now, error.retry_after)
-        else:
-            self.circuit.released(permit, now)
+            self._unprobe(attempt)
+        if attempt.permit is not None and self.circuit is not None:
+            if error.kind.counts_for_breaker:
+                self.circuit.failed(attempt.permit, now, error.retry_after)
+            else:
+                self.circuit.released(attempt.permit, now)
+        return is_blocking
 
     def decide(
         self, error: ProviderError, attempt: int, time_left: float, *, is_probe: bool
@@ -164,15 +169,14 @@ class Guard:
         if isinstance(decision, RetryIn):
             wait = decision.wait
         else:
-            wait = decision.retry_after or self.policy.retry.wait(
-                error.kind, attempt, error.retry_after, self.rng
-            )
+            # The decision carries the server's hint where it is one; inf would shut the gate for good.
+            wait = decision.retry_after or self.policy.retry.wait(error.kind, attempt, None, self.rng)
         self.gate.shut(now + wait, now)
         self.bulkhead.cut()
         return wait
 
-    def _unprobe(self) -> None:
-        if self._block is Block.PROBING:
+    def _unprobe(self, attempt: Running) -> None:
+        if self._block is Block.PROBING and attempt.blocks == self.blocks:
             self._block = Block.BLOCKED
 
     # --- the service itself --------------------------------------------------------------------------

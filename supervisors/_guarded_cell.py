@@ -12,15 +12,16 @@ its place in the mailbox's bound. Doing this inline saves the two ticks of a sec
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, cast
 
 from ..runtime import (
-    Actor,
     ActorCell,
     ActorState,
     ActorStatistics,
     ActorStoppedError,
     Departure,
+    Exit,
     ExitReason,
     Item,
     Kernel,
@@ -38,10 +39,14 @@ from ._failures import FailureKind
 from ._guard import Guard
 from ._guard_statistics import GuardStatistics, RetryKey
 from ._guarded import GuardedActor, attempt_in_hand
-from .policies import CircuitState, GiveUp, Permit, Policy, RetryIn
+from .policies import CircuitState, GiveUp, Policy, RetryIn
 
 if TYPE_CHECKING:
     from ..runtime import Handler
+
+
+VERDICT_POLL = 0.1
+"""Seconds at least between two looks of a due retry at a half-open breaker whose probe is out."""
 
 
 class GuardedCell(ActorCell):
@@ -85,8 +90,7 @@ class GuardedCell(ActorCell):
         """
         if not self.is_alive:
             return super().offer(item)
-        due = item.due if isinstance(item, Slot) else float("inf")
-        refusal = self.guard.refusal(self.kernel.now(), due)
+        refusal = self.guard.refusal(self.kernel.now(), _due(item))
         if refusal is None:
             return super().offer(item) if self.length < self.capacity else False
         self.guard.counters.refused(message_of(item), refusal)
@@ -124,8 +128,7 @@ class GuardedCell(ActorCell):
             return
         if call.running is not None:
             call.running.cancel("left")
-        elif call in self.waiting_retries:
-            self.waiting_retries.discard(call)
+        else:
             self._take_back(call)
             self.abandoned += 1
             self._count_end(call, "cancelled")
@@ -147,29 +150,42 @@ class GuardedCell(ActorCell):
                 left -= 1
                 await self._attempt(worker, actor, call)
         finally:
-            worker.actor = worker.hand = worker.slot = None
-            self.workers.remove(worker)
-            self.permit_back()
+            self.leave(worker)
         return left
+
+    def leave(self, worker: Worker) -> None:
+        """Let go of a worker. The attempt of one that is given up as stuck is over as if it was cancelled."""
+        stuck = worker.hand
+        if isinstance(stuck, Running):
+            self._attempt_cancelled(stuck)
+        worker.slot = None
+        super().leave(worker)
 
     def _next_call(self) -> Call | None:
         """Choose what is attempted next: retries that are due first, then the queue."""
         now = self.kernel.now()
         if not self.guard.may_begin(now):
             return None
+        retry = self._next_retry(now)
+        if self.senders:
+            self.admit()
+        return retry or self._next_queued(now)
+
+    def _next_retry(self, now: float) -> Call | None:
         while self.due_retries:
             call = self.due_retries.popleft()
-            if call.is_abandoned:
-                self.abandoned += 1
-            elif self._may_retry(call, now):
+            if self._may_retry(call, now):
                 return call
+        return None
+
+    def _next_queued(self, now: float) -> Call | None:
         while self.queue:
             item = self.queue.popleft()
             if self.senders:
                 self.admit()
             if isinstance(item, Slot) and item.done:
                 self.abandoned += 1
-            elif (refusal := self.guard.refusal(now, float("inf"))) is not None:
+            elif (refusal := self.guard.refusal(now, inf)) is not None:
                 self._refuse(item, refusal)
             else:
                 return Call(self, item, now)
@@ -186,7 +202,8 @@ class GuardedCell(ActorCell):
             and self.guard.circuit is not None
             and self.guard.circuit.state is CircuitState.HALF_OPEN
         ):
-            wait = self.policy.retry.backoff.wait(1, self.kernel.rng)  # until the probe's verdict
+            # Until the probe's verdict. Not zero, or a backoff without a wait would spin till then.
+            wait = max(VERDICT_POLL, self.policy.retry.backoff.wait(1, self.kernel.rng))
         if wait is None or wait > self.policy.retry.max_wait or now + wait > call.due:
             reason = call.reason
             assert reason is not None
@@ -200,45 +217,48 @@ class GuardedCell(ActorCell):
         handler = self.handlers.get(type(call.message)) or self.plan.find(type(call.message))
         if handler is None:
             error = UnhandledMessageError(self, call.message, type(actor).__name__)
+            self._end(call)
             self.bury(call.item, "unhandled", error)
             return
-        permit = self.guard.admit(self.kernel.now())
-        if isinstance(permit, RefusalError):
-            self._refuse(call.item, permit)
-            return
-        self.guard.bulkhead.try_acquire()
         running = self._begin(worker, call)
         try:
             reply = await self._handle(handler, actor, call)
-        except Exception as error:  # noqa: BLE001 - a service's edge: classified there
-            self._attempt_failed(actor, call, permit, running, error)
-        except BaseException:
-            self._attempt_cancelled(call, permit, running)
-            raise
+        except BaseException as error:
+            is_failure = self.kernel.is_failure(error)
+            if running.done:
+                pass  # it was given up as stuck
+            elif is_failure:
+                self._attempt_failed(actor, running, error)
+            else:
+                self._attempt_cancelled(running)
+            if not is_failure:
+                raise
         else:
-            self._attempt_succeeded(call, permit, running, reply)
+            if not running.done:
+                self._attempt_succeeded(running, reply)
         finally:
             worker.hand = worker.slot = None
 
     def _begin(self, worker: Worker, call: Call) -> Running:
+        guard, now = self.guard, self.kernel.now()
+        guard.bulkhead.try_acquire()
+        guard.counters.attempts += 1
         call.attempts += 1
-        call.running = running = Running(call, worker)
+        call.running = running = Running(call, worker, guard.admit(now), guard.blocks)
         worker.hand = running
         if isinstance(call.item, Slot):
             worker.slot = call.item
             call.item.taken = True
             self.calls[call.item] = call
-        self.guard.counters.attempts += 1
-        now = self.kernel.now()
         timeout = self.policy.attempt_timeout
         self.kernel.timers.after(timeout, now + timeout, running)
-        if call.attempts > 1:
-            estimate = cast("GuardedActor", self.actor).estimate(call.message)
-            if estimate is not None:
-                self.guard.counters.charged(estimate, now)
         return running
 
-    async def _handle(self, handler: Handler, actor: Actor, call: Call) -> object:
+    async def _handle(self, handler: Handler, actor: GuardedActor, call: Call) -> object:
+        if call.attempts > 1:
+            estimate = actor.estimate(call.message)
+            if estimate is not None:
+                self.guard.counters.charged(estimate, self.kernel.now())
         attempt = attempt_in_hand.set(call.attempt(self.kernel.rng))
         request = current_request.set(call.item if isinstance(call.item, Slot) else None)
         try:
@@ -249,16 +269,18 @@ class GuardedCell(ActorCell):
 
     # --- what became of it -------------------------------------------------------------------------
 
-    def _attempt_over(self, call: Call, running: Running, outcome: str) -> None:
+    def _attempt_over(self, running: Running, outcome: str) -> Call:
+        call = running.call
         running.done = True
         call.running = None
         self.guard.bulkhead.release()
         if call.attempts > 1 and call.reason is not None:
             self.guard.counters.retries[RetryKey(call.operation, call.reason, outcome)] += 1
+        return call
 
-    def _attempt_succeeded(self, call: Call, permit: Permit | None, running: Running, reply: object) -> None:
-        self._attempt_over(call, running, "success")
-        self.guard.succeeded(permit, self.kernel.now())
+    def _attempt_succeeded(self, running: Running, reply: object) -> None:
+        call = self._attempt_over(running, "success")
+        self.guard.succeeded(running, self.kernel.now())
         self._end(call)
         self.handled += 1
         if isinstance(call.item, Slot) and not call.item.resolve(reply):
@@ -266,53 +288,48 @@ class GuardedCell(ActorCell):
         self._count_end(call, "ok" if call.attempts == 1 else "retried_ok")
         self.kick()
 
-    def _attempt_failed(
-        self, actor: GuardedActor, call: Call, permit: Permit | None, running: Running, raised: Exception
-    ) -> None:
-        if running.cause == "left":
-            self._attempt_cancelled(call, permit, running)
+    def _attempt_failed(self, actor: GuardedActor, running: Running, raised: BaseException) -> None:
+        if running.cause:
+            self._attempt_cancelled(running)
             return
-        if running.cause == "timeout":
-            error: ProviderError | None = self._timeout_error()
+        try:
+            error = actor.classify(raised) if isinstance(raised, Exception) else None
+        except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
+            error, raised = None, bug
+        if error is not None:
+            self._attempt_over(running, "failed")
+            self._decide(running, error)
+        elif isinstance(raised, actor.declines):
+            self._attempt_declined(running, raised)
         else:
-            error = actor.classify(raised)
-        if error is None and isinstance(raised, actor.declines):
-            self._attempt_declined(call, permit, running, raised)
-        elif error is None:
-            self._attempt_bugged(actor, call, permit, running, raised)
-        else:
-            self._attempt_over(call, running, "failed")
-            self._decide(call, permit, error)
+            self._attempt_bugged(actor, running, raised)
 
-    def _attempt_declined(
-        self, call: Call, permit: Permit | None, running: Running, error: Exception
-    ) -> None:
+    def _attempt_declined(self, running: Running, error: Exception) -> None:
         """The actor answered with an exception of its own: that says nothing about the service."""
-        self._attempt_over(call, running, "failed")
-        self.guard.released(permit, self.kernel.now())
+        call = self._attempt_over(running, "failed")
+        self.guard.released(running, self.kernel.now())
         self._fail(call, error)
 
-    def _attempt_cancelled(self, call: Call, permit: Permit | None, running: Running) -> None:
+    def _attempt_cancelled(self, running: Running) -> None:
         """The attempt was cancelled: by its timeout, by its asker's leaving, or with the service."""
-        if running.cause == "timeout" and not call.is_abandoned and self.state is not ActorState.STOPPED:
-            self._attempt_over(call, running, "failed")
-            self._decide(call, permit, self._timeout_error())
+        if running.cause == "timeout" and not running.call.is_abandoned:
+            self._attempt_over(running, "failed")
+            self._decide(running, self._timeout_error())
             return
-        self._attempt_over(call, running, "cancelled")
-        self.guard.released(permit, self.kernel.now())
+        call = self._attempt_over(running, "cancelled")
+        self.guard.released(running, self.kernel.now())
         self._end(call)
         self.handled += 1
         self._count_end(call, "cancelled")
         if isinstance(call.item, Slot):
-            call.item.resolve(error=ActorStoppedError(self, call.message, self.reason))
+            self.fail_in_hand(call.item, self.reason)
 
-    def _attempt_bugged(
-        self, actor: GuardedActor, call: Call, permit: Permit | None, running: Running, error: Exception
-    ) -> None:
+    def _attempt_bugged(self, actor: GuardedActor, running: Running, error: BaseException) -> None:
         """An exception nobody expected: this incarnation is over, its other attempts may finish."""
-        self._attempt_over(call, running, "failed")
-        self.guard.counters.failures[FailureKind.BUG] += 1
-        self.guard.released(permit, self.kernel.now())
+        call = self._attempt_over(running, "failed")
+        if not isinstance(error, Exit):
+            self.guard.counters.failures[FailureKind.BUG] += 1
+        self.guard.released(running, self.kernel.now())
         self._end(call)
         self._count_end(call, "failed")
         running.worker.actor = running.worker.hand = None
@@ -327,28 +344,26 @@ class GuardedCell(ActorCell):
         seconds = self.policy.attempt_timeout
         return ProviderError(self.provider, FailureKind.TIMEOUT, f"no answer within {seconds:g} s")
 
-    def _decide(self, call: Call, permit: Permit | None, error: ProviderError) -> None:
+    def _decide(self, running: Running, error: ProviderError) -> None:
         """Find out what follows a failed attempt: a retry, or the end of the call."""
-        guard, now = self.guard, self.kernel.now()
+        call, guard, now = running.call, self.guard, self.kernel.now()
         guard.counters.failures[error.kind] += 1
         call.error = error
-        guard.failed(permit, error, now)
-        is_probe = permit is not None and permit.is_probe
+        blocked = guard.failed(running, error, now)
+        is_probe = running.permit is not None and running.permit.is_probe
         decision = guard.decide(error, call.attempts, call.due - now, is_probe=is_probe)
         if error.kind is FailureKind.RATE_LIMIT:
             self._pause(error, decision, call.attempts, now)
-        if error.kind.blocks_provider:
+        if blocked:
             self.kernel.events.error(
                 "provider.blocked", provider=self.provider, reason=str(error.kind), code=error.code
             )
             self.sweep()
         if isinstance(decision, GiveUp):
             self._fail(call, _last_word(call, error, decision))
-        elif call.is_abandoned:
-            self.abandoned += 1
-            self._end(call)
-            self._count_end(call, "cancelled")
-        elif len(self.waiting_retries) >= max(1, self.capacity // 4):
+        elif not self.is_alive:
+            self._fail(call, _last_word(call, error, GiveUp("attempts", None)))
+        elif len(self.waiting_retries) + len(self.due_retries) >= max(1, self.capacity // 4):
             self._fail(call, RetriesExhaustedError.after(error, call.attempts))
         else:
             guard.counters.wait_seconds += decision.wait
@@ -393,9 +408,13 @@ class GuardedCell(ActorCell):
         self.kick()
 
     def _take_back(self, call: Call) -> None:
-        if call.timer is not None:
+        """Forget a retry that waits or is due."""
+        if call.timer is None:
+            self.due_retries.remove(call)
+        else:
             call.timer.cancel()
             call.timer = None
+            self.waiting_retries.discard(call)
 
     # --- when the guard changes its mind ----------------------------------------------------------------
 
@@ -432,16 +451,28 @@ class GuardedCell(ActorCell):
         self.guard.circuit.poll(self.kernel.now())
 
     def sweep(self) -> None:
-        """Refuse what is queued and can't be served in time any more, and let the rest be."""
+        """Refuse what is queued, or in line for the queue, and can't be served in time any more."""
         now = self.kernel.now()
         for item in self.take_all():
-            due = item.due if isinstance(item, Slot) else float("inf")
-            refusal = None if isinstance(item, Slot) and item.done else self.guard.refusal(now, due)
-            if refusal is None:
-                self.queue.append(item)
-            else:
+            if isinstance(item, Slot) and item.done:
+                self.abandoned += 1
+            elif (refusal := self.guard.refusal(now, _due(item))) is not None:
                 self._refuse(item, refusal)
+            else:
+                self.queue.append(item)
+        for item, turn in self.dismiss_senders():
+            if (refusal := self.guard.refusal(now, _due(item))) is None:
+                self.wait_in_line(item, turn)
+            else:
+                self._refuse_in_line(item, turn, refusal)
         self.admit()
+
+    def _refuse_in_line(self, item: Item, turn: Slot, refusal: RefusalError) -> None:
+        """Refuse what was not taken yet; a told message becomes a dead letter, as in `offer`."""
+        if turn.resolve(error=refusal if turn is item else None):
+            self.guard.counters.refused(message_of(item), refusal)
+            if turn is not item:
+                self.bury(item, type(refusal).__name__)
 
     def _refuse(self, item: Item, refusal: RefusalError) -> None:
         self.guard.counters.refused(message_of(item), refusal)
@@ -460,8 +491,6 @@ class GuardedCell(ActorCell):
             self._end(call)
             self._count_end(call, "failed")
             self.bury(call.item, "stopped", ActorStoppedError(self, call.message, reason))
-        self.waiting_retries.clear()
-        self.due_retries.clear()
 
     # --- looking at it -------------------------------------------------------------------------------------
 
@@ -508,6 +537,11 @@ class GuardedCell(ActorCell):
             (not self.guard.gate.is_open(now), "paused"),
         )
         return next((word for holds, word in facts if holds), "ok")
+
+
+def _due(item: Item) -> float:
+    """Return the moment the sender of *item* stops waiting; told messages have none."""
+    return item.due if isinstance(item, Slot) else inf
 
 
 def _last_word(call: Call, error: ProviderError, decision: GiveUp) -> ProviderError:

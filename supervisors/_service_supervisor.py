@@ -7,7 +7,7 @@ goes wrong can't take its siblings down with it.
 
 from __future__ import annotations
 
-from ..runtime import Actor, Cell, ExitReason
+from ..runtime import SHUTDOWN, Actor, Cell, ExitReason, StartError
 from ._child import Child, Supervisor
 from ._children import ChildRecord
 from ._guarded import GuardedActor
@@ -23,8 +23,7 @@ SERVICE = "service"
 class ServiceSupervisor(SupervisorActor):
     """Keep one service running behind its guard."""
 
-    def __init__(self, child: Child, first: GuardedActor, settings: Settings) -> None:
-        policy = _policy(child, first, settings)
+    def __init__(self, child: Child, first: GuardedActor, policy: Policy, settings: Settings) -> None:
         super().__init__(Supervisor(child.id, intensity=policy.intensity, period=policy.period), settings)
         self._policy = policy
         self._provider = child.id
@@ -40,9 +39,11 @@ class ServiceSupervisor(SupervisorActor):
         )
         self._start = child.start
         self._is_on_probation = False
+        self._stop_timeout: float | None = None
 
     async def started(self) -> None:
         """Start the service."""
+        self.settle()
         record = self.add(self._child)
         await self.start_record(record)
         self.front = record.cell
@@ -101,9 +102,23 @@ class ServiceSupervisor(SupervisorActor):
 
     async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
         """Stop the service for good: this supervisor with it."""
+        self._stop_timeout = timeout
         await self.cell.stop(reason, timeout=timeout)
 
+    async def stopping(self, reason: ExitReason) -> None:
+        """Stop the service in the time that whoever stops it has set."""
+        for record in self.children.values():
+            await self.stop_record(record, SHUTDOWN, self._stop_timeout)
 
-def _policy(child: Child, actor: GuardedActor, settings: Settings) -> Policy:
-    """Choose the policy: the child spec's own, or the class's with the settings applied."""
-    return child.policy or settings.policy(child.id, actor.policy)
+
+def service_supervisor(path: str, child: Child, actor: GuardedActor, settings: Settings) -> ServiceSupervisor:
+    """Put a supervisor around a service, with the child spec's policy, or the settings and the class's.
+
+    Raises:
+        StartError: The settings contradict the class's policy.
+    """
+    try:
+        policy = child.policy or settings.policy(child.id, actor.policy)
+    except ValueError as error:
+        raise StartError(path, str(error), error) from error
+    return ServiceSupervisor(child, actor, policy, settings)

@@ -14,27 +14,30 @@ Its mailbox has no bound: an exit that was dropped would be a child nobody resta
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from math import inf
 from typing import ClassVar, cast
+
+import anyio
 
 from ..runtime import (
     SHUTDOWN,
     Actor,
     ActorCell,
+    ActorStoppedError,
     Cell,
     Exit,
     ExitKind,
     ExitReason,
+    HandlerError,
     Kernel,
     MailboxClosedError,
     NameTakenError,
     Ref,
     StartError,
-    current_request,
     fail_start,
     handles,
     start_incarnation,
-    starts_at_once,
+    text_of,
 )
 from ._administration import (
     ChildCounts,
@@ -45,12 +48,13 @@ from ._administration import (
     RestartChild,
     StartChild,
     StopRef,
+    TakeBack,
     TerminateChild,
     TryRestart,
     WhichChildren,
 )
 from ._child import Child, Supervisor
-from ._children import ChildRecord, ChildState, factory_class
+from ._children import ChildRecord, ChildState, factory_class, has_start_hooks
 from ._errors import (
     AlreadyPresentError,
     AlreadyStartedError,
@@ -64,12 +68,20 @@ from ._guarded import GuardedActor
 from ._intensity import RestartWindow
 from ._settings import Settings
 
+SERVICE_MARGIN = 3.0
+"""A service that is cut off at its own deadline may take two more to unwind."""
+
 
 class SupervisorActor(Actor):
     """Keep the children of one `Supervisor` description running."""
 
     mailbox: ClassVar[int] = sys.maxsize
-    declines: ClassVar[tuple[type[Exception], ...]] = (SupervisionError, StartError, NameTakenError)
+    declines: ClassVar[tuple[type[Exception], ...]] = (
+        SupervisionError,
+        StartError,
+        NameTakenError,
+        HandlerError,
+    )
 
     def __init__(self, spec: Supervisor, settings: Settings) -> None:
         self.spec = spec
@@ -82,26 +94,28 @@ class SupervisorActor(Actor):
 
     # --- lifecycle -------------------------------------------------------------------------------
 
-    @property
-    def cell(self) -> Cell:
-        """The supervisor's own cell."""
-        return cast("Cell", self._home)
-
-    @property
-    def kernel(self) -> Kernel:
-        """The system's shared parts."""
-        return self.cell.kernel
+    cell: Cell
+    """The supervisor's own cell, from its start on."""
+    kernel: Kernel
+    """The system's shared parts."""
 
     async def started(self) -> None:
         """Start the children left to right; when one fails, stop the started ones in reverse."""
+        self.settle()
         for spec in self.spec.children:
             record = self.add(spec)
             try:
                 await self.start_record(record)
             except BaseException:
                 del self.children[record.id]
-                await self.stopping(SHUTDOWN)
+                with anyio.CancelScope(shield=True):
+                    await self.stopping(SHUTDOWN)
                 raise
+
+    def settle(self) -> None:
+        """Look around: the runtime has adopted this object."""
+        self.cell = cast("Cell", self._home)
+        self.kernel = self.cell.kernel
 
     async def stopping(self, reason: ExitReason) -> None:
         """Stop the children one at a time, newest first."""
@@ -121,8 +135,7 @@ class SupervisorActor(Actor):
         """Hear of an exit; it is decided on in its turn."""
         if final:
             return
-        # Closed: this supervisor is stopping, and stops what is left of the child in its turn.
-        with suppress(MailboxClosedError):
+        if self.cell.is_alive:  # else it stops what is left of the child in its turn
             self.cell.tell_nowait(ChildExited(cell, reason))
 
     async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
@@ -130,26 +143,31 @@ class SupervisorActor(Actor):
         if self.cell.is_idle and self.stop_at_once(cell, reason):
             return
         try:
-            await self.cell.ask(StopRef(cell, reason, timeout), timeout=float("inf"))
-        except MailboxClosedError:
+            await self.cell.ask(StopRef(cell, reason, timeout), timeout=inf)
+        except (MailboxClosedError, ActorStoppedError):
             await cell.stop_and_wait(reason, cell.shutdown, final=True)
 
     # --- requests ------------------------------------------------------------------------------------
 
     @handles
     async def start_child(self, message: StartChild) -> Ref:
-        """Start a child; nothing is kept of one that fails, or that nobody waits for any more."""
+        """Start a child; nothing is kept of one that fails."""
         record = self.add(message.spec)
+        record.request = message
         try:
             await self.start_record(record)
         except BaseException:
             del self.children[record.id]
             raise
-        asker = current_request.get()
-        if asker is not None and asker.done:
-            await self.stop_record(record, SHUTDOWN)
-            del self.children[record.id]
         return record.ref
+
+    @handles
+    async def take_back(self, message: TakeBack) -> None:
+        """Stop and forget what a request has started: its asker left before it had the ref."""
+        for record in tuple(self.children.values()):
+            if record.request is message.request:
+                await self.stop_record(record, SHUTDOWN)
+                del self.children[record.id]
 
     @handles
     async def terminate_child(self, message: TerminateChild) -> None:
@@ -339,9 +357,9 @@ class SupervisorActor(Actor):
         """
         actor = self.call_factory(record)
         if isinstance(actor, GuardedActor):
-            from ._service_supervisor import ServiceSupervisor  # it derives from this class
+            from ._service_supervisor import service_supervisor  # its class derives from this one
 
-            return ServiceSupervisor(record.spec, actor, self.settings)
+            return service_supervisor(self.path_of(record), record.spec, actor, self.settings)
         return actor
 
     def call_factory(self, record: ChildRecord) -> Actor:
@@ -354,7 +372,7 @@ class SupervisorActor(Actor):
         try:
             actor = cast("object", record.spec.start())
         except Exception as error:
-            raise StartError(path, f"{type(error).__name__}: {error}", error) from error
+            raise StartError(path, f"{type(error).__name__}: {text_of(error)}", error) from error
         if not isinstance(actor, Actor):
             raise StartError(path, f"its factory returned {type(actor).__name__}, not an actor")
         return actor
@@ -387,7 +405,11 @@ class SupervisorActor(Actor):
         seconds = record.spec.shutdown if timeout is None else timeout
         if seconds <= 0:
             cell.kill()
-        await cell.stop_and_wait(reason, seconds, final=True)
+        try:
+            await cell.stop_and_wait(reason, seconds + _service_margin(record, cell.actor), final=True)
+        except BaseException:  # this supervisor is killed, and its record does not hold the child any more
+            cell.kill()
+            raise
 
     def start_at_once(self, spec: Child) -> Ref | None:
         """Start a child in the caller's stack; None when its start has to wait for something.
@@ -395,15 +417,11 @@ class SupervisorActor(Actor):
         Only for an idle supervisor. Saves the two ticks of the event loop that an ask takes.
         """
         made = factory_class(spec.start)
-        if made is None or issubclass(made, GuardedActor):
+        if made is None or issubclass(made, GuardedActor) or has_start_hooks(made):
             return None
         record = self.add(spec)
         try:
             cell, actor = self._make_cell(record, self.make(record))
-            if not starts_at_once(cell):
-                cell.gone()
-                del self.children[record.id]
-                return None
             cell.adopt(actor)
             cell.begin()
         except BaseException:
@@ -427,7 +445,7 @@ class SupervisorActor(Actor):
     def _make_cell(self, record: ChildRecord, actor: Actor) -> tuple[Cell, Actor]:
         cell = self.new_cell(record, actor)
         self.kernel.registry.claim(cell.path, cell)
-        if record.spec.name is not None:
+        if record.spec.name is not None and not _is_front_of_service(record, actor):
             try:
                 self.kernel.registry.claim(record.spec.name, cell)
             except BaseException:
@@ -438,7 +456,8 @@ class SupervisorActor(Actor):
 
     def new_cell(self, record: ChildRecord, actor: Actor) -> Cell:
         """Make the place a child lives in."""
-        return ActorCell(self.kernel, self.path_of(record), actor, self, record.spec.shutdown)
+        shutdown = record.spec.shutdown + _service_margin(record, actor)
+        return ActorCell(self.kernel, self.path_of(record), actor, self, shutdown)
 
     def path_of(self, record: ChildRecord) -> str:
         """Say where a child stands in the tree."""
@@ -483,6 +502,16 @@ class SupervisorActor(Actor):
         )
 
 
+def _is_front_of_service(record: ChildRecord, actor: Actor) -> bool:
+    """Tell the supervisor that `SupervisorActor.make` puts around a service."""
+    return isinstance(actor, SupervisorActor) and not record.is_supervisor
+
+
+def _service_margin(record: ChildRecord, actor: Actor) -> float:
+    """Return the seconds that a service's supervisor has to stop beyond those of its service."""
+    return SERVICE_MARGIN if _is_front_of_service(record, actor) else 0.0
+
+
 def supervisor_child(spec: Supervisor, settings: Settings) -> Child:
     """Turn the description of a supervisor into the child spec its own supervisor works with."""
     return Child(
@@ -491,5 +520,5 @@ def supervisor_child(spec: Supervisor, settings: Settings) -> Child:
         restart=spec.restart,
         shutdown=spec.shutdown,
         backoff=spec.backoff,
-        start_timeout=float("inf"),
+        start_timeout=inf,
     )

@@ -24,10 +24,10 @@ from ..runtime import (
     Kernel,
     Monitor,
     Ref,
+    event_logger,
     primary_error,
     start_incarnation,
 )
-from ._administration import SupervisorRef
 from ._child import Child, Supervisor
 from ._children import ChildRecord
 from ._guard_statistics import GuardStatistics
@@ -35,6 +35,7 @@ from ._guarded_cell import GuardedCell
 from ._intensity import RestartWindow
 from ._settings import Settings
 from ._supervisor import SupervisorActor
+from ._supervisor_ref import SupervisorRef
 
 ResultT = TypeVar("ResultT")
 
@@ -70,6 +71,10 @@ class RootSupervisor(SupervisorActor):
         assert record.cell is not None
         self.report_given_up(record.cell.path, record, reason)
         self.let_go(record, reason)
+
+    def let_go(self, record: ChildRecord, reason: ExitReason) -> None:
+        """Forget a child that has ended: its id may be used again."""
+        super().let_go(record, reason)
         self._forget(record)
 
     def after_stop(self, record: ChildRecord) -> None:
@@ -217,7 +222,7 @@ class System:
 async def open_system(
     *,
     settings: Settings | None = None,
-    shutdown_timeout: float = 30.0,
+    shutdown_timeout: float | None = None,
     rng: Random | None = None,
 ) -> AsyncGenerator[System, None]:
     """Open a system of actors; leaving the block stops them in order, newest first.
@@ -227,12 +232,14 @@ async def open_system(
 
     Args:
         settings: What an operator may change; None reads nothing and keeps all defaults.
-        shutdown_timeout: Seconds the whole stop may take; then every actor left is killed.
+        shutdown_timeout: Seconds the whole stop may take; then every actor left is killed. None: the
+            settings' (30 s by default).
         rng: Source of jitter.
     """
     chosen = settings or Settings()
     tree = _Tree(chosen)
-    engine = Engine(tree, shutdown_timeout=shutdown_timeout, rng=rng)
+    seconds = chosen.shutdown_timeout if shutdown_timeout is None else shutdown_timeout
+    engine = Engine(tree, shutdown_timeout=seconds, rng=rng, logger=event_logger(chosen.log_level))
     async with engine as kernel:
         assert tree.cell is not None
         yield System(kernel, tree.cell, engine)

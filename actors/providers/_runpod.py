@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from random import Random
-from typing import ClassVar, Self, cast
+from typing import ClassVar, Self
 from urllib.parse import quote
 
 import anyio
-import msgspec
 
 from ...runtime import Message, SettingsError, handles
 from ...supervisors import Estimate, FailureKind, ProviderError
@@ -24,6 +23,8 @@ from .._usage import Usage
 from ._polling import JobWatch, Polling
 from ._runpod_errors import RUNPOD_ERRORS, kind_of_failed_job
 from ._runpod_messages import CancelJob, Job, JobResult, JobStatus, RunJob, SubmitJob
+from ._runpod_wire import WireJob, error_inside
+from ._tally import Tally
 
 _BASE_URL = "https://api.runpod.ai/v2"
 _RUNNING = frozenset({"IN_PROGRESS", "RUNNING"})
@@ -89,7 +90,7 @@ class RunPod(HttpService):
         self.endpoint = endpoint
         self._polling = polling or Polling()
         self._submits = anyio.CapacityLimiter(submits)
-        self._followed = _Tally()
+        self._followed = Tally()
         self._usd_per_second = usd_per_second
         self._typical_seconds = typical_seconds
         self._rng = rng or Random()
@@ -223,7 +224,7 @@ class RunPod(HttpService):
                 return
 
     def _result(self, job: Job, message: RunJob) -> JobResult:
-        error = job.error or _error_inside(job.output)
+        error = job.error or error_inside(job.output)
         kind = kind_of_failed_job(job.status, error)
         if kind is not None:
             raise self.failure(kind, error or f"the job ended as {job.status}", code=job.status)
@@ -241,57 +242,7 @@ class RunPod(HttpService):
         )
 
     def _job(self, reply: HttpReply) -> Job:
-        wire = self.decode(reply, _WireJob)
-        return Job(
-            id=wire.id,
-            status=wire.status,
-            output=wire.output,
-            error=_text(wire.error),
-            queue_seconds=(wire.delayTime or 0) / 1000,
-            run_seconds=(wire.executionTime or 0) / 1000,
-        )
+        return self.decode(reply, WireJob).read()
 
     def _usd(self, seconds: float) -> float | None:
         return None if self._usd_per_second is None else self._usd_per_second * seconds
-
-
-class _Tally:
-    """Count what is under way, for one who waits until nothing is."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._none = anyio.Event()
-
-    @contextmanager
-    def one(self) -> Generator[None]:
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
-            if not self._count:
-                self._none.set()
-
-    async def wait_none(self) -> None:
-        if self._count:
-            self._none = anyio.Event()
-            await self._none.wait()
-
-
-class _WireJob(msgspec.Struct):
-    id: str
-    status: str
-    output: object = None
-    error: object = None
-    delayTime: float | None = None  # noqa: N815 - the server's name
-    executionTime: float | None = None  # noqa: N815
-
-
-def _error_inside(output: object) -> str:
-    return _text(cast("dict[str, object]", output).get("error")) if isinstance(output, dict) else ""
-
-
-def _text(error: object) -> str:
-    if error is None or error == "":
-        return ""
-    return error if isinstance(error, str) else msgspec.json.encode(error).decode()

@@ -257,6 +257,15 @@ async def test_a_service_that_is_not_running_says_so() -> None:
         await HttpService("http://localhost").request(GET)
 
 
+async def test_a_service_that_is_stopping_sends_nothing_more() -> None:
+    service = HttpService("http://localhost")
+    async with service.lifespan():
+        pass
+    with pytest.raises(ProviderError, match="the service is stopping") as caught:
+        await service.request(POST)
+    assert (caught.value.kind, caught.value.retryable) == (FailureKind.NETWORK, None)
+
+
 async def test_a_cancelled_request_leaves_the_pool_usable() -> None:
     async with serve(HANG, HANG, http(204)) as server, running(HttpService(server.url)) as service:
         for _ in range(2):

@@ -87,3 +87,7 @@ def test_a_price_that_is_no_amount_is_refused(value: float) -> None:
 def test_more_text_is_estimated_as_more_tokens() -> None:
     assert estimate_tokens([]) == 0
     assert estimate_tokens(["word " * 100]) > estimate_tokens(["word " * 10]) > estimate_tokens([""]) > 0
+
+
+def test_a_table_says_how_old_it_is() -> None:
+    assert repr(DEFAULT_PRICES).endswith("read on 2026-11-22>")

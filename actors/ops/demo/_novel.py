@@ -12,7 +12,7 @@ MAX_NOVEL_BYTES: Final = 8 * 1024 * 1024
 """Larger than any novel in print; the demo reads its text into memory."""
 
 
-class NovelError(RelightError, ValueError):
+class NovelError(RelightError):
     """The text can't be used. One line: the file, what is wrong with it, what to do."""
 
     def __init__(self, path: Path, problem: str, remedy: str) -> None:

@@ -43,7 +43,7 @@ HURRY: Final = Pace(
 REAL: Final = Pace(attempts=Attempts(), polling=Polling(), submits=4, retry_after=1.0, settings=None)
 """The waits of production."""
 
-_OUTAGE_SECONDS = 3.0
+_SHORTEST_OUTAGE, _LONGEST_OUTAGE, _OUTAGE_PER_COMIC = 1.0, 3.0, 0.03
 
 
 def fault_plan(pace: Pace, *, rate: float, seed: int) -> FaultPlan:
@@ -57,4 +57,6 @@ def outage(comics: int) -> Outage:
 
     Each comic begins with a request to Anthropic, so the count of its requests tells how far the run is.
     """
-    return Outage("anthropic", _OUTAGE_SECONDS, after_requests=comics * 2 // 3, status=529)
+    # In a long run the first probe fails too; a short one should not be all outage.
+    seconds = min(max(_SHORTEST_OUTAGE, comics * _OUTAGE_PER_COMIC), _LONGEST_OUTAGE)
+    return Outage("anthropic", seconds, after_requests=comics * 2 // 3, status=529)

@@ -50,8 +50,9 @@ def test_the_largest_text_allowed_is_read(tmp_path: Path) -> None:
     ("path", "problem"), [("missing.txt", "no such file"), (".", "is a directory"), ("/dev/zero", "regular")]
 )
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path, path: str, problem: str) -> None:
-    with pytest.raises(NovelError, match=problem):
+    with pytest.raises(NovelError, match=problem) as caught:
         read_novel(tmp_path / path)
+    assert str(caught.value).count("--novel /") == 1
 
 
 def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:

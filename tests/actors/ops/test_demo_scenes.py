@@ -13,7 +13,7 @@ GLUE = st.sampled_from(
 @st.composite
 def texts(draw: st.DrawFn) -> str:
     pieces = draw(st.lists(st.tuples(WORDS, GLUE), min_size=1, max_size=40))
-    return "".join(word + glue for word, glue in pieces) * draw(st.integers(1, 40))
+    return "".join(word + glue for word, glue in pieces) * draw(st.integers(1, 12))
 
 
 def letters(text: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from relight.actors import DEFAULT_PRICES, Usage
+from relight.actors import DEFAULT_PRICES, HttpRequest, Price, Usage
 from relight.actors.providers import ChatCompletion, ChatMessage, ChatReply, OpenAI
 from relight.runtime import SettingsError
 from relight.supervisors import FailureKind, ProviderError
@@ -159,6 +159,10 @@ def test_the_estimate_of_an_unknown_model_has_no_price() -> None:
     assert estimate.usd is None
 
 
+def test_other_requests_are_not_estimated() -> None:
+    assert OpenAI("k").estimate(HttpRequest("GET", "/models")) is None
+
+
 def test_it_is_built_from_the_environment() -> None:
     openai = OpenAI.from_env({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://localhost:1/v1"})
     assert openai.base_url == "http://localhost:1/v1"
@@ -171,7 +175,8 @@ def test_it_is_built_from_the_environment() -> None:
 
 
 def test_own_prices_are_used() -> None:
-    openai = OpenAI("k", prices=DEFAULT_PRICES.with_prices({}))
-    estimate = openai.estimate(ASK)
+    prices = DEFAULT_PRICES.with_prices({"mine": Price(input=1e6)})
+    estimate = OpenAI("k", prices=prices).estimate(ChatCompletion(model="mine", messages=ASK.messages))
     assert estimate is not None
     assert estimate.usd is not None
+    assert estimate.usd >= 1.0
