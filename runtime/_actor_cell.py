@@ -12,7 +12,7 @@ place, so a held cell simply has none to give.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ._cell import Cell
 from ._current import current_request
@@ -26,7 +26,7 @@ from ._errors import (
     UnhandledMessageError,
 )
 from ._exits import NORMAL, ExitReason, exit_reason
-from ._handlers import Overflow
+from ._handlers import Handler, Overflow
 from ._mailbox import Item, message_of
 from ._messages import Message, ReplyT, Request
 from ._parking import Slot
@@ -78,13 +78,14 @@ class ActorCell(Cell):
         """Send *message* and wait for the reply; see `Ref.ask`."""
         kernel = self.kernel
         slot = kernel.slot(message, self)
-        if timeout is None and current_request.get() is None:
+        outer = current_request.get()
+        if timeout is None and (outer is None or outer.done):
             slot.timeout = timeout = self.call_timeout
             slot.due = due = kernel.now() + timeout
             kernel.timers.after(timeout, due, slot)
         else:
             self._set_deadline(slot, timeout)
-        if not self.room and self._is_asking_itself():
+        if self.workers and not self.room and self._is_asking_itself():
             slot.done = True
             raise SelfAskError(self, message)
         queue = self.queue
@@ -97,7 +98,7 @@ class ActorCell(Cell):
                     kernel.schedule(self)
             elif not self.offer(slot):
                 self.wait_in_line(slot, slot)
-            return cast("ReplyT", await slot)
+            return await slot  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
         except BaseException:
             if slot.error is None:  # the asker was cancelled, or the message was never taken
                 slot.done = True
@@ -114,6 +115,7 @@ class ActorCell(Cell):
         return self._statistics(len(self.queue), len(self.workers))
 
     def _statistics(self, queued: int, in_hand: int) -> ActorStatistics:
+        self.queued_peak = max(self.queued_peak, queued)
         return ActorStatistics(
             state=self.state,
             accepted=self.handled + self.dead_letters + self.abandoned + queued + in_hand,
@@ -123,7 +125,7 @@ class ActorCell(Cell):
             abandoned=self.abandoned,
             late_replies=self.late_replies,
             queued=queued,
-            queued_peak=max(self.queued_peak, queued),
+            queued_peak=self.queued_peak,
             waiting=self.waiting,
             in_hand=in_hand,
             capacity=self.capacity,
@@ -215,6 +217,9 @@ class ActorCell(Cell):
     async def drain(self, worker: Worker, left: int, /) -> int:  # noqa: C901 - a call less a message
         """Handle up to *left* messages. The caller holds one of the cell's permits."""
         actor = self.active
+        if actor is None:
+            self.permit_back()
+            return left
         queue, handlers, slot_type = self.queue, self.handlers, self.kernel.slot
         if len(queue) > self.queued_peak:
             self.queued_peak = len(queue)
@@ -222,27 +227,37 @@ class ActorCell(Cell):
         self.workers.append(worker)
         worker.actor = worker.hand = actor
         try:
-            while queue and left > 0 and self.active is actor and actor is not None and not worker.spent:
+            while queue and left > 0 and self.active is actor and not worker.spent:
                 item = queue.popleft()
                 left -= 1
                 if self.senders:
                     self.admit()
-                if type(item) is slot_type:
+                if type(item) is not slot_type:
                     if TYPE_CHECKING:
-                        assert isinstance(item, Slot)
-                    worker.slot = item
-                    await self._answer(actor, item)
+                        assert isinstance(item, Message)
+                    try:
+                        handler = handlers[type(item)]
+                    except KeyError:
+                        handler = self._find_handler(item)
+                    await handler(actor, item)
+                    self.handled += 1
                     continue
                 if TYPE_CHECKING:
-                    assert isinstance(item, Message)
+                    assert isinstance(item, Slot)
+                    assert item.message is not None
+                if item.done:
+                    self.abandoned += 1
+                    continue
+                message = item.message
                 try:
-                    handler = handlers[type(item)]
+                    handler = handlers[type(message)]
                 except KeyError:
-                    if (found := self.plan.find(type(item))) is None:
-                        self.bury(item, "unhandled")
-                        continue
-                    handler = found
-                await handler(actor, item)
+                    handler = self._find_handler(message)
+                worker.slot = item
+                item.taken = True
+                current_request.set(item)
+                if not item.resolve(await handler(actor, message)):
+                    self.late_replies += 1
                 self.handled += 1
         except BaseException as error:
             if not self.kernel.is_failure(error):
@@ -254,32 +269,23 @@ class ActorCell(Cell):
             self.leave(worker)
         return left
 
-    async def _answer(self, actor: Actor, slot: Slot) -> None:
-        if slot.done:
-            self.abandoned += 1
-            return
-        message = message_of(slot)
-        handler = self.handlers.get(type(message)) or self.plan.find(type(message))
+    def _find_handler(self, message: Message) -> Handler:
+        """Find the handler of a type met for the first time.
+
+        Raises:
+            UnhandledMessageError: There is none. It ends the message, not the actor.
+        """
+        handler = self.plan.find(type(message))
         if handler is None:
-            self.bury(slot, "unhandled", UnhandledMessageError(self, message, type(actor).__name__))
-            return
-        slot.taken = True
-        token = current_request.set(slot)
-        try:
-            reply = await handler(actor, message)
-        except actor.declines as error:
-            self.handled += 1
-            slot.resolve(error=error)
-            return
-        finally:
-            current_request.reset(token)
-        if not slot.resolve(reply):
-            self.late_replies += 1
-        self.handled += 1
+            raise UnhandledMessageError(self, message, type(self.actor).__name__)
+        return handler
 
     def leave(self, worker: Worker) -> None:
         """Let go of a worker. One that was given up as stuck had its permit taken back before."""
         worker.actor = worker.hand = None
+        if worker.slot is not None:
+            worker.slot = None
+            current_request.set(None)  # else an idle worker would keep the last message alive
         if worker in self.workers:
             self.workers.remove(worker)
             self.permit_back()
@@ -287,19 +293,23 @@ class ActorCell(Cell):
     def permit_back(self) -> None:
         """Give a permit back, or use it again for what is queued."""
         if self.departures:
-            for departure in tuple(self.departures):
-                departure.quieter()
-        if self.active is not None and self.pending:
+            self.tell_departures()
+        if self.active is None:
+            self.busy -= 1
+        elif self.queue:
             self.kernel.schedule(self)
-            return
-        self.busy -= 1
-        if self.active is not None:
+        else:
+            self.busy -= 1
             self.room = self.concurrency - self.busy
+
+    def tell_departures(self) -> None:
+        """Let the exits under way see that a handler has ended."""
+        for departure in tuple(self.departures or ()):
+            departure.quieter()
 
     def handler_raised(self, actor: Actor | None, item: Item | None, error: BaseException) -> None:
         """A handler raised: fail its asker and let the incarnation end."""
-        if actor is not None and item is not None and isinstance(error, actor.declines):
-            self.bury(item, "declined")
+        if actor is not None and item is not None and self._is_answer(actor, item, error):
             return
         self.handled += 1
         reason = exit_reason(error)
@@ -309,6 +319,25 @@ class ActorCell(Cell):
             self.fail_in_hand(item, reason)
         if actor is self.active and actor is not None:
             self.crash(reason)
+
+    def _is_answer(self, actor: Actor, item: Item, error: BaseException) -> bool:
+        """Hand an exception that is no crash to the asker; tell whether it was one."""
+        if isinstance(error, UnhandledMessageError) and error.message is message_of(item):
+            self.bury(item, "unhandled", error)
+            return True
+        if isinstance(error, TimeoutError) and isinstance(item, Slot) and item.limit <= self.kernel.now():
+            # The asker's own deadline ended an ask this handler made: his haste is no crash of ours.
+            self.handled += 1
+            item.resolve(error=AskTimeoutError(self, message_of(item), item.timeout))
+            return True
+        if not isinstance(error, actor.declines):
+            return False
+        if isinstance(item, Slot):
+            self.handled += 1
+            item.resolve(error=error)
+        else:
+            self.bury(item, "declined")
+        return True
 
     def crash(self, reason: ExitReason) -> None:
         """End the incarnation because a handler raised; other handlers in hand are cancelled."""

@@ -85,9 +85,9 @@ class Cell(Mailbox, SlotOwner, Ref):
         self.active: Actor | None = None
         """The incarnation that may be given messages now."""
         self.state = ActorState.STARTING
-        self.room = 0
+        self.room: int = 0
         """Permits free to be taken by a sender."""
-        self.busy = 0
+        self.busy: int = 0
         """Permits taken: drains scheduled or under way."""
         self.workers: list[Worker] = []
         """Who is draining this cell."""
@@ -155,7 +155,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Begin no more messages; those in hand go on."""
         self.state = state
         self.active = None
-        self.room = 0
+        self.room: int = 0
 
     def depart(self, reason: ExitReason, *, grace: float, final: bool = False) -> None:
         """End the incarnation: see `Departure`. The owner is told when it is over.

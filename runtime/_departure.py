@@ -190,7 +190,7 @@ class Departure:
             self._set_timer(self.cell.kernel.timers.call_at(self.due + UNWIND, self._stuck))
 
     async def _run_hooks(self) -> None:
-        if self.phase is not Phase.LEAVING:
+        if not self._is_leaving:
             return  # killed meanwhile
         began = self.cell.kernel.now()
         with anyio.CancelScope(shield=True) as self._shield:
@@ -199,13 +199,17 @@ class Departure:
             if self.home is not None:
                 await self.home.leave()
         has_overrun, self._shield = self._shield.cancelled_caught, None
-        if self.phase is not Phase.LEAVING:
+        if not self._is_leaving:
             self.quieter()
         elif has_overrun:
             self.cell.kernel.events.stop_overran(self.cell.path, round(self.due - began, 3))
             self._overrun()
         else:
             self._end()
+
+    @property
+    def _is_leaving(self) -> bool:
+        return self.phase is Phase.LEAVING
 
     async def _run_stopping(self) -> None:
         try:

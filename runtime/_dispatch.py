@@ -163,7 +163,11 @@ class Dispatcher:
         """Have a worker drain *work* soon. Never waits."""
         self.ready.append(work)
         if not self.armed:
-            self.arm()
+            if self._idle:
+                self.armed = True
+                self._idle.pop().resolve()
+            else:
+                self.arm()
 
     def arm(self) -> None:
         """Send one more worker to the ready queue."""
@@ -197,7 +201,7 @@ class Dispatcher:
 
     async def _serve(self, worker: Worker) -> bool:
         """Drain what is ready, park, and go on; True when the worker is one too many."""
-        ready, pace = self.ready, Pace()
+        ready, idle, new_turn, pace = self.ready, self._idle, self._backend.slot, Pace()
         left = pace.begin()
         while True:
             self.armed = False
@@ -213,9 +217,9 @@ class Dispatcher:
                     await self._backend.checkpoint()
                     left = pace.begin()
             # Decide before parking, never after being woken: a woken worker is the armed one.
-            if len(self._idle) >= KEEP:
+            if len(idle) >= KEEP:
                 return True
-            turn = self._backend.slot()
-            self._idle.append(turn)
+            turn = new_turn()
+            idle.append(turn)
             await turn
             left = pace.begin()

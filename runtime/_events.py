@@ -10,7 +10,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping
 
-from ._exits import ExitReason, text_of
+from ._exits import ExitReason, primary_error, text_of
 from ._logging import Logger, event_logger
 from ._redaction import redact, redact_end
 
@@ -67,13 +67,14 @@ class Events:
         """``actor.crashed``: with the traceback; the message by its type alone, as it may hold secrets."""
         if not self.is_heard(logging.ERROR):
             return
+        primary = primary_error(error)
         self.error(
             "actor.crashed",
             actor_path=path,
             kind=kind,
             message=message,
-            error_type=type(error).__name__,
-            error=redact(text_of(error)),
+            error_type=type(primary).__name__,
+            error=redact(text_of(primary)),
             traceback=redact_traceback(error),
         )
 

@@ -23,7 +23,8 @@ def event_logger(level: str = "info") -> Logger:
         level: ``debug``, ``info``, ``warning`` or ``error``: the least that is written.
     """
     if structlog.is_configured():
-        return structlog.get_logger("relight")
+        configured: Logger = structlog.get_logger("relight")
+        return configured
     logger: Logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

@@ -168,32 +168,38 @@ def _shared_trap() -> object | None:
     return trap if type(trap).__name__ == "WaitTaskRescheduled" else None
 
 
-def _asyncio_slot(create_future: Callable[[], asyncio.Future[None]]) -> type[Slot]:
+def _answered(slot: Slot) -> Generator[object, Woken | None, object]:
+    """Await a slot that needs no waiting."""
+    if slot.error is not None:
+        raise slot.error
+    return slot.value
+    yield  # type: ignore[unreachable]  # never: it makes this a generator
+
+
+def _asyncio_slot(create_future: Callable[[], asyncio.Future[object]]) -> type[Slot]:
     """Build the slot of one event loop: the bound method saves a loop look-up a wait."""
 
     class AsyncioSlot(Slot, eq=False):
         def __await__(self) -> Generator[object, Woken | None, object]:
-            if not self.done:
-                self.sleeper = future = create_future()
-                try:
-                    yield from future  # pyright: ignore[reportReturnType]
-                except BaseException:
-                    self.done = True
-                    raise
-            if self.error is not None:
-                raise self.error
-            return self.value
+            if self.done:
+                return _answered(self)
+            self.sleeper = future = create_future()
+            return future.__await__()  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
         def resolve(self, value: object = None, error: BaseException | None = None) -> bool:
             if self.done:
                 return False
-            future = self.sleeper
-            if future is not None:
+            if self.sleeper is not None:
+                future = self.sleeper
                 if TYPE_CHECKING:
-                    future = cast("asyncio.Future[None]", future)
+                    future = cast("asyncio.Future[object]", future)
                 if future.done():
                     return False  # cancelled, but not run yet
-                future.set_result(None)
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)
+                    future.exception()  # retrieved: a waiter cancelled first leaves no complaint
             self.done, self.value, self.error = True, value, error
             return True
 
@@ -245,7 +251,8 @@ def _is_trio_failure(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         # A cancelled task group whose tasks also raised. Trio cancels again at the next wait, so
         # nothing is lost by taking the errors for what they are.
-        return isinstance(error.split(trio.Cancelled)[1], ExceptionGroup)
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return isinstance(group.split(trio.Cancelled)[1], ExceptionGroup)
     return isinstance(error, Exception)
 
 

@@ -40,7 +40,7 @@ class Registry:
         del self._cells[path]
         if self._aliases:
             for name in self._aliases.pop(path, ()):
-                del self._cells[name]
+                self._cells.pop(name, None)
 
     def find(self, name: str) -> Ref | None:
         """Return the actor registered as *name*, or None."""

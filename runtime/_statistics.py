@@ -48,7 +48,7 @@ class ActorStatistics:
     queued: int
     """Messages in the mailbox now."""
     queued_peak: int
-    """The most seen at the start of a turn."""
+    """The most seen, at the start of a turn or by whoever looked."""
     waiting: int
     """Senders that wait for room now."""
     in_hand: int

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 class Call:
     """One message on its way through the guard. It lives while it is attempted or waits for a retry."""
 
-    __slots__ = ("attempts", "began", "cell", "due", "error", "item", "key", "message", "running", "timer")
+    __slots__ = (
+        "attempts",
+        "began",
+        "cell",
+        "due",
+        "error",
+        "is_repeatable",
+        "item",
+        "key",
+        "message",
+        "running",
+        "timer",
+    )
 
     def __init__(self, cell: GuardedCell, item: Item, began: float) -> None:
         self.cell = cell
@@ -30,6 +42,8 @@ class Call:
         self.began = began
         """The moment of its first attempt."""
         self.attempts = 0
+        self.is_repeatable = True
+        """An attempt that got no answer in time may be made again."""
         self.key = ""
         self.error: ProviderError | None = None
         """Why its last attempt failed."""

@@ -62,6 +62,11 @@ class Histogram:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
 
+    def merge(self, other: Histogram) -> None:
+        """Add another's calls."""
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+        self.seconds += other.seconds
+
 
 class GuardCounters:
     """The counters of one guard. Only the guard's cell writes them."""

@@ -68,6 +68,13 @@ class GuardedActor(Actor):
         """Say what an exception of a handler means; None is a bug, which crashes the incarnation."""
         return error if isinstance(error, ProviderError) else None
 
+    def is_repeatable(self, message: Message) -> bool:
+        """Say whether an attempt at *message* that got no answer in time may be made again.
+
+        False for what may have been carried out and must not happen twice.
+        """
+        return True
+
     def estimate(self, message: Message) -> Estimate | None:
         """Say what one attempt at *message* may cost; None when it costs nothing."""
         return None

@@ -121,6 +121,16 @@ class GuardedCell(ActorCell):
         free = self.guard.bulkhead.limit - self.guard.bulkhead.in_flight
         return min(free, len(self.queue) + len(self.due_retries))
 
+    def permit_back(self) -> None:
+        """Give a permit back, or use it again for what the guard lets begin."""
+        self.tell_departures()
+        if self.active is not None and self.pending:
+            self.kernel.schedule(self)
+            return
+        self.busy -= 1
+        if self.active is not None:
+            self.room = self.concurrency - self.busy
+
     def asker_left(self, slot: Slot) -> None:
         """Cancel what is being done for an asker who has left: it costs money."""
         call = self.calls.pop(slot, None)
@@ -133,6 +143,7 @@ class GuardedCell(ActorCell):
             self.abandoned += 1
             self._count_end(call, "cancelled")
             self.admit()
+            self.kick()
 
     # --- one attempt -------------------------------------------------------------------------------
 
@@ -167,8 +178,7 @@ class GuardedCell(ActorCell):
         if not self.guard.may_begin(now):
             return None
         retry = self._next_retry(now)
-        if self.senders:
-            self.admit()
+        self._admit_next()
         return retry or self._next_queued(now)
 
     def _next_retry(self, now: float) -> Call | None:
@@ -181,8 +191,7 @@ class GuardedCell(ActorCell):
     def _next_queued(self, now: float) -> Call | None:
         while self.queue:
             item = self.queue.popleft()
-            if self.senders:
-                self.admit()
+            self._admit_next()
             if isinstance(item, Slot) and item.done:
                 self.abandoned += 1
             elif (refusal := self.guard.refusal(now, inf)) is not None:
@@ -190,6 +199,11 @@ class GuardedCell(ActorCell):
             else:
                 return Call(self, item, now)
         return None
+
+    def _admit_next(self) -> None:
+        """Fill the room that a message leaves; where the mailbox was the narrow place, slots are free too."""
+        if self.senders and self.admit():
+            self.kick()
 
     def _may_retry(self, call: Call, now: float) -> bool:
         """Let a due retry through, make it wait for the breaker, or end it."""
@@ -255,7 +269,9 @@ class GuardedCell(ActorCell):
         return running
 
     async def _handle(self, handler: Handler, actor: GuardedActor, call: Call) -> object:
-        if call.attempts > 1:
+        if call.attempts == 1:
+            call.is_repeatable = actor.is_repeatable(call.message)
+        else:
             estimate = actor.estimate(call.message)
             if estimate is not None:
                 self.guard.counters.charged(estimate, self.kernel.now())
@@ -314,7 +330,7 @@ class GuardedCell(ActorCell):
         """The attempt was cancelled: by its timeout, by its asker's leaving, or with the service."""
         if running.cause == "timeout" and not running.call.is_abandoned:
             self._attempt_over(running, "failed")
-            self._decide(running, self._timeout_error())
+            self._decide(running, self._timeout_error(running.call))
             return
         call = self._attempt_over(running, "cancelled")
         self.guard.released(running, self.kernel.now())
@@ -340,9 +356,10 @@ class GuardedCell(ActorCell):
         now = self.kernel.now()
         Departure(self, reason, now + self.policy.attempt_timeout, detached=True).begin()
 
-    def _timeout_error(self) -> ProviderError:
-        seconds = self.policy.attempt_timeout
-        return ProviderError(self.provider, FailureKind.TIMEOUT, f"no answer within {seconds:g} s")
+    def _timeout_error(self, call: Call) -> ProviderError:
+        detail = f"no answer within {self.policy.attempt_timeout:g} s"
+        retryable = None if call.is_repeatable else False
+        return ProviderError(self.provider, FailureKind.TIMEOUT, detail, retryable=retryable)
 
     def _decide(self, running: Running, error: ProviderError) -> None:
         """Find out what follows a failed attempt: a retry, or the end of the call."""

@@ -12,6 +12,7 @@ from typing import cast
 
 import anyio
 import msgspec
+from anyio.abc import SocketAttribute
 
 from ...runtime import Actor, Request, handles
 from ...supervisors import Child, open_system, run
@@ -29,14 +30,14 @@ _LIBRARIES = (
 _OLDEST = (3, 11)
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One thing the doctor looked at."""
 
     what: str
     """What it is."""
-    ok: bool
+    ok: bool = True
     """It is there, and works."""
-    needed: bool
+    needed: bool = True
     """relight does not work without it."""
     detail: str
     """Its version, or what to do."""
@@ -75,7 +76,7 @@ def run_doctor(args: argparse.Namespace) -> int:
 def examine() -> Iterator[Finding]:
     """Look at the interpreter, the libraries and the backends."""
     python = platform.python_version()
-    yield Finding("python", sys.version_info >= _OLDEST, True, f"{python} (3.11 or newer is needed)")
+    yield Finding(what="python", ok=sys.version_info >= _OLDEST, detail=f"{python} (needs 3.11 or newer)")
     for extra, libraries in _LIBRARIES:
         for library in libraries:
             yield _library(library, extra)
@@ -86,17 +87,18 @@ def examine() -> Iterator[Finding]:
 
 def _library(name: str, extra: str) -> Finding:
     try:
-        return Finding(name, True, not extra, version(name))
+        return Finding(what=name, needed=not extra, detail=version(name))
     except PackageNotFoundError:
         target = f"relight[{extra}]" if extra else "relight"
-        return Finding(name, False, not extra, f'not installed: pip install "{target}"')
+        detail = f'not installed: pip install "{target}"'
+        return Finding(what=name, ok=False, needed=not extra, detail=detail)
 
 
 def _try(what: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(what, True, True, check())
+        return Finding(what=what, detail=check())
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-        return Finding(what, False, True, f"{type(error).__name__}: {error}")
+        return Finding(what=what, ok=False, detail=f"{type(error).__name__}: {error}")
 
 
 def _round_trip(backend: str) -> str:
@@ -112,6 +114,6 @@ def _round_trip(backend: str) -> str:
 async def _loopback() -> str:
     with anyio.fail_after(5.0):
         async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-            port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - no Django here
             async with await anyio.connect_tcp("127.0.0.1", port):
                 return "listens and connects"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 OTHER = "other"
 """The value that stands for all beyond the cap."""
@@ -21,12 +22,16 @@ class LabelCaps:
         self.overflows: Counter[str] = Counter()
         """How often a label was full, by metric."""
 
+    def values(self, metric: str, labels: Sequence[str], values: Sequence[str]) -> tuple[str, ...]:
+        """Return the values of one figure's labels, each capped."""
+        return tuple(self.value(metric, *pair) for pair in zip(labels, values, strict=True))
+
     def value(self, metric: str, label: str, value: str) -> str:
         """Return *value*, or ``other`` where the label has had its values."""
         seen = self._seen[label]
-        if value in seen:
+        if value in seen or label not in self._caps:
             return value
-        if len(seen) >= self._caps.get(label, 64):
+        if len(seen) >= self._caps[label]:
             self.overflows[metric] += 1
             return OTHER
         seen.add(value)

@@ -7,8 +7,7 @@ scrape time. Names and labels are a contract; labels never hold prompts, ids, UR
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -32,6 +31,8 @@ CAPS = {
 }
 """Values each label may have."""
 
+_HELD = frozenset({"paused", "blocked", "failed", "restarting"})
+
 
 class SystemCollector(Collector):
     """Offer one system's figures to Prometheus.
@@ -52,134 +53,140 @@ class SystemCollector(Collector):
         yield from self._retries(services)
         yield from self._breakers(services)
         yield from self._calls(services)
+        yield self._durations(services)
         yield from self._load(services)
         yield from self._actors()
         yield from self._dead_letters()
-        overflow = _counter("metrics_label_overflow", "Values beyond a label's cap.", "metric")
+        overflow = self._counter("metrics_label_overflow", "Values beyond a label's cap.", "metric")
         for metric, count in self._caps.overflows.items():
-            overflow.add_metric([metric], count)
-        yield overflow
+            overflow.add(count, metric)
+        yield overflow.metric()
 
     def _retries(self, services: list[GuardStatistics]) -> Iterator[Metric]:
-        retries = _counter(
-            "retry_attempts",
-            "Retries, first tries excluded.",
-            "provider",
-            "operation",
-            "reason",
-            "outcome",
+        retries = self._counter(
+            "retry_attempts", "Retries, first tries excluded.", "provider", "operation", "reason", "outcome"
         )
-        cost = _gauge(
-            "retry_cost_estimate",
-            "Cost of the last minute's retries, USD.",
-            "provider",
-            "model",
+        cost = self._gauge(
+            "retry_cost_estimate", "Cost of the last minute's retries, USD.", "provider", "model"
         )
-        unpriced = _counter("retry_unpriced", "Retries whose price is not known.", "provider", "model")
+        unpriced = self._counter("retry_unpriced", "Retries whose price is not known.", "provider", "model")
         for service in services:
-            provider = self._label(retries, "provider", service.provider)
-            totals: Counter[tuple[str, str, str]] = Counter()
             for key, count in service.retries.items():
-                operation = self._label(retries, "operation", key.operation)
-                totals[operation, self._label(retries, "reason", key.reason), key.outcome] += count
-            for (operation, reason, outcome), count in totals.items():
-                retries.add_metric([provider, operation, reason, outcome], count)
+                retries.add(count, service.provider, key.operation, key.reason, key.outcome)
             for model, usd in service.retry_cost_usd.items():
-                cost.add_metric([provider, self._label(cost, "model", model)], usd)
+                cost.add(usd, service.provider, model)
             for model, count in service.unpriced_retries.items():
-                unpriced.add_metric([provider, self._label(unpriced, "model", model)], count)
-        yield from (retries, cost, unpriced)
+                unpriced.add(count, service.provider, model)
+        yield from (retries.metric(), cost.metric(), unpriced.metric())
 
     def _breakers(self, services: list[GuardStatistics]) -> Iterator[Metric]:
-        state = _gauge("circuit_breaker_state", "0 closed, 1 half-open, 2 open.", "provider", "breaker")
-        transitions = _counter(
+        state = self._gauge("circuit_breaker_state", "0 closed, 1 half-open, 2 open.", "provider", "breaker")
+        transitions = self._counter(
             "circuit_breaker_transitions", "Changes of state.", "provider", "breaker", "from", "to", "cause"
         )
         for service in services:
-            if service.breaker is None:
-                continue
-            provider = self._label(state, "provider", service.provider)
-            state.add_metric([provider, provider], float(service.breaker.state))
-            for (old, new), count in service.breaker_transitions.items():
-                transitions.add_metric([provider, provider, _word(old), _word(new), "auto"], count)
-        yield from (state, transitions)
+            if service.breaker is not None:
+                provider = service.provider
+                state.add(float(service.breaker.state), provider, provider)
+                for (old, new), count in service.breaker_transitions.items():
+                    transitions.add(count, provider, provider, _word(old), _word(new), "auto")
+        yield from (state.metric(), transitions.metric())
 
     def _calls(self, services: list[GuardStatistics]) -> Iterator[Metric]:
-        calls = _counter(
+        calls = self._counter(
             "provider_calls", "Calls that have ended.", "provider", "model", "operation", "outcome"
         )
-        attempts = _counter("provider_attempts", "Times the service was called.", "provider")
-        failures = _counter("provider_attempt_failures", "Attempts that failed.", "provider", "reason")
-        times = HistogramMetricFamily(
-            "provider_call_duration_seconds",
-            "Calls from their first attempt to their end, retries and waits included.",
-            labels=["provider", "operation", "outcome"],
-        )
+        attempts = self._counter("provider_attempts", "Times the service was called.", "provider")
+        failures = self._counter("provider_attempt_failures", "Attempts that failed.", "provider", "reason")
         for service in services:
-            provider = self._label(calls, "provider", service.provider)
             for key, count in service.calls.items():
-                model, operation = (
-                    self._label(calls, "model", key.model),
-                    self._label(calls, "operation", key.operation),
-                )
-                calls.add_metric([provider, model, operation, key.outcome], count)
-            attempts.add_metric([provider], service.attempts)
+                calls.add(count, service.provider, key.model, key.operation, key.outcome)
+            attempts.add(service.attempts, service.provider)
             for kind, count in service.failures.items():
-                failures.add_metric([provider, self._label(failures, "reason", kind)], count)
-            for (operation, outcome), histogram in service.durations.items():
-                labels = [provider, self._label(times, "operation", operation), outcome]
-                times.add_metric(labels, buckets=_cumulated(histogram), sum_value=histogram.seconds)
-        yield from (calls, attempts, failures, times)
+                failures.add(count, service.provider, kind)
+        yield from (calls.metric(), attempts.metric(), failures.metric())
+
+    def _durations(self, services: list[GuardStatistics]) -> Metric:
+        labels = ("provider", "operation", "outcome")
+        text = "Calls from their first attempt to their end, retries and waits included."
+        family = HistogramMetricFamily("provider_call_duration_seconds", text, labels=labels)
+        totals: dict[tuple[str, ...], Times] = {}
+        for service in services:
+            for values, times in service.durations.items():
+                capped = self._caps.values(family.name, labels, (service.provider, *values))
+                totals.setdefault(capped, Times()).merge(times)
+        for values, times in totals.items():
+            family.add_metric(list(values), buckets=_cumulated(times), sum_value=times.seconds)
+        return family
 
     def _load(self, services: list[GuardStatistics]) -> Iterator[Metric]:
-        in_flight = _gauge("provider_in_flight", "Attempts under way.", "provider")
-        limit = _gauge("provider_concurrency_limit", "Attempts allowed at once.", "provider")
-        queue = _gauge("provider_queue_length", "Calls that wait, for their turn or a retry.", "provider")
-        paused = _gauge("provider_paused", "1 while no call is made.", "provider", "reason")
-        pauses = _counter("provider_pause_seconds", "Seconds everybody was told to wait.", "provider")
-        waits = _counter("provider_retry_wait_seconds", "Seconds calls waited for retries.", "provider")
+        in_flight = self._gauge("provider_in_flight", "Attempts under way.", "provider")
+        limit = self._gauge("provider_concurrency_limit", "Attempts allowed at once.", "provider")
+        queue = self._gauge(
+            "provider_queue_length", "Calls that wait, for their turn or a retry.", "provider"
+        )
+        paused = self._gauge("provider_paused", "1 while no call is made.", "provider", "reason")
+        pauses = self._counter("provider_pause_seconds", "Seconds everybody was told to wait.", "provider")
+        waits = self._counter("provider_retry_wait_seconds", "Seconds calls waited for retries.", "provider")
         for service in services:
-            provider = self._label(in_flight, "provider", service.provider)
-            in_flight.add_metric([provider], service.bulkhead.in_flight)
-            limit.add_metric([provider], service.bulkhead.limit)
-            queue.add_metric([provider], service.actor.queued)
-            if service.state in ("paused", "blocked", "failed", "restarting"):
-                paused.add_metric([provider, service.state], 1)
-            pauses.add_metric([provider], service.gate.seconds_paused)
-            waits.add_metric([provider], service.wait_seconds)
-        yield from (in_flight, limit, queue, paused, pauses, waits)
+            in_flight.add(service.bulkhead.in_flight, service.provider)
+            limit.add(service.bulkhead.limit, service.provider)
+            queue.add(service.actor.queued, service.provider)
+            if service.state in _HELD:
+                paused.add(1, service.provider, service.state)
+            pauses.add(service.gate.seconds_paused, service.provider)
+            waits.add(service.wait_seconds, service.provider)
+        for series in (in_flight, limit, queue, paused, pauses, waits):
+            yield series.metric()
 
     def _actors(self) -> Iterator[Metric]:
-        restarts = _counter("actor_restarts", "Incarnations after the first.", "actor_kind")
-        length = _gauge("actor_mailbox_length", "Messages queued.", "actor_kind")
-        up = _gauge("actor_up", "Actors that are running.", "actor_kind")
+        restarts = self._counter("actor_restarts", "Incarnations after the first.", "actor_kind")
+        length = self._gauge("actor_mailbox_length", "Messages queued.", "actor_kind")
+        up = self._gauge("actor_up", "Actors that are running.", "actor_kind")
         for kind, count in self._system.restarts_by_kind().items():
-            restarts.add_metric([self._label(restarts, "actor_kind", kind)], count)
-        lengths: Counter[str] = Counter()
-        running: Counter[str] = Counter()
+            restarts.add(count, kind)
         for kind, statistics in self._system.actor_statistics():
-            label = self._label(up, "actor_kind", kind)
-            lengths[label] += statistics.queued
-            running[label] += statistics.state is ActorState.RUNNING
-        for label in lengths:
-            length.add_metric([label], lengths[label])
-            up.add_metric([label], running[label])
-        yield from (restarts, length, up)
+            length.add(statistics.queued, kind)
+            up.add(statistics.state is ActorState.RUNNING, kind)
+        yield from (restarts.metric(), length.metric(), up.metric())
 
     def _dead_letters(self) -> Iterator[Metric]:
         statistics = self._system.dead_letters.statistics()
-        kept = _gauge("dead_letters", "Dead letters kept for reading and replay.")
-        kept.add_metric([], statistics.kept)
-        total = _counter("dead_letters", "Messages no handler will see.", "type", "reason")
-        totals: Counter[tuple[str, str]] = Counter()
+        kept = self._gauge("dead_letters", "Dead letters kept for reading and replay.")
+        kept.add(statistics.kept)
+        total = self._counter("dead_letters", "Messages no handler will see.", "type", "reason")
         for (kind, reason), count in statistics.counts.items():
-            totals[self._label(total, "type", kind), self._label(total, "reason", reason)] += count
-        for labels, count in totals.items():
-            total.add_metric(list(labels), count)
-        yield from (kept, total)
+            total.add(count, kind, reason)
+        yield from (kept.metric(), total.metric())
 
-    def _label(self, metric: Metric, label: str, value: str) -> str:
-        return self._caps.value(metric.name, label, value)
+    def _counter(self, name: str, text: str, *labels: str) -> _Series:
+        return _Series(CounterMetricFamily(name, text, labels=labels), labels, self._caps)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> _Series:
+        return _Series(GaugeMetricFamily(name, text, labels=labels), labels, self._caps)
+
+
+class _Series:
+    """Sum up the figures of one metric: labels beyond their cap fall together."""
+
+    def __init__(
+        self, family: CounterMetricFamily | GaugeMetricFamily, labels: Sequence[str], caps: LabelCaps
+    ) -> None:
+        self._family = family
+        self._labels = labels
+        self._caps = caps
+        self._totals: dict[tuple[str, ...], float] = {}
+
+    def add(self, value: float, *labels: str) -> None:
+        """Add a figure."""
+        capped = self._caps.values(self._family.name, self._labels, labels)
+        self._totals[capped] = self._totals.get(capped, 0.0) + value
+
+    def metric(self) -> Metric:
+        """Return the metric with its sums."""
+        for labels, value in self._totals.items():
+            self._family.add_metric(list(labels), value)
+        return self._family
 
 
 def scrape(system: System) -> str:
@@ -187,14 +194,6 @@ def scrape(system: System) -> str:
     registry = CollectorRegistry()
     registry.register(SystemCollector(system))
     return generate_latest(registry).decode()
-
-
-def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
-    return CounterMetricFamily(name, text, labels=labels)
-
-
-def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, text, labels=labels)
 
 
 def _word(state: CircuitState) -> str:

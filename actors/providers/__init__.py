@@ -11,6 +11,7 @@ recommended for it. When to retry, wait or stop is the supervisor's business.
 
 from ...runtime import claim
 from ._anthropic import Anthropic, CreateMessage, MessageReply
+from ._catalogue import PROVIDERS
 from ._chat import ChatMessage
 from ._openai import ChatCompletion, ChatReply, OpenAI
 from ._polling import JobWatch, Polling
@@ -18,6 +19,7 @@ from ._runpod import RunPod
 from ._runpod_messages import CancelJob, Job, JobResult, JobStatus, RunJob, SubmitJob
 
 __all__ = [
+    "PROVIDERS",
     "Anthropic",
     "CancelJob",
     "ChatCompletion",

@@ -139,3 +139,12 @@ async def test_errors_name_the_child_where_the_class_names_no_provider() -> None
         with pytest.raises(ProviderError, match="weather: bad_request") as caught:
             await ask(server, GET)
     assert caught.value.provider == "weather"
+
+
+async def test_a_post_that_got_no_answer_in_time_is_not_sent_twice() -> None:
+    async with serve(HANG) as server, open_system() as system:
+        ref = await spawn(system, server.url, attempt_timeout=0.1)
+        with pytest.raises(ProviderError) as caught:
+            await ref.ask(HttpRequest("POST", "/thing", body=b"x"))
+    assert caught.value.kind is FailureKind.TIMEOUT
+    assert len(server.requests) == 1

@@ -61,11 +61,11 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
             # Spread by a tenth, so that a hundred waiting jobs don't knock in the same moment.
             wait = WaitFor(wanted_wait(error) * rng.uniform(1.0, 1.1), is_spent=False)
         elif _is_hopeless(error) or attempt >= self.attempts:
-            return Bury(_reason(error, attempt))
+            return Bury(_reason(error))
         else:
             wait = WaitFor(self.backoff.wait(attempt, rng), is_spent=True)
         if wait.seconds >= time_left:
-            return Bury(f"no time left to wait {wait.seconds:.3g} s more: {_reason(error, attempt)}")
+            return Bury(f"no time left to wait {wait.seconds:.3g} s more: {_reason(error)}")
         return wait
 
 
@@ -87,7 +87,5 @@ def _is_hopeless(error: Exception) -> bool:
     return not (error.kind.is_retryable or error.kind.blocks_provider)
 
 
-def _reason(error: Exception, attempt: int) -> str:
-    plural = "" if attempt == 1 else "s"
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"after {attempt} attempt{plural}: {text}"
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final, Protocol, TextIO
 from ._snapshot import Snapshot, headline, status_line
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Console
     from rich.live import Live
+    from rich.table import Table
 
 PLAIN_SECONDS: Final = 2.0
 """Between two plain lines."""
+_BAR_WIDTH: Final = 60
 
 
 class Display(Protocol):
@@ -111,8 +113,7 @@ def _console(out: TextIO) -> Console | None:
     return Console(file=out, highlight=False)  # minds NO_COLOR by itself
 
 
-def _picture(snapshot: Snapshot) -> Group:
-    from rich.console import Group
+def _picture(snapshot: Snapshot) -> Table:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -128,8 +129,12 @@ def _picture(snapshot: Snapshot) -> Group:
             f"{row.in_flight}/{row.limit}",
             *map(str, numbers),
         )
-    bar = ProgressBar(total=snapshot.comics, completed=snapshot.ended, width=60)
-    return Group(Text(f"{snapshot.seconds:5.1f} s  {headline(snapshot)}"), bar, table)
+    # In a grid, as a bar alone does not end its line.
+    whole = Table.grid()
+    whole.add_row(Text(f"{snapshot.seconds:5.1f} s  {headline(snapshot)}"))
+    whole.add_row(ProgressBar(total=snapshot.comics, completed=snapshot.ended, width=_BAR_WIDTH))
+    whole.add_row(table)
+    return whole
 
 
 def _style(state: str) -> str:

@@ -43,7 +43,7 @@ HURRY: Final = Pace(
 REAL: Final = Pace(attempts=Attempts(), polling=Polling(), submits=4, retry_after=1.0, settings=None)
 """The waits of production."""
 
-_SHORTEST_OUTAGE, _LONGEST_OUTAGE, _OUTAGE_PER_COMIC = 1.0, 3.0, 0.03
+_SHORTEST_OUTAGE, _LONGEST_OUTAGE, _OUTAGE_PER_COMIC = 2.0, 3.0, 0.03
 
 
 def fault_plan(pace: Pace, *, rate: float, seed: int) -> FaultPlan:

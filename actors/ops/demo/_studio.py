@@ -8,6 +8,7 @@ from random import Random
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 
 from ....runtime import Actor, RelightError
 from ....supervisors import Child, Supervisor, SupervisorRef, System
@@ -90,6 +91,8 @@ class Studio:
             end = await make_comic(agent, job, scene, timeout=deadline + _GRACE)
             await agent.stop()
         except RelightError as error:
+            # When everything is being stopped, the comic is unfinished and not dead.
+            await anyio.lowlevel.checkpoint()
             # The agent itself is gone or silent: what it was to make must not get lost with it.
             return await self._board.bury(job, " ".join(str(error).split()))
         finally:

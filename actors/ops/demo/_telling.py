@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ._figures import scraped_retries
+from ._jobs import JobEnd, JobState
 from ._log import LOG_NAME
 from ._output import METRICS_NAME
 from ._pace import SETTINGS_FILE
@@ -38,7 +39,7 @@ def ending(demo: DemoRun, folder: Path) -> list[str]:
     if report is None:
         return ["Interrupted before the first comic was begun."]
     lines = ["", *report_lines(report), ""]
-    lines += [f"{end.job} is dead {end.reason}" for end in jobs.ends if end.reason]
+    lines += [_death(end) for end in jobs.ends if end.state is JobState.DEAD]
     if not demo.is_complete:
         lines.append(f"Interrupted. {_unfinished(jobs.unfinished)}")
     if demo.unaccounted:
@@ -54,6 +55,11 @@ def ending(demo: DemoRun, folder: Path) -> list[str]:
         f"Output is in {folder}{os.sep}, with the events in {LOG_NAME}, the metrics in {METRICS_NAME}."
     )
     return lines
+
+
+def _death(end: JobEnd) -> str:
+    after = f" after {counted(end.attempts, 'attempt')}" if end.attempts else ""
+    return f"{end.job} is dead{after}: {end.reason}"
 
 
 def _unfinished(jobs: list[str]) -> str:

@@ -1,0 +1,63 @@
+import argparse
+import json
+
+import pytest
+
+from relight.actors.ops import add_doctor_parser, examine, run_doctor
+
+
+def arguments(*given: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_doctor_parser(parser.add_subparsers(dest="command"))
+    return parser.parse_args(["doctor", *given])
+
+
+def test_a_healthy_machine_has_what_is_needed() -> None:
+    findings = {finding.what: finding for finding in examine()}
+    assert all(finding.ok for finding in findings.values() if finding.needed)
+    assert findings["actors on trio"].detail == findings["actors on asyncio"].detail == "asked and answered"
+
+
+def test_each_finding_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_doctor(arguments()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(list(examine()))
+    assert any(line.split()[:2] == ["ok", "msgspec"] for line in lines)
+
+
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_doctor(arguments("--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [finding["what"] for finding in found] == [finding.what for finding in examine()]
+
+
+def test_a_missing_extra_says_what_to_install_and_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import importlib.metadata
+
+    from relight.actors.ops import _doctor
+
+    def version(name: str) -> str:
+        if name == "httpx2":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return importlib.metadata.version(name)
+
+    monkeypatch.setattr(_doctor, "version", version)
+    assert run_doctor(arguments()) == 0
+    assert "absent  httpx2" in capsys.readouterr().out.replace("  ", " ").replace("absent ", "absent  ")
+
+
+def test_a_missing_core_library_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import importlib.metadata
+
+    from relight.actors.ops import _doctor
+
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(_doctor, "version", version)
+    assert run_doctor(arguments()) == 1
+    assert "MISSING trio" in capsys.readouterr().out

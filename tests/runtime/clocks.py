@@ -1,0 +1,44 @@
+"""Virtual time for asyncio, as trio's MockClock with autojump is for trio."""
+
+import asyncio
+import selectors
+from collections import deque
+from typing import cast
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Instead of waiting for the next timer, says that it has waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            return super().select(None)
+        ready = super().select(0)
+        if not ready:
+            self.skipped += max(0.0, timeout)
+        return ready
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock stands still while tasks run, and jumps to the next timer when all wait."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.skipped
+
+    def jump(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._jumping.skipped += seconds
+
+    async def settle(self) -> None:
+        """Yield until nothing else is ready. Counting tasks that wait is not enough: anyio delivers cancellations by callbacks."""
+        ready = cast("deque[object]", getattr(self, "_ready"))  # noqa: B009
+        await asyncio.sleep(0)
+        while ready:
+            await asyncio.sleep(0)

@@ -1,0 +1,301 @@
+"""A service whose attempts go as a script says, and askers whose outcomes are written down."""
+
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.abc
+import msgspec
+from anyio import wait_all_tasks_blocked
+
+from relight.runtime import ExitReason, Message, Ref, Request, handles
+from relight.supervisors import (
+    Attempt,
+    Child,
+    Estimate,
+    FailureKind,
+    GuardedActor,
+    GuardStatistics,
+    ProviderError,
+    System,
+    current_attempt,
+)
+from relight.supervisors.policies import Breaker, Concurrency, Fixed, Policy, Retry
+
+PROVIDER = "svc"
+
+STEADY = Policy(retry=Retry(backoff=Fixed(1.0)), restart_backoff=Fixed(1.0))
+"""The defaults without chance: each wait is a second."""
+
+
+class Call(Request[str], frozen=True):
+    """Asked; the reply is its name and the number of the attempt."""
+
+    name: str = ""
+    model: str = "m1"
+
+
+class Job(Message, frozen=True):
+    """Told."""
+
+    name: str = ""
+
+
+class Unknown(Request[None], frozen=True):
+    """What the service has no handler for."""
+
+
+class Bug(Exception):
+    """Nobody expected it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How one attempt goes: after some seconds it answers, or raises."""
+
+    after: float = 0.0
+    error: Exception | None = None
+
+
+def ok(after: float = 0.0) -> Step:
+    return Step(after)
+
+
+def fails(
+    kind: FailureKind, *, after: float = 0.0, retry_after: float | None = None, retryable: bool | None = None
+) -> Step:
+    error = ProviderError(PROVIDER, kind, retry_after=retry_after, retryable=retryable)
+    return Step(after, error)
+
+
+def server(after: float = 0.0) -> Step:
+    return fails(FailureKind.SERVER, after=after)
+
+
+def limited(retry_after: float | None = None, after: float = 0.0) -> Step:
+    return fails(FailureKind.RATE_LIMIT, retry_after=retry_after, after=after)
+
+
+def bug(after: float = 0.0) -> Step:
+    return Step(after, Bug())
+
+
+def hangs() -> Step:
+    return Step(1e9)
+
+
+@dataclass
+class Seen:
+    """One attempt, as the service saw it."""
+
+    name: str
+    attempt: Attempt
+    began: float
+    incarnation: int
+    outcome: str = "under way"
+
+
+@dataclass
+class Script:
+    """What the service does next, and what it has seen. One for all incarnations."""
+
+    steps: deque[Step] = field(default_factory=lambda: deque[Step]())
+    """Attempts take a step each, in the order they begin; then all is well."""
+    by_name: dict[str, Step] = field(default_factory=lambda: dict[str, Step]())
+    """What attempts of calls of a name do, always."""
+    seen: list[Seen] = field(default_factory=lambda: list[Seen]())
+    running: int = 0
+    peak: int = 0
+    incarnations: int = 0
+    prices: dict[str, float | None] = field(default_factory=lambda: dict[str, float | None]())
+    life: list[str] = field(default_factory=lambda: list[str]())
+    """Starts and stops."""
+
+    def plan(self, *steps: Step) -> None:
+        self.steps.extend(steps)
+
+    @property
+    def names(self) -> list[str]:
+        """Whom the attempts were for, in the order they began."""
+        return [seen.name for seen in self.seen]
+
+    @property
+    def moments(self) -> list[float]:
+        """When the attempts began, to the millisecond."""
+        return [round(seen.began, 3) for seen in self.seen]
+
+    async def attempt(self, name: str, incarnation: int) -> str:
+        """Go through one attempt."""
+        step = self.by_name.get(name) or (self.steps.popleft() if self.steps else Step())
+        seen = Seen(name, current_attempt(), anyio.current_time(), incarnation)
+        self.seen.append(seen)
+        self.running += 1
+        self.peak = max(self.peak, self.running)
+        try:
+            if step.after:
+                await anyio.sleep(step.after)
+            if step.error is not None:
+                seen.outcome = "failed"
+                raise step.error
+            seen.outcome = "answered"
+            return f"{name} {seen.attempt.number}"
+        finally:
+            self.running -= 1
+            if seen.outcome == "under way":
+                seen.outcome = "cancelled"
+
+
+class Scripted(GuardedActor):
+    """Does what its script says."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        script.incarnations += 1
+        self._number = script.incarnations
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        self._script.life.append(f"open {self._number}")
+        try:
+            yield
+        except BaseException:
+            self._script.life.append(f"cut {self._number}")
+            raise
+        self._script.life.append(f"close {self._number}")
+
+    async def stopping(self, reason: ExitReason) -> None:
+        self._script.life.append(f"stop {self._number}")
+
+    def estimate(self, message: Message) -> Estimate | None:
+        model = getattr(message, "model", "")
+        prices = self._script.prices
+        return Estimate(model, prices[model]) if model in prices else None
+
+    @handles
+    async def call(self, message: Call) -> str:
+        return await self._script.attempt(message.name, self._number)
+
+    @handles
+    async def job(self, message: Job) -> None:
+        await self._script.attempt(message.name, self._number)
+
+
+async def serve(system: System, script: Script, policy: Policy = STEADY, *, shutdown: float = 5.0) -> Ref:
+    """Start a scripted service as ``svc``."""
+    return await system.spawn(Child(PROVIDER, lambda: Scripted(script), policy=policy, shutdown=shutdown))
+
+
+def policy(
+    *,
+    attempts: int = 3,
+    wait: float = 1.0,
+    max_wait: float = 120.0,
+    concurrency: int = 8,
+    breaker: Breaker | None = Breaker(),  # noqa: B008 - frozen
+    **others: object,
+) -> Policy:
+    """Make a policy without chance."""
+    steady = Policy(
+        retry=Retry(attempts=attempts, backoff=Fixed(wait), max_wait=max_wait),
+        breaker=breaker,
+        concurrency=Concurrency(concurrency),
+        restart_backoff=Fixed(1.0),
+    )
+    return msgspec.structs.replace(steady, **others)
+
+
+def statistics(system: System, provider: str = PROVIDER) -> GuardStatistics:
+    """Look at one service."""
+    (found,) = [service for service in system.services() if service.provider == provider]
+    return found
+
+
+async def at_rest(system: System) -> GuardStatistics:
+    """Check that nothing is in flight, queued or waiting, and that every message has had its one end."""
+    await wait_all_tasks_blocked()
+    found = statistics(system)
+    actor = found.actor
+    assert (found.bulkhead.in_flight, found.waiting_retries) == (0, 0)
+    assert (actor.queued, actor.in_hand, actor.waiting) == (0, 0, 0)
+    assert actor.accepted == actor.handled + actor.dead_letters + actor.abandoned
+    return found
+
+
+def listen(system: System, *events: str) -> list[dict[str, object]]:
+    """Collect these events, each as its fields."""
+    said: list[dict[str, object]] = []
+    system.events.listen(lambda event, fields: said.append(dict(fields)) if event in events else None)
+    return said
+
+
+@dataclass
+class Outcome:
+    """What became of one ask."""
+
+    name: str
+    value: str | Exception | None = None
+    at: float = -1.0
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    @property
+    def error(self) -> Exception:
+        assert isinstance(self.value, Exception), self
+        return self.value
+
+    def cancel(self) -> None:
+        """Make the asker leave."""
+        self.scope.cancel()
+
+
+class Askers:
+    """Ask from tasks of their own; leaving the block waits for all outcomes."""
+
+    def __init__(self, ref: Ref) -> None:
+        self._ref = ref
+        self._group: anyio.abc.TaskGroup = anyio.create_task_group()
+        self.outcomes: list[Outcome] = []
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._group.__aexit__(kind, error, trace)
+
+    async def ask(self, name: str = "", timeout: float | None = None) -> Outcome:
+        """Ask, and go on when the question is out."""
+        outcome = Outcome(name)
+        self.outcomes.append(outcome)
+        await self._group.start(self._ask, outcome, timeout)
+        return outcome
+
+    async def ask_all(self, names: Iterable[str], timeout: float | None = None) -> None:
+        """Ask one after the other, without waiting for answers."""
+        for name in names:
+            await self.ask(name, timeout)
+
+    async def _ask(
+        self,
+        outcome: Outcome,
+        timeout: float | None,
+        *,
+        task_status: anyio.abc.TaskStatus[None],
+    ) -> None:
+        with outcome.scope:
+            task_status.started()
+            outcome.value = await caught(lambda: self._ref.ask(Call(outcome.name), timeout=timeout))
+        outcome.at = round(anyio.current_time(), 3)
+
+
+async def caught(call: Callable[[], Awaitable[str]]) -> str | Exception:
+    """Return the reply, or the error."""
+    try:
+        return await call()
+    except Exception as error:  # noqa: BLE001 - that is what the test looks at
+        return error

@@ -1,0 +1,382 @@
+"""What a supervisor can be asked: start, terminate, restart, delete, list and count its children."""
+
+import asyncio
+from functools import partial
+
+import anyio
+import pytest
+from anyio import CancelScope, wait_all_tasks_blocked
+
+from relight.runtime import Actor, ActorCrashedError, HandlerError, NameTakenError, StartError, handles
+from relight.supervisors import (
+    AlreadyPresentError,
+    AlreadyStartedError,
+    Child,
+    ChildNotFoundError,
+    ChildRestartingError,
+    ChildRunningError,
+    Supervisor,
+    open_system,
+)
+from relight.supervisors.policies import Fixed
+from tests.supervisors.recorded import Boom, Crash, Diary, Who, failing, hanging
+from tests.support.clocks import virtual_time
+
+pytestmark = pytest.mark.anyio
+
+
+class Plain(Actor):
+    pass
+
+
+def explode() -> Actor:
+    raise Boom("no parts")
+
+
+def return_nothing() -> Actor:
+    return None  # type: ignore[return-value]
+
+
+async def test_children_are_listed_newest_first() -> None:
+    """A4."""
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(
+            Supervisor("tree", children=[diary.child("a"), Supervisor("s", children=[diary.child("x")])])
+        )
+        await tree.start_child(diary.child("b"))
+        await tree.terminate_child("a")
+        listed = await tree.which_children()
+        assert [child.id for child in listed] == ["b", "s", "a"]
+        assert [child.ref is None for child in listed] == [False, False, True]
+        assert [child.is_supervisor for child in listed] == [False, True, False]
+        assert not any(child.is_restarting for child in listed)
+
+
+async def test_children_are_counted() -> None:
+    """A5."""
+    diary = Diary()
+    async with open_system() as system:
+        children = [diary.child("a"), diary.child("b"), Supervisor("s")]
+        tree = await system.spawn(Supervisor("tree", children=children))
+        await tree.terminate_child("a")
+        counts = await tree.count_children()
+        assert (counts.specs, counts.active, counts.supervisors, counts.workers) == (3, 2, 1, 2)
+
+
+@virtual_time
+async def test_a_restarting_child_is_not_active() -> None:
+    """A5, A3, G7."""
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a", backoff=Fixed(10.0))]))
+        with pytest.raises(ActorCrashedError):
+            await system.get("tree/a").ask(Crash())
+        await wait_all_tasks_blocked()
+        (child,) = await tree.which_children()
+        assert child.is_restarting
+        assert child.ref is None
+        assert (await tree.count_children()).active == 0
+        with pytest.raises(ChildRestartingError):
+            await tree.restart_child("a")
+        with pytest.raises(ChildRestartingError):
+            await tree.delete_child("a")
+        with pytest.raises((AlreadyPresentError, AlreadyStartedError)):
+            await tree.start_child(diary.child("a"))
+        await anyio.sleep(10.1)
+        (child,) = await tree.which_children()
+        assert child.restarts == 1
+
+
+async def test_a_started_child_comes_last_and_a_restarted_one_keeps_its_place() -> None:
+    """T5."""
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a"), diary.child("b")]))
+        await tree.start_child(diary.child("c"))
+        await tree.terminate_child("a")
+        await tree.restart_child("a")
+        with pytest.raises(ActorCrashedError):
+            await system.get("tree/b").ask(Crash())
+        await wait_all_tasks_blocked()
+        assert [child.id for child in await tree.which_children()] == ["c", "b", "a"]
+        await tree.terminate_child("a")
+        await tree.delete_child("a")
+        await tree.start_child(diary.child("a"))
+        assert [child.id for child in await tree.which_children()] == ["a", "c", "b"]
+
+
+async def test_a_child_that_runs_is_not_started_twice() -> None:
+    """A1: the error carries the ref of the one that runs."""
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree"))
+        ref = await tree.start_child(diary.child("a"))
+        with pytest.raises(AlreadyStartedError, match="child 'a' is already running") as caught:
+            await tree.start_child(diary.child("a"))
+        assert caught.value.ref is ref
+        assert (caught.value.supervisor, caught.value.child) == ("tree", "a")
+        assert await ref.ask(Who()) == 1
+
+
+async def test_a_known_child_that_is_stopped_is_not_started_but_restarted() -> None:
+    """A1."""
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a")]))
+        await tree.terminate_child("a")
+        with pytest.raises(AlreadyPresentError):
+            await tree.start_child(diary.child("a"))
+        ref = await tree.restart_child("a")
+        assert await ref.ask(Who()) == 2
+
+
+async def test_terminating_is_idempotent_and_keeps_the_spec() -> None:
+    """A2."""
+    diary = Diary()
+    async with open_system() as system:
+        children = [diary.child("a"), diary.child("t", "temporary")]
+        tree = await system.spawn(Supervisor("tree", children=children))
+        for _ in range(2):
+            await tree.terminate_child("a")
+        await tree.terminate_child("t")
+        assert [child.id for child in await tree.which_children()] == ["a"]
+        with pytest.raises(ChildNotFoundError):
+            await tree.terminate_child("t")
+
+
+async def test_only_a_stopped_child_is_restarted_or_deleted() -> None:
+    """A3."""
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a")]))
+        for request in (tree.restart_child, tree.delete_child):
+            with pytest.raises(ChildRunningError):
+                await request("a")
+            with pytest.raises(ChildNotFoundError, match="child 'nobody' is not known here"):
+                await request("nobody")
+        await tree.terminate_child("a")
+        await tree.delete_child("a")
+        assert await tree.which_children() == []
+
+
+async def test_a_refused_request_leaves_the_supervisor_and_its_children_alone() -> None:
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a")]))
+        for _ in range(10):
+            with pytest.raises(ChildNotFoundError):
+                await tree.delete_child("nobody")
+            with pytest.raises(StartError):
+                await tree.start_child(Child("b", explode))
+        assert await system.get("tree/a").ask(Who()) == 1
+        assert tree.ref.statistics().crashed == 0
+
+
+@pytest.mark.parametrize("start", [explode, return_nothing, partial(explode)])
+async def test_a_child_that_fails_to_start_leaves_no_spec(start: partial[Actor]) -> None:
+    """T6."""
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree"))
+        with pytest.raises(StartError) as caught:
+            await tree.start_child(Child("a", start, name="alias"))
+        assert caught.value.path == "tree/a"
+        assert await tree.which_children() == []
+        assert system.find("alias") is None
+        await tree.start_child(Child("a", Plain))
+
+
+async def test_a_start_hook_that_raises_is_the_cause_of_the_start_error() -> None:
+    diary = Diary()
+    async with open_system() as system:
+        with pytest.raises(StartError) as caught:
+            await system.spawn(diary.child("a", started=failing(1)))
+        assert isinstance(caught.value.__cause__, Boom)
+        assert system.find("a") is None
+
+
+async def test_a_failing_restart_on_request_keeps_the_spec() -> None:
+    """T6."""
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a", started=failing(2))]))
+        await tree.terminate_child("a")
+        with pytest.raises(StartError):
+            await tree.restart_child("a")
+        (child,) = await tree.which_children()
+        assert (child.id, child.ref, child.is_restarting) == ("a", None, False)
+        assert await (await tree.restart_child("a")).ask(Who()) == 3
+
+
+async def test_a_name_that_is_taken_elsewhere_is_an_error_that_leaves_nothing() -> None:
+    """A7."""
+    diary = Diary()
+    async with open_system() as system:
+        await system.spawn(Child("first", Plain, name="alias"))
+        for start in (Plain, lambda: Plain()):  # a class is started in the caller's stack, a function is not
+            with pytest.raises(NameTakenError):
+                await system.spawn(Child("second", start, name="alias"))
+            assert system.find("second") is None
+        assert system.get("alias").path == "first"
+        await system.get("first").stop()
+        assert system.find("alias") is None
+        await system.spawn(diary.child("second"))
+
+
+async def test_an_actor_class_with_a_wrong_handler_is_refused_without_harm() -> None:
+    class Wrong(Actor):
+        @handles
+        async def wrong(self, message: int) -> None: ...
+
+    async with open_system() as system:
+        await system.spawn(Child("a", Plain))
+        for start in (Wrong, lambda: Wrong()):
+            with pytest.raises(HandlerError):
+                await system.spawn(Child("b", start))
+        assert [ref.path for ref in system.actors()] == ["a"]
+
+
+async def test_a_factory_is_called_once_an_incarnation() -> None:
+    made: list[Actor] = []
+
+    class Hooked(Actor):
+        def __init__(self) -> None:
+            made.append(self)
+
+        async def started(self) -> None:
+            await anyio.lowlevel.checkpoint()
+
+    async with open_system() as system:
+        await system.spawn(Child("a", Hooked))
+        await system.spawn(Child("b", partial(Hooked)))
+    assert len(made) == 2
+
+
+async def test_a_class_that_makes_something_else_is_started_with_its_hooks() -> None:
+    diary = Diary()
+
+    class Disguise(Actor):
+        def __new__(cls) -> Actor:  # type: ignore[misc]  # pyright: ignore[reportInconsistentConstructor]
+            return diary.child("x").start()
+
+    async with open_system() as system:
+        await system.spawn(Child("a", Disguise))
+        assert diary.take() == ["start x"]
+
+
+# --- askers that leave ---------------------------------------------------------------------------------------
+
+
+async def test_a_start_whose_asker_left_leaves_nothing() -> None:
+    diary = Diary()
+    released = anyio.Event()
+
+    async def slowly(_: int) -> None:
+        await released.wait()
+
+    async with open_system() as system:
+        async with anyio.create_task_group() as group:
+            group.start_soon(system.spawn, diary.child("a", started=slowly))
+            await wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+        released.set()
+        await wait_all_tasks_blocked()
+        assert diary.take() == ["start a", "stop a shutdown"]
+        assert system.actors() == []
+        await system.spawn(diary.child("a"))
+
+
+@pytest.mark.parametrize("ticks", range(8))
+async def test_a_start_cancelled_at_any_moment_leaves_nothing(ticks: int) -> None:
+    """The asker may be cancelled and not have run yet when the child has started."""
+    diary = Diary()
+    async with open_system() as system:
+        with CancelScope() as scope:
+
+            async def cancel_the_asker(_: int) -> None:
+                scope.cancel()
+                for _ in range(ticks):
+                    await anyio.lowlevel.checkpoint()
+
+            await system.spawn(diary.child("a", started=cancel_the_asker))
+        assert scope.cancelled_caught
+        await wait_all_tasks_blocked()
+        assert system.actors() == []
+        assert diary.take() == ["start a", "stop a shutdown"]
+
+
+async def test_a_start_that_was_never_begun_leaves_nothing() -> None:
+    diary = Diary()
+    released = anyio.Event()
+
+    async def slowly(_: int) -> None:
+        await released.wait()
+
+    async with open_system() as system:
+        async with anyio.create_task_group() as group:
+            group.start_soon(system.spawn, diary.child("a", started=slowly))
+            await wait_all_tasks_blocked()
+            with anyio.move_on_after(0):
+                await system.spawn(diary.child("b"))
+            released.set()
+        await wait_all_tasks_blocked()
+        assert [ref.path for ref in system.actors()] == ["a"]
+
+
+async def test_a_cancelled_start_of_an_id_that_runs_does_not_stop_the_one_that_runs() -> None:
+    diary = Diary()
+    child = diary.child("a")
+    async with open_system() as system:
+        await system.spawn(child)
+        with CancelScope() as scope:
+            scope.cancel()
+            with pytest.raises(AlreadyStartedError):
+                await system.spawn(child)
+            await anyio.lowlevel.checkpoint()
+        await wait_all_tasks_blocked()
+        assert await system.get("a").ask(Who()) == 1
+
+
+@virtual_time
+async def test_a_start_cancelled_while_its_supervisor_ends_is_just_cancelled() -> None:
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", shutdown=1.0))
+        async with anyio.create_task_group() as stopping, anyio.create_task_group() as starting:
+            starting.start_soon(tree.start_child, diary.child("a", started=hanging(1)))
+            await wait_all_tasks_blocked()
+            stopping.start_soon(tree.stop)
+            await wait_all_tasks_blocked()
+            starting.cancel_scope.cancel()
+        await anyio.sleep(10)
+        assert system.actors() == []
+
+
+async def test_handles_say_whom_they_administer() -> None:
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree"))
+        inner = await tree.start_supervisor(Supervisor("in"))
+        assert repr(inner) == "<SupervisorRef tree/in>"
+        assert inner.path == inner.ref.path == "tree/in"
+        assert repr(system.root) == "<SupervisorRef root>"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("ticks", range(12))
+async def test_a_task_that_is_cancelled_while_it_starts_a_child_has_the_ref_or_leaves_nothing(
+    ticks: int,
+) -> None:
+    """A native cancellation on asyncio can hit an asker whose answer is on its way."""
+    diary = Diary()
+    async with open_system() as system:
+        task = asyncio.create_task(system.spawn(diary.child("a")))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        try:
+            ref = await task
+        except asyncio.CancelledError:
+            await wait_all_tasks_blocked()
+            assert system.actors() == []
+        else:
+            assert system.actors() == [ref]
