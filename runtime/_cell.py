@@ -155,7 +155,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Begin no more messages; those in hand go on."""
         self.state = state
         self.active = None
-        self.room: int = 0
+        self.room = 0
 
     def depart(self, reason: ExitReason, *, grace: float, final: bool = False) -> None:
         """End the incarnation: see `Departure`. The owner is told when it is over.
@@ -222,10 +222,11 @@ class Cell(Mailbox, SlotOwner, Ref):
             if worker.slot is not None and worker.hand is not None:
                 self.fail_in_hand(worker.slot, reason)
         is_between = self.state is ActorState.RESTARTING
+        is_departing = self._is_departing
         self.close(reason)
         for departure in tuple(self.departures or ()):
             departure.kill(reason)
-        if self._is_departing:
+        if is_departing:
             return
         if is_between:
             self.gone()
@@ -264,8 +265,9 @@ class Cell(Mailbox, SlotOwner, Ref):
             return
         self.dead_letters += 1
         if isinstance(item, Slot):
-            item.resolve(error=error)
-        self.kernel.dead_letters.add(self, message_of(item), why)
+            item.resolve(error=error)  # its asker decides what follows: nothing to review or replay
+        else:
+            self.kernel.dead_letters.add(self, item, why)
 
     def disown(self, actor: Actor, reason: ExitReason) -> None:
         """Give up on handlers of *actor* that do not unwind: fail their askers, take back their permits."""

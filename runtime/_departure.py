@@ -199,7 +199,7 @@ class Departure:
             if self.home is not None:
                 await self.home.leave()
         has_overrun, self._shield = self._shield.cancelled_caught, None
-        if not self._is_leaving:
+        if self.phase != Phase.LEAVING:
             self.quieter()
         elif has_overrun:
             self.cell.kernel.events.stop_overran(self.cell.path, round(self.due - began, 3))

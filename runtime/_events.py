@@ -80,11 +80,12 @@ class Events:
 
     def stop_failed(self, path: str, error: BaseException) -> None:
         """``actor.stop_failed``: a stop hook or the end of a lifespan raised."""
+        primary = primary_error(error)
         self.error(
             "actor.stop_failed",
             actor_path=path,
-            error_type=type(error).__name__,
-            error=redact(text_of(error)),
+            error_type=type(primary).__name__,
+            error=redact(text_of(primary)),
             traceback=redact_traceback(error),
         )
 

@@ -140,7 +140,8 @@ class SupervisorActor(Actor):
 
     async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
         """Stop a child for good because its ref was asked to."""
-        if self.cell.is_idle and self.stop_at_once(cell, reason):
+        is_kill = (cell.shutdown if timeout is None else timeout) <= 0
+        if not is_kill and self.cell.is_idle and self.stop_at_once(cell, reason):
             return
         try:
             await self.cell.ask(StopRef(cell, reason, timeout), timeout=inf)

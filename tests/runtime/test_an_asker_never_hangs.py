@@ -148,6 +148,7 @@ async def test_a_stop_cancels_calls_in_hand_at_the_shutdown_deadline() -> None:
         held = await asking(group, ref, Hold(1))
         began = anyio.current_time()
         await ref.stop()
+        await settle()
         assert isinstance(held.error, ActorStoppedError)
         assert anyio.current_time() - began == pytest.approx(3.0)
         assert ("cancelled", 1) in log
@@ -173,6 +174,7 @@ async def test_a_kill_fails_everybody_at_once(actor: type[Desk]) -> None:
         waiting = await asking(group, ref, Echo(3))
         began = anyio.current_time()
         await ref.stop()
+        await settle()
         for answer in (*held, queued):
             assert isinstance(answer.error, ActorStoppedError)
             assert answer.error.reason.kind is ExitKind.KILLED
@@ -185,6 +187,7 @@ async def test_a_kill_does_not_wait_for_a_handler_that_swallows_its_cancellation
         stuck = await asking(group, ref, Dig(30))
         began = anyio.current_time()
         await ref.stop()
+        await settle()
         assert isinstance(stuck.error, ActorStoppedError)
         assert stuck.at == began
 
@@ -194,6 +197,7 @@ async def test_a_stop_fails_the_asker_of_a_stuck_handler_when_it_is_given_up() -
         stuck = await asking(group, ref, Dig(30))
         began = anyio.current_time()
         await ref.stop()
+        await settle()
         assert isinstance(stuck.error, ActorStoppedError)
         assert anyio.current_time() - began == pytest.approx(3.0)
 

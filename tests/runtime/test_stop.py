@@ -275,9 +275,8 @@ async def test_a_kill_before_the_hook_could_begin_skips_it() -> None:
     log = Log()
     async with open_system() as system:
         ref = await system.spawn(Child("tidy", partial(Tidy, log)))
-        cell = ref
-        getattr(cell, "depart")(SHUTDOWN, grace=5.0, final=True)  # noqa: B009
-        getattr(cell, "kill")()  # noqa: B009
+        getattr(ref, "depart")(SHUTDOWN, grace=5.0, final=True)  # noqa: B009
+        getattr(ref, "kill")()  # noqa: B009
         await settle()
         assert log == [("killed", "killed")]
 
@@ -325,6 +324,7 @@ async def test_a_stop_while_the_actor_restarts_ends_it_for_good() -> None:
         assert ref.statistics().state is ActorState.RESTARTING
         queued = await asking(group, ref, Echo(1))
         await ref.stop()
+        await settle()
         assert isinstance(queued.error, ActorStoppedError)
         assert ref.statistics().state is ActorState.STOPPED
         await anyio.sleep(120)

@@ -131,7 +131,7 @@ async def test_messages_queued_with_a_given_up_tree_fail_at_once() -> None:
             b.tell_nowait(Note())
             await wait_all_tasks_blocked()
             await crash(system.get("tree/a"))
-        assert [letter.reason for letter in system.dead_letters.read()] == ["stopped", "stopped"]
+        assert [letter.reason for letter in system.dead_letters.read()] == ["stopped"]  # the ask was told
 
 
 # --- the root --------------------------------------------------------------------------------------------

@@ -264,7 +264,9 @@ async def test_told_messages_that_are_refused_become_dead_letters() -> None:
     script = Script()
     script.by_name["broken"] = server(after=1.0)
     async with open_system() as system:
-        ref = await serve(system, script, policy(attempts=1, concurrency=5, mailbox=2))
+        ref = await serve(
+            system, script, policy(concurrency=5, mailbox=2, breaker=Breaker(failures=1), attempts=1)
+        )
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(ref.tell, Job("broken"))
@@ -284,7 +286,9 @@ async def test_a_teller_in_line_who_was_cancelled_has_not_sent() -> None:
     script = Script()
     script.by_name["broken"] = server(after=1.0)
     async with open_system() as system:
-        ref = await serve(system, script, policy(attempts=1, concurrency=5, mailbox=1))
+        ref = await serve(
+            system, script, policy(concurrency=5, mailbox=1, breaker=Breaker(failures=1), attempts=1)
+        )
         for _ in range(5):
             await ref.tell(Job("broken"))
             await anyio.lowlevel.checkpoint()

@@ -13,6 +13,7 @@ from tests.supervisors.scripted import (
     Job,
     Script,
     at_rest,
+    bug,
     limited,
     listen,
     ok,
@@ -70,7 +71,6 @@ async def test_what_can_not_wait_that_long_fails_at_once() -> None:
             patient = await askers.ask("patient in line", timeout=500)
             await anyio.sleep(2)
             late = await askers.ask("late", timeout=30)
-            statistics_then = statistics(system)
         for outcome in [*askers.outcomes[1:4], late]:
             assert isinstance(outcome.error, RateLimitedError)
             assert outcome.error.retry_after is not None
@@ -80,7 +80,6 @@ async def test_what_can_not_wait_that_long_fails_at_once() -> None:
         assert askers.outcomes[0].value == "first 2"
         assert patient.value == "patient in line 1"
         assert script.names == ["first", "first", "patient in line"]
-        assert statistics_then.refusals == {"RateLimitedError": 3}
         assert statistics(system).refusals == {"RateLimitedError": 4}
         await at_rest(system)
 
@@ -93,7 +92,7 @@ async def test_told_messages_wait_for_the_gate_however_long_it_is_shut() -> None
         await ref.tell(Job("a"))
         await ref.tell(Job("b"))
         await anyio.sleep(3590)
-        assert script.names == ["a", "b"]
+        assert script.names == ["a"]
         (letter,) = system.dead_letters.read()
         assert letter.message == Job("a")
         await ref.tell(Job("c"))
@@ -119,12 +118,12 @@ async def test_a_told_message_in_line_for_a_failed_mailbox_is_sent_on_when_there
 async def test_a_queued_call_whose_deadline_comes_before_the_reopening_is_not_kept() -> None:
     """The gate is made longer while it waits."""
     script = Script()
-    script.plan(limited(retry_after=10.0), limited(retry_after=100.0, after=5.0))
+    script.plan(limited(retry_after=10.0, after=2.0), limited(retry_after=100.0, after=5.0))
     async with open_system() as system:
         ref = await serve(system, script)
         async with Askers(ref) as askers:
             await askers.ask_all("ab", timeout=500)
-            await anyio.sleep(1)
+            await anyio.sleep(3)
             queued = await askers.ask("c", timeout=50)
         assert isinstance(queued.error, RateLimitedError)
         assert queued.at == 5.0
@@ -133,16 +132,15 @@ async def test_a_queued_call_whose_deadline_comes_before_the_reopening_is_not_ke
 
 async def test_after_the_reopening_concurrency_starts_at_a_quarter_and_grows() -> None:
     script = Script()
-    script.plan(limited(retry_after=10.0))
+    script.plan(limited())
     async with open_system() as system:
-        ref = await serve(system, script, policy(concurrency=8))
+        ref = await serve(system, script, policy(concurrency=8, wait=10.0))
         async with Askers(ref) as askers:
             await askers.ask("limited")
             await anyio.sleep(1)
             script.plan(*[ok(1.0)] * 100)
             await askers.ask_all([str(number) for number in range(30)])
-            while not script.running:
-                await anyio.sleep(0.1)
+            await anyio.sleep(9.5)
             in_flight = [statistics(system).bulkhead.in_flight]
             for _ in range(4):
                 await anyio.sleep(1)
@@ -229,8 +227,6 @@ async def test_calls_go_on_after_a_pause_though_nobody_asks_again() -> None:
 
 
 async def test_a_pause_outlives_a_restart() -> None:
-    from tests.supervisors.scripted import bug
-
     script = Script()
     script.plan(limited(retry_after=30.0, after=1.0), bug(after=2.0))
     async with open_system() as system:
