@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import inf
-from random import Random
 from typing import TYPE_CHECKING
 
 from ..runtime import Item, Message, Slot, Timer, Worker, message_of
@@ -67,17 +66,17 @@ class Call:
         """What made the next attempt a retry."""
         return None if self.error is None else self.error.kind
 
-    def attempt(self, rng: Random) -> Attempt:
+    def describe(self) -> Attempt:
         """Describe the attempt under way to its handler."""
         if not self.key:
-            self.key = f"{rng.getrandbits(128):032x}"
+            self.key = f"{self.cell.kernel.rng.getrandbits(128):032x}"
         return Attempt(self.attempts, self.key, self.due, self.key[:16])
 
 
 class Running:
     """One attempt under way, as its timeout and its cancellation see it."""
 
-    __slots__ = ("blocks", "call", "cause", "done", "permit", "worker")
+    __slots__ = ("blocks", "call", "cause", "done", "is_released", "permit", "worker")
 
     def __init__(self, call: Call, worker: Worker, permit: Permit | None, blocks: int) -> None:
         self.call = call
@@ -87,6 +86,8 @@ class Running:
         self.blocks = blocks
         """How often the provider had been blocked when it began."""
         self.done = False
+        self.is_released = False
+        """The guard has its permit back."""
         self.cause = ""
         """Why it was cancelled: ``timeout`` or ``left``."""
 

@@ -117,16 +117,25 @@ class Guard:
 
     # --- what became of an attempt -----------------------------------------------------------------
 
-    def succeeded(self, attempt: Running, now: float) -> None:
-        """Note an answer."""
+    def succeeded(self, attempt: Running, now: float) -> bool:
+        """Note an answer; True when one more attempt may be in flight than before."""
         if attempt.blocks == self.blocks:
             self._block = Block.NONE
         if attempt.permit is not None and self.circuit is not None:
             self.circuit.succeeded(attempt.permit, now)
+        limit = self.bulkhead.limit
         self.bulkhead.grow()
+        return self.bulkhead.limit > limit
 
     def released(self, attempt: Running, now: float) -> None:
-        """Note an attempt that says nothing about the service: cancelled, or ended by a bug."""
+        """Note an attempt that says nothing about the service: cancelled, or ended by a bug.
+
+        Noted once: at the latest when the handler has unwound, and as soon as it is cancelled, so that
+        a probe nobody waits for makes room for the next at once.
+        """
+        if attempt.is_released:
+            return
+        attempt.is_released = True
         self._unprobe(attempt)
         if attempt.permit is not None and self.circuit is not None:
             self.circuit.released(attempt.permit, now)

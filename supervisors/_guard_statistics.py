@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from ..runtime import ActorStatistics, Message
 from ._failures import FailureKind
@@ -22,8 +22,7 @@ BUCKETS = (*(0.01 * 2**n for n in range(14)), inf)
 """Upper bounds of the histogram of call times, in seconds: 0.01 to 81.92, doubling."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryKey:
+class RetryKey(NamedTuple):
     """Which retries are counted together."""
 
     operation: str
@@ -34,8 +33,7 @@ class RetryKey:
     """``success``, ``failed``, ``cancelled``, or ``breaker_open`` for one that was never made."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallKey:
+class CallKey(NamedTuple):
     """Which calls are counted together."""
 
     model: str

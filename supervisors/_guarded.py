@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import ClassVar
@@ -35,7 +36,8 @@ class Attempt:
     """The same for every attempt and log line of one call."""
 
 
-attempt_in_hand: ContextVar[Attempt | None] = ContextVar("relight_attempt", default=None)
+attempt_in_hand: ContextVar[Callable[[], Attempt] | None] = ContextVar("relight_attempt", default=None)
+"""Describes the attempt; most handlers never ask."""
 
 
 def current_attempt() -> Attempt:
@@ -44,10 +46,10 @@ def current_attempt() -> Attempt:
     Raises:
         RelightError: Called outside a handler of a guarded actor.
     """
-    attempt = attempt_in_hand.get()
-    if attempt is None:
+    describe = attempt_in_hand.get()
+    if describe is None:
         raise RelightError("current_attempt(): call it in a handler of a service")
-    return attempt
+    return describe()
 
 
 class GuardedActor(Actor):

@@ -92,11 +92,21 @@ class GuardedCell(ActorCell):
             return super().offer(item)
         refusal = self.guard.refusal(self.kernel.now(), _due(item))
         if refusal is None:
-            return super().offer(item) if self.length < self.capacity else False
+            return self._take_in(item)
         self.guard.counters.refused(message_of(item), refusal)
         if isinstance(item, Slot):
             raise refusal
         self.bury(item, type(refusal).__name__)
+        return True
+
+    def _take_in(self, item: Item) -> bool:
+        if self.length >= self.capacity:
+            return False
+        self.queue.append(item)
+        if self.room:  # whether the call may begin is seen when a worker has come
+            self.room -= 1
+            self.busy += 1
+            self.kernel.schedule(self)
         return True
 
     @property
@@ -116,6 +126,8 @@ class GuardedCell(ActorCell):
     @property
     def pending(self) -> int:
         """How many messages a worker could begin now."""
+        if not (self.queue or self.due_retries):
+            return 0
         if not self.guard.may_begin(self.kernel.now()):
             return 0
         free = self.guard.bulkhead.limit - self.guard.bulkhead.in_flight
@@ -123,7 +135,8 @@ class GuardedCell(ActorCell):
 
     def permit_back(self) -> None:
         """Give a permit back, or use it again for what the guard lets begin."""
-        self.tell_departures()
+        if self.departures:
+            self.tell_departures()
         if self.active is not None and self.pending:
             self.kernel.schedule(self)
             return
@@ -138,6 +151,7 @@ class GuardedCell(ActorCell):
             return
         if call.running is not None:
             call.running.cancel("left")
+            self.guard.released(call.running, self.kernel.now())
         else:
             self._take_back(call)
             self.abandoned += 1
@@ -174,6 +188,8 @@ class GuardedCell(ActorCell):
 
     def _next_call(self) -> Call | None:
         """Choose what is attempted next: retries that are due first, then the queue."""
+        if not (self.queue or self.due_retries or self.senders):
+            return None
         now = self.kernel.now()
         if not self.guard.may_begin(now):
             return None
@@ -275,7 +291,7 @@ class GuardedCell(ActorCell):
             estimate = actor.estimate(call.message)
             if estimate is not None:
                 self.guard.counters.charged(estimate, self.kernel.now())
-        attempt = attempt_in_hand.set(call.attempt(self.kernel.rng))
+        attempt = attempt_in_hand.set(call.describe)
         request = current_request.set(call.item if isinstance(call.item, Slot) else None)
         try:
             return await handler(actor, call.message)
@@ -296,13 +312,16 @@ class GuardedCell(ActorCell):
 
     def _attempt_succeeded(self, running: Running, reply: object) -> None:
         call = self._attempt_over(running, "success")
-        self.guard.succeeded(running, self.kernel.now())
+        now = self.kernel.now()
+        has_grown = self.guard.succeeded(running, now)
         self._end(call)
         self.handled += 1
         if isinstance(call.item, Slot) and not call.item.resolve(reply):
             self.late_replies += 1
-        self._count_end(call, "ok" if call.attempts == 1 else "retried_ok")
-        self.kick()
+        outcome = "ok" if call.attempts == 1 else "retried_ok"
+        self.guard.counters.ended(call.message, outcome, now - call.began)
+        if has_grown:
+            self.kick()
 
     def _attempt_failed(self, actor: GuardedActor, running: Running, raised: BaseException) -> None:
         if running.cause:

@@ -104,6 +104,7 @@ class ServiceSupervisor(SupervisorActor):
         """Stop the service for good: this supervisor with it."""
         self._stop_timeout = timeout
         await self.cell.stop(reason, timeout=timeout)
+        await cell.stop_and_wait(reason, 0.0, final=True)  # killed, this supervisor did not wait for it
 
     async def stopping(self, reason: ExitReason) -> None:
         """Stop the service in the time that whoever stops it has set."""

@@ -184,6 +184,19 @@ async def test_a_told_message_without_a_handler_is_a_dead_letter_and_crashes_nob
         assert (letter.message, letter.reason, letter.ref) == (Unknown(), "unhandled", ref)
 
 
+async def test_a_forwarder_is_not_blamed_for_the_handler_another_actor_lacks() -> None:
+    class Forwarder(Desk):
+        @handles
+        async def unknown(self, message: Unknown) -> int:
+            return await self.log.far.ask(message)
+
+    async with open_desk(Forwarder) as (system, ref, log):
+        log.far = await system.spawn(Child("far", partial(Desk, log)))
+        with pytest.raises(ActorCrashedError) as caught:
+            await ref.ask(Unknown())
+        assert isinstance(caught.value.__cause__, UnhandledMessageError)
+
+
 async def test_a_late_reply_is_counted_and_harms_nobody() -> None:
     async with open_desk() as (_, ref, _log):
         with pytest.raises(AskTimeoutError):

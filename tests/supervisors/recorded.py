@@ -37,7 +37,7 @@ class Note(Message, frozen=True):
     pass
 
 
-class Boom(Exception):
+class BoomError(Exception):
     pass
 
 
@@ -110,7 +110,7 @@ class Recorded(Actor):
     async def stopping(self, reason: ExitReason) -> None:
         if self._slow_stop:
             await anyio.sleep(self._slow_stop)
-        word = "boom" if isinstance(reason.error, Boom) else str(reason.kind)
+        word = "boom" if isinstance(reason.error, BoomError) else str(reason.kind)
         self._diary.lines.append(f"stop {self._name} {word}")
 
     @handles
@@ -119,7 +119,7 @@ class Recorded(Actor):
 
     @handles
     async def crash_now(self, message: Crash) -> None:
-        raise Boom
+        raise BoomError
 
     @handles
     async def finish(self, message: Finish) -> None:
@@ -148,7 +148,7 @@ def failing(*numbers: int) -> Starts:
 
     async def start(number: int) -> None:
         if number in numbers:
-            raise Boom
+            raise BoomError
 
     return start
 

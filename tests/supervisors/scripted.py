@@ -49,7 +49,7 @@ class Unknown(Request[None], frozen=True):
     """What the service has no handler for."""
 
 
-class Bug(Exception):
+class BugError(Exception):
     """Nobody expected it."""
 
 
@@ -81,7 +81,7 @@ def limited(retry_after: float | None = None, after: float = 0.0) -> Step:
 
 
 def bug(after: float = 0.0) -> Step:
-    return Step(after, Bug())
+    return Step(after, BugError())
 
 
 def hangs() -> Step:

@@ -19,7 +19,7 @@ from relight.supervisors import (
     open_system,
 )
 from relight.supervisors.policies import Fixed
-from tests.supervisors.recorded import Boom, Crash, Diary, Who, failing, hanging
+from tests.supervisors.recorded import BoomError, Crash, Diary, Who, failing, hanging
 from tests.support.clocks import virtual_time
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ class Plain(Actor):
 
 
 def explode() -> Actor:
-    raise Boom("no parts")
+    raise BoomError("no parts")
 
 
 def return_nothing() -> Actor:
@@ -191,7 +191,7 @@ async def test_a_start_hook_that_raises_is_the_cause_of_the_start_error() -> Non
     async with open_system() as system:
         with pytest.raises(StartError) as caught:
             await system.spawn(diary.child("a", started=failing(1)))
-        assert isinstance(caught.value.__cause__, Boom)
+        assert isinstance(caught.value.__cause__, BoomError)
         assert system.find("a") is None
 
 

@@ -40,6 +40,7 @@ from tests.support.clocks import virtual_time
 pytestmark = [pytest.mark.anyio, virtual_time]
 
 ONCE = policy(attempts=1)
+BRITTLE = Breaker(failures=1)
 CLOSED, HALF_OPEN, OPEN = CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN
 
 
@@ -264,9 +265,7 @@ async def test_told_messages_that_are_refused_become_dead_letters() -> None:
     script = Script()
     script.by_name["broken"] = server(after=1.0)
     async with open_system() as system:
-        ref = await serve(
-            system, script, policy(concurrency=5, mailbox=2, breaker=Breaker(failures=1), attempts=1)
-        )
+        ref = await serve(system, script, policy(concurrency=5, mailbox=2, attempts=1, breaker=BRITTLE))
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(ref.tell, Job("broken"))
@@ -286,9 +285,7 @@ async def test_a_teller_in_line_who_was_cancelled_has_not_sent() -> None:
     script = Script()
     script.by_name["broken"] = server(after=1.0)
     async with open_system() as system:
-        ref = await serve(
-            system, script, policy(concurrency=5, mailbox=1, breaker=Breaker(failures=1), attempts=1)
-        )
+        ref = await serve(system, script, policy(concurrency=5, mailbox=1, attempts=1, breaker=BRITTLE))
         for _ in range(5):
             await ref.tell(Job("broken"))
             await anyio.lowlevel.checkpoint()

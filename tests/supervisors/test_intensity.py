@@ -121,7 +121,7 @@ async def test_giving_up_is_said_with_its_cause() -> None:
         "child": "a",
         "restarts": 1,
         "window_s": 7.0,
-        "error_type": "Boom",
+        "error_type": "BoomError",
     }
 
 

@@ -18,7 +18,7 @@ from relight.runtime import (
 from relight.supervisors import Supervisor, SupervisorRef, System, open_system
 from relight.supervisors.policies import Fixed
 from tests.supervisors.recorded import (
-    Boom,
+    BoomError,
     Crash,
     Diary,
     Die,
@@ -239,7 +239,7 @@ async def test_a_crash_names_its_error_to_the_asker() -> None:
         ref = await system.spawn(diary.child("a"))
         with pytest.raises(ActorCrashedError) as caught:
             await ref.ask(Crash())
-        assert isinstance(caught.value.__cause__, Boom)
+        assert isinstance(caught.value.__cause__, BoomError)
         with pytest.raises(ActorStoppedError):
             await ref.ask(Finish())
 

@@ -121,7 +121,7 @@ async def test_a_monitor_reports_one_end_of_one_incarnation() -> None:
         assert monitor.down is None
         ref.tell_nowait(Crash())
         down = await monitor.wait()
-        assert (down.ref, down.incarnation, str(down.reason)) == (ref, 1, "crashed: Boom")
+        assert (down.ref, down.incarnation, str(down.reason)) == (ref, 1, "crashed: BoomError")
         assert await ref.ask(Who()) == 2
         second = system.monitor(ref)
         await ref.stop()

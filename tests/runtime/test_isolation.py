@@ -1,0 +1,196 @@
+"""Isolation: what context variables an actor's handlers see and leave behind."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from functools import partial
+
+import anyio
+import pytest
+
+from relight import ActorCrashedError, Child, open_system
+from relight.runtime import current_request
+from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, Nap, Note, asking, open_desk, settle
+
+pytestmark = pytest.mark.anyio
+
+language: ContextVar[str] = ContextVar("language", default="none")
+
+
+class Speaker(Desk):
+    """Logs the language it finds and sets its own."""
+
+    async def note(self, message: Note) -> None:
+        self.log.append(language.get())
+        language.set(str(message.text))
+
+    async def hold(self, message: Hold) -> int:
+        language.set("held")
+        await super().hold(message)
+        self.log.append(language.get())
+        return message.number
+
+    async def echo(self, message: Echo) -> int:
+        self.log.append(language.get())
+        return message.number
+
+
+class Isolated(Speaker):
+    isolated = True
+
+
+async def test_an_isolated_handler_leaves_no_variable_behind() -> None:
+    async with open_desk(Isolated) as (_, ref, log):
+        for text in ("en", "fr"):
+            await ref.tell(Note(text))
+        await settle()
+        assert log == ["none", "none"]
+
+
+async def test_an_isolated_handler_keeps_its_variables_over_an_await() -> None:
+    async with open_desk(Isolated) as (_, ref, log), anyio.create_task_group() as group:
+        await asking(group, ref, Hold())
+        log.open()
+        await settle()
+        assert log[-1] == "held"
+        await ref.ask(Echo())
+        assert log[-1] == "none"
+
+
+async def test_an_isolated_handler_sees_the_context_the_system_was_opened_in() -> None:
+    token = language.set("system")
+    try:
+        async with open_desk(Isolated) as (_, ref, log):
+            await ref.tell(Note("en"))
+            await settle()
+            assert log == ["system"]
+    finally:
+        language.reset(token)
+
+
+async def test_no_handler_sees_the_variables_of_its_sender() -> None:
+    async with open_desk(Isolated) as (_, ref, log):
+        token = language.set("sender")
+        await ref.ask(Echo())
+        language.reset(token)
+        assert log == ["none"]
+
+
+async def test_workers_start_in_the_context_of_the_system_not_of_the_handler_that_needs_them() -> None:
+    class Opener(Desk):
+        async def echo(self, message: Echo) -> int:
+            language.set("opener")
+            for far in fars:
+                await far.tell(Hold())  # each needs a worker of its own
+            return 0
+
+    fars = []
+    log = Log()
+    async with open_system() as system:
+        for number in range(5):
+            fars.append(await system.spawn(Child(f"far{number}", partial(Holder, log))))
+        opener = await system.spawn(Child("opener", partial(Opener, log)))
+        await opener.ask(Echo())
+        await settle()
+        assert log.count("none") >= 4  # the opener's own worker may serve one of them
+        log.open()
+
+
+class Holder(Desk):
+    async def hold(self, message: Hold) -> int:
+        self.log.append(language.get())
+        await self.log.gate.wait()
+        return 0
+
+
+async def test_a_lifespan_starts_in_the_context_of_the_system() -> None:
+    class Tenant(Desk):
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None, None]:
+            self.log.append(language.get())
+            yield
+
+    async with open_desk() as (system, _ref, log):
+        token = language.set("spawner")
+        await system.spawn(Child("tenant", partial(Tenant, log)))
+        language.reset(token)
+        assert log == ["none"]
+
+
+async def test_a_task_of_an_isolated_handler_inherits_its_variables() -> None:
+    class Grouped(Isolated):
+        async def echo(self, message: Echo) -> int:
+            language.set("parent")
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.child)
+            return 0
+
+        async def child(self) -> None:
+            self.log.append(language.get())
+
+    async with open_desk(Grouped) as (_, ref, log):
+        await ref.ask(Echo())
+        assert log == ["parent"]
+
+
+async def test_an_isolated_handler_is_cancelled_like_any_other() -> None:
+    async with open_desk(Isolated, shutdown=1.0) as (_, ref, log), anyio.create_task_group() as group:
+        await asking(group, ref, Hold(1))
+        await ref.stop()
+        await settle()
+        assert ("cancelled", 1) in log
+
+
+async def test_an_isolated_handler_that_raises_crashes() -> None:
+    async with open_desk(Isolated) as (_, ref, _log):
+        with pytest.raises(ActorCrashedError) as caught:
+            await ref.ask(Boom("spark"))
+        assert repr(caught.value.__cause__) == "ValueError('spark')"
+
+
+async def test_an_isolated_handler_may_catch_what_its_awaits_raise() -> None:
+    class Careful(Isolated):
+        async def nap(self, message: Nap) -> float:
+            try:
+                with anyio.fail_after(message.seconds):
+                    await anyio.sleep_forever()
+            except TimeoutError:
+                return -1
+
+    async with open_desk(Careful) as (_, ref, _log):
+        assert await ref.ask(Nap(1)) == -1
+
+
+async def test_an_isolated_handler_inherits_the_deadline_of_its_asker() -> None:
+    class Nested(Isolated):
+        async def echo(self, message: Echo) -> int:
+            request = current_request.get()
+            assert request is not None
+            self.log.append(request.limit - anyio.current_time())
+            return 0
+
+    async with open_desk(Nested) as (_, ref, log):
+        await ref.ask(Echo(), timeout=3)
+        assert log == [pytest.approx(3)]
+
+
+async def test_the_request_in_hand_is_forgotten_after_it() -> None:
+    class Nosy(Desk):
+        async def note(self, message: Note) -> None:
+            request = current_request.get()
+            self.log.append(request is None or request.done)
+
+    async with open_desk(Nosy) as (_, ref, log):
+        await ref.ask(Echo(1), timeout=1)
+        await ref.tell(Note())
+        await settle()
+        assert log == [1, True]
+
+
+async def test_an_isolated_actor_does_not_see_what_a_plain_one_left_on_the_worker() -> None:
+    async with open_desk(Speaker) as (system, plain, log):
+        isolated = await system.spawn(Child("isolated", partial(Isolated, log)))
+        await plain.tell(Note("left"))
+        await settle()
+        await isolated.ask(Echo())
+        assert log == ["none", "none"]
