@@ -322,7 +322,11 @@ class ActorCell(Cell):
 
     def _is_answer(self, actor: Actor, item: Item, error: BaseException) -> bool:
         """Hand an exception that is no crash to the asker; tell whether it was one."""
-        if isinstance(error, UnhandledMessageError) and error.ref is self and error.message is message_of(item):
+        if (
+            isinstance(error, UnhandledMessageError)
+            and error.ref is self
+            and error.message is message_of(item)
+        ):
             self.bury(item, "unhandled", error)
             return True
         if isinstance(error, TimeoutError) and isinstance(item, Slot) and item.limit <= self.kernel.now():

@@ -18,6 +18,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+from ._actor import Actor
 from ._departure import Departure
 from ._dispatch import Worker
 from ._errors import ActorCrashedError, ActorStoppedError, MailboxClosedError
@@ -31,10 +32,12 @@ from ._statistics import ActorState
 if TYPE_CHECKING:
     from weakref import WeakSet
 
-    from ._actor import Actor
     from ._home import Home
     from ._kernel import Kernel, Owner
     from ._monitors import Monitor
+
+
+_NOBODY = Actor()
 
 
 class Cell(Mailbox, SlotOwner, Ref):
@@ -247,6 +250,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Note that the actor has ended for good: its names are free."""
         self.state = ActorState.STOPPED
         self.kernel.registry.forget(self)
+        self.actor = _NOBODY  # whoever keeps a dead ref need not keep the actor's state alive
         if self.monitors:  # of a start that failed: no incarnation ended, so nobody told them
             self.kernel.monitors.fire(self, self.reason)
 

@@ -193,15 +193,18 @@ class Departure:
         if not self._is_leaving:
             return  # killed meanwhile
         began = self.cell.kernel.now()
-        with anyio.CancelScope(shield=True) as self._shield:
-            self._bound_hooks()
-            await self._run_stopping()
-            if self.home is not None:
-                await self.home.leave()
-        has_overrun, self._shield = self._shield.cancelled_caught, None
+        scope = self._shield = anyio.CancelScope(shield=True)
+        try:
+            with scope:
+                self._bound_hooks()
+                await self._run_stopping()
+                if self.home is not None:
+                    await self.home.leave()
+        finally:
+            self._shield = None
         if self.phase != Phase.LEAVING:
             self.quieter()
-        elif has_overrun:
+        elif scope.cancelled_caught:
             self.cell.kernel.events.stop_overran(self.cell.path, round(self.due - began, 3))
             self._overrun()
         else:

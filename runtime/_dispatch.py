@@ -214,7 +214,11 @@ class Dispatcher:
                     return False
                 if left <= 0:
                     pace.end()
+                    if self.armed:
+                        break  # another is on its way; with two at work a tick would cost two batches
+                    self.armed = True  # this worker itself comes back for what is ready
                     await self._backend.checkpoint()
+                    self.armed = False
                     left = pace.begin()
             # Decide before parking, never after being woken: a woken worker is the armed one.
             if len(idle) >= KEEP:

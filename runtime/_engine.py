@@ -119,11 +119,16 @@ class Engine:
                 async with anyio.create_task_group() as group:
                     kernel = Kernel(current_backend(), group, rng=self._rng, logger=self._logger)
                     group.start_soon(kernel.timers.run)
-                    await self._root.start(kernel)
-                    task_status.started(kernel)
-                    is_started = True
-                    await self._halt.wait()
-                    await self._stop_tree(kernel)
+                    try:
+                        await self._root.start(kernel)
+                        task_status.started(kernel)
+                        is_started = True
+                        await self._halt.wait()
+                        await self._stop_tree(kernel)
+                    except BaseException:
+                        # What waits in a shield of its own, such as a stop hook, would keep the group open.
+                        self._root.abort()
+                        raise
                     group.cancel_scope.cancel()
         except BaseException as error:
             self._root.abort()

@@ -28,6 +28,10 @@ class DeliveryError(RelightError):
         self.message = message
         """The message, as it was sent."""
 
+    def is_about(self, ref: Ref, message: Message) -> bool:
+        """Tell whether this is the failure of this very delivery, not of one made on its behalf."""
+        return self.ref is ref and self.message is message
+
 
 class MailboxFullError(DeliveryError):
     """The mailbox has no room. Wait with ``await ref.tell(...)``, or shed the message."""

@@ -76,7 +76,8 @@ class Home:
                     await self._leaving
         except BaseException as raised:
             if not self._cell.kernel.is_failure(raised):
-                self.is_over = True  # the engine goes down, and looks at this when it aborts the tree
+                self.is_over = True  # the engine goes down: nothing to say but that this is over
+                self._tell_departures()
                 raise
             error = raised
         self._over(error)
@@ -85,8 +86,8 @@ class Home:
         self.is_over = True
         if not self._entered.done:
             problem = error or RuntimeError("the lifespan ended before it was entered")
-            self._entered.resolve(error=problem)
-            return
+            if self._entered.resolve(error=problem):
+                return  # whoever starts the actor hears of it
         for waiter in self._waiters:
             waiter.resolve()
         cell = self._cell
@@ -96,5 +97,8 @@ class Home:
             cell.depart(exit_reason(failure), grace=0.0)
         elif error is not None:
             cell.kernel.events.stop_failed(cell.path, error)
-        for departure in tuple(cell.departures or ()):
+        self._tell_departures()
+
+    def _tell_departures(self) -> None:
+        for departure in tuple(self._cell.departures or ()):
             departure.quieter()

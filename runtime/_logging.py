@@ -23,7 +23,7 @@ def event_logger(level: str = "info") -> Logger:
         level: ``debug``, ``info``, ``warning`` or ``error``: the least that is written.
     """
     if structlog.is_configured():
-        configured: Logger = structlog.get_logger("relight")
+        configured: Logger = structlog.get_logger("relight").bind()
         return configured
     logger: Logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..runtime import Actor, Cell, Message, Ref, Timer
-from ._child import Child, Supervisor
+from ._child import Child
 
 
 class ChildState(enum.Enum):
@@ -70,8 +70,3 @@ def factory_class(start: object) -> type[Actor] | None:
 def has_start_hooks(made: type[Actor]) -> bool:
     """Tell whether an actor of this class has something to wait for on its way in."""
     return made.started is not Actor.started or made.lifespan is not Actor.lifespan
-
-
-def is_supervisor(spec: Child | Supervisor) -> bool:
-    """Tell a child supervisor from a worker."""
-    return isinstance(spec, Supervisor)

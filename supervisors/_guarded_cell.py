@@ -146,13 +146,14 @@ class GuardedCell(ActorCell):
 
     def asker_left(self, slot: Slot) -> None:
         """Cancel what is being done for an asker who has left: it costs money."""
-        call = self.calls.pop(slot, None)
+        call = self.calls.get(slot)
         if call is None:
             return
         if call.running is not None:
             call.running.cancel("left")
             self.guard.released(call.running, self.kernel.now())
         else:
+            self._end(call)
             self._take_back(call)
             self.abandoned += 1
             self._count_end(call, "cancelled")
@@ -164,6 +165,7 @@ class GuardedCell(ActorCell):
     async def drain(self, worker: Worker, left: int, /) -> int:
         """Make up to *left* attempts. The caller holds one of the cell's permits."""
         actor = cast("GuardedActor | None", self.active)
+        begun_with = left
         self.queued_peak = max(self.queued_peak, self.length)
         self.workers.append(worker)
         worker.actor = actor
@@ -176,7 +178,8 @@ class GuardedCell(ActorCell):
                 await self._attempt(worker, actor, call)
         finally:
             self.leave(worker)
-        return left
+        # A turn in which nothing could begin counts too: no mistake about that may stop the event loop.
+        return left if left < begun_with else left - 1
 
     def leave(self, worker: Worker) -> None:
         """Let go of a worker. The attempt of one that is given up as stuck is over as if it was cancelled."""

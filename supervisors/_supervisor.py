@@ -329,10 +329,10 @@ class SupervisorActor(Actor):
         """Leave a child that has ended as it is: its queued messages fail with the reason."""
         record.overtake()
         record.state = ChildState.UNDEFINED
-        if record.cell is not None:
-            record.cell.close(reason)
-            record.cell.gone()
-            record.cell = None
+        cell, record.cell = record.cell, None
+        assert cell is not None
+        cell.close(reason)
+        cell.gone()
         if record.spec.restart == "temporary":
             self.children.pop(record.id, None)
 
@@ -345,9 +345,11 @@ class SupervisorActor(Actor):
             if known.cell is not None:
                 raise AlreadyStartedError(self.cell.path, spec.id, known.ref)
             raise AlreadyPresentError(self.cell.path, spec.id)
-        is_supervisor = isinstance(spec, Supervisor)
-        child = supervisor_child(spec, self.settings) if isinstance(spec, Supervisor) else spec
-        record = self.children[spec.id] = ChildRecord(spec.id, child, is_supervisor)
+        if isinstance(spec, Supervisor):
+            record = ChildRecord(spec.id, supervisor_child(spec, self.settings), is_supervisor=True)
+        else:
+            record = ChildRecord(spec.id, spec, is_supervisor=False)
+        self.children[spec.id] = record
         return record
 
     def make(self, record: ChildRecord) -> Actor:
@@ -369,12 +371,13 @@ class SupervisorActor(Actor):
         Raises:
             StartError: It raised, or returned no actor.
         """
-        path = self.path_of(record)
         try:
-            actor = cast("object", record.spec.start())
+            actor: object = record.spec.start()
         except Exception as error:
-            raise StartError(path, f"{type(error).__name__}: {text_of(error)}", error) from error
+            problem = f"{type(error).__name__}: {text_of(error)}"
+            raise StartError(self.path_of(record), problem, error) from error
         if not isinstance(actor, Actor):
+            path = self.path_of(record)
             raise StartError(path, f"its factory returned {type(actor).__name__}, not an actor")
         return actor
 

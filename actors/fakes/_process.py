@@ -39,7 +39,9 @@ class FakeProcess:
         # Shielded: a process whose start was cancelled half-way would belong to nobody.
         with anyio.CancelScope(shield=True):
             # Errors of the child belong on the terminal of whoever started it.
-            self._process = await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=None)
+            self._process = await anyio.open_process(
+                command, stdin=PIPE, stdout=PIPE, stderr=None, start_new_session=True
+            )  # Ctrl-C on a terminal is ours to answer: the child ends with its input
 
     async def wait_ready(self) -> Mapping[str, Address]:
         """Wait until the fakes are served, and return where.

@@ -325,13 +325,15 @@ async def test_a_root_that_does_not_start_is_the_error_of_the_block() -> None:
     with pytest.raises(OSError, match="no root"):
         async with Engine(root, shutdown_timeout=1):
             raise AssertionError
-    assert root.did == ["start", "abort"]
+    assert root.did[0] == "start"
+    assert set(root.did[1:]) == {"abort"}
 
 
 async def test_a_cancellation_while_the_root_starts_ends_it() -> None:
     root = Root(hangs=True)
     with anyio.move_on_after(1) as scope:
         async with Engine(root, shutdown_timeout=1):
+            await anyio.sleep(1)
             raise AssertionError
     assert scope.cancelled_caught
     assert root.did[0] == "start"

@@ -206,8 +206,10 @@ async def test_a_start_that_takes_too_long_leaves_the_lifespan_before_it_fails()
                 self.log.append("left")
 
     async with open_desk() as (system, _, log):
+        began = anyio.current_time()
         with pytest.raises(StartError, match="its start took longer than 2 s"):
             await system.spawn(Child("slow", partial(Slow, log), start_timeout=2))
+        assert anyio.current_time() - began == pytest.approx(2.5)
         assert log == ["left"]
 
 

@@ -275,6 +275,15 @@ class Askers:
         await self._group.start(self._ask, outcome, timeout)
         return outcome
 
+    def rush(self, names: Iterable[str]) -> None:
+        """Ask all at once: all questions are out before any is begun."""
+        for name in names:
+            self.outcomes.append(Outcome(name))
+            self._group.start_soon(self._ask_at_once, self.outcomes[-1])
+
+    async def _ask_at_once(self, outcome: Outcome) -> None:
+        await self._ask(outcome, None, task_status=anyio.TASK_STATUS_IGNORED)
+
     async def ask_all(self, names: Iterable[str], timeout: float | None = None) -> None:
         """Ask one after the other, without waiting for answers."""
         for name in names:

@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from anyio import wait_all_tasks_blocked
 
 from relight.supervisors import FailureKind, ProviderBlockedError, ProviderError, open_system
 from tests.supervisors.scripted import (
@@ -9,6 +10,7 @@ from tests.supervisors.scripted import (
     Call,
     Job,
     Script,
+    Step,
     at_rest,
     bug,
     caught,
@@ -131,6 +133,7 @@ async def test_a_probe_that_says_nothing_makes_room_for_the_next(ends: str) -> N
         await caught(lambda: ref.ask(Call()))
         await anyio.sleep(300)
         await caught(lambda: ref.ask(Call(), timeout=1.0))
+        await wait_all_tasks_blocked()
         assert statistics(system).state == "blocked"
         assert await ref.ask(Call("next")) == "next 1"
         assert statistics(system).state == "ok"
@@ -178,10 +181,7 @@ async def test_calls_in_flight_when_it_was_blocked_do_not_unblock_it() -> None:
 @pytest.mark.parametrize(
     "late", [fails(FailureKind.BAD_REQUEST, after=400.0), ok(400.0), fails(QUOTA, after=400.0)]
 )
-async def test_a_call_in_flight_for_longer_than_the_block_does_not_end_its_probe(late: object) -> None:
-    from tests.supervisors.scripted import Step
-
-    assert isinstance(late, Step)
+async def test_a_call_in_flight_for_longer_than_the_block_does_not_end_its_probe(late: Step) -> None:
     script = Script()
     script.plan(late, fails(QUOTA), ok(200.0))
     async with open_system() as system:

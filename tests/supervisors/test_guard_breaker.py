@@ -134,7 +134,8 @@ async def test_after_thirty_seconds_exactly_one_probe_is_let_through() -> None:
         assert await ref.ask(Call("b")) == "b 1"
 
 
-async def test_of_fifty_callers_into_a_hung_half_open_service_one_gets_through() -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_of_fifty_callers_into_a_hung_half_open_service_one_gets_through(*, at_once: bool) -> None:
     script = Script()
     async with open_system() as system:
         ref = await serve(system, script, ONCE)
@@ -142,7 +143,8 @@ async def test_of_fifty_callers_into_a_hung_half_open_service_one_gets_through()
         await anyio.sleep(30)
         script.plan(*[hangs()] * 50)
         async with Askers(ref) as askers:
-            await askers.ask_all([str(number) for number in range(50)])
+            names = [str(number) for number in range(50)]
+            askers.rush(names) if at_once else await askers.ask_all(names)
         assert len(script.seen) == 1
         refused = [
             outcome for outcome in askers.outcomes if isinstance(outcome.value, CircuitBreakerOpenError)

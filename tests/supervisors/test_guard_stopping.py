@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from relight.runtime import ActorStoppedError, MailboxClosedError, Ref, handles
-from relight.supervisors import Child, GuardedActor, ProviderError, System, open_system
-from relight.supervisors.policies import Concurrency, Fixed, Policy
+from relight.runtime import ActorCrashedError, ActorStoppedError, MailboxClosedError, Ref, handles
+from relight.supervisors import Child, FailureKind, GuardedActor, ProviderError, System, open_system
+from relight.supervisors.policies import Fixed
 from tests.supervisors.scripted import (
     PROVIDER,
     Askers,
@@ -36,13 +36,6 @@ async def stop(system: System, ref: Ref) -> None:
 
 async def kill(system: System, ref: Ref) -> None:
     await ref.stop(timeout=0)
-
-
-async def shut_down(system: System, ref: Ref) -> None:
-    system.stop()
-    with anyio.CancelScope(shield=True):
-        while ref.is_alive:
-            await anyio.sleep(0.01)
 
 
 Ending = Callable[[System, Ref], Awaitable[None]]
@@ -212,27 +205,43 @@ async def test_a_stopped_service_refuses_with_its_end_not_with_its_guard() -> No
             await ref.tell(Job())
 
 
-async def test_an_attempt_that_does_not_unwind_is_given_up_with_its_slot() -> None:
-    """It hangs in a shield while its incarnation ends; the next one has all slots."""
+async def test_a_told_attempt_that_is_cut_off_has_ended() -> None:
+    script = Script()
+    script.plan(hangs())
+    async with open_system() as system:
+        ref = await serve(system, script, shutdown=1.0)
+        await ref.tell(Job("a"))
+        await anyio.sleep(1)
+        await ref.stop()
+        actor = ref.statistics()
+        assert (actor.accepted, actor.handled, actor.dead_letters) == (1, 1, 0)
+        assert script.seen[0].outcome == "cancelled"
 
-    class Clinging(GuardedActor):
-        policy = Policy(concurrency=Concurrency(1), restart_backoff=Fixed(1.0), attempt_timeout=5.0)
 
-        async def started(self) -> None:
-            self.task_name = "x"
+class Clinging(GuardedActor):
+    """Its handler hangs in a shield, as one does that closes a dead connection."""
 
-        @handles
-        async def call(self, message: Call) -> str:
-            if message.name == "cling":
-                with anyio.CancelScope(shield=True):
-                    await anyio.sleep(1000)
-            return message.name
+    policy = policy(concurrency=1, attempt_timeout=5.0)
 
-    async with open_system(shutdown_timeout=10.0) as system:
+    @handles
+    async def call(self, message: Call) -> str:
+        if message.name:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(1000)
+        if message.name == "raises":
+            raise ProviderError(PROVIDER, FailureKind.SERVER)
+        if message.name == "is cancelled":
+            await anyio.sleep(1)
+        return "answer"
+
+
+@pytest.mark.parametrize("name", ["answers", "raises", "is cancelled"])
+async def test_an_attempt_that_does_not_unwind_is_left_behind(name: str) -> None:
+    async with open_system() as system:
         said = listen(system, "actor.stuck")
         ref = await system.spawn(Child(PROVIDER, Clinging, shutdown=2.0))
         async with Askers(ref) as askers:
-            await askers.ask("cling")
+            await askers.ask(name)
             await anyio.sleep(1)
             await ref.stop()
             assert anyio.current_time() <= 5.0
@@ -240,6 +249,34 @@ async def test_an_attempt_that_does_not_unwind_is_given_up_with_its_slot() -> No
         assert len(said) == 1
         assert system.actors() == []
         again = await system.spawn(Child(PROVIDER, Clinging))
-        assert await again.ask(Call("next")) == "next"
+        assert await again.ask(Call()) == "answer"
         await anyio.sleep(1000)
+        actor = ref.statistics()
+        assert (actor.accepted, actor.handled, actor.late_replies) == (1, 1, 0)
         await at_rest(system)
+
+
+@pytest.mark.parametrize("name", ["answers", "raises", "is cancelled"])
+async def test_an_attempt_that_outlives_its_crashed_incarnation_gives_back_its_slot(name: str) -> None:
+    """The next incarnation has all of them, and a half-open breaker its permit."""
+
+    class Crashing(Clinging):
+        policy = policy(concurrency=2, attempt_timeout=5.0)
+
+        @handles
+        async def job(self, message: Job) -> None:
+            raise KeyError
+
+    async with open_system() as system:
+        said = listen(system, "actor.stuck")
+        ref = await system.spawn(Child(PROVIDER, Crashing))
+        async with Askers(ref) as askers:
+            await askers.ask(name)
+            await ref.tell(Job())
+            await anyio.sleep(10)
+            assert len(said) == 1
+            assert statistics(system).bulkhead.in_flight == 0
+        assert isinstance(askers.outcomes[0].error, ActorCrashedError | ProviderError)
+        await anyio.sleep(1000)
+        assert await ref.ask(Call()) == "answer"
+        assert (await at_rest(system)).restarts == 1

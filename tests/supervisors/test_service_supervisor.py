@@ -432,10 +432,6 @@ async def test_a_service_is_spawned_and_stopped_again_and_again() -> None:
             assert system.actors() == []
 
 
-class Request2(Request[str], frozen=True):
-    pass
-
-
 class Configured(GuardedActor):
     policy = Policy(retry=Retry(attempts=2, backoff=Fixed(5.0)), concurrency=Concurrency(3))
 
@@ -499,7 +495,3 @@ async def test_the_factory_of_a_service_is_called_once_an_incarnation() -> None:
         await crash_it(ref, script, 2)
         await ref.ask(Call())
         assert script.incarnations == 3
-
-
-async def test_a_step_of_a_script_can_be_anything() -> None:
-    assert Step().error is None

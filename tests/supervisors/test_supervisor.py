@@ -377,6 +377,87 @@ async def test_a_hanging_start_of_a_subtree_that_is_cut_off_leaves_none_of_its_c
 
 
 @virtual_time
+async def test_a_restart_that_falls_due_while_its_supervisor_stops_is_not_made() -> None:
+    diary = Diary()
+    async with open_system() as system:
+        children = [diary.child("a", backoff=Fixed(1.0)), diary.child("b", slow_stop=4.0)]
+        tree = await system.spawn(Supervisor("tree", children=children))
+        await leave_by(await child_ref(tree, "a"), Crash())
+        diary.take()
+        await tree.stop()
+        await anyio.sleep(10)
+        assert diary.take() == ["stop b shutdown"]
+
+
+@virtual_time
+async def test_a_child_that_is_stopped_twice_is_stopped_once() -> None:
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a", slow_stop=1.0)]))
+        ref = await child_ref(tree, "a")
+        diary.take()
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(ref.stop)
+        assert diary.take() == ["stop a normal"]
+        assert anyio.current_time() == pytest.approx(1.0)
+
+
+@virtual_time
+async def test_a_child_can_be_stopped_by_its_ref_while_its_supervisor_stops() -> None:
+    diary = Diary()
+    async with open_system() as system:
+        children = [diary.child("a"), diary.child("b", slow_stop=2.0)]
+        tree = await system.spawn(Supervisor("tree", children=children))
+        a = await child_ref(tree, "a")
+        async with anyio.create_task_group() as group:
+            group.start_soon(tree.stop)
+            await wait_all_tasks_blocked()
+            await a.stop()
+            assert anyio.current_time() == 0.0
+        assert system.actors() == []
+
+
+@virtual_time
+async def test_the_crash_of_a_child_that_was_terminated_meanwhile_is_no_news() -> None:
+    """Its exit waits in the mailbox behind the request that has ended it."""
+    diary = Diary()
+    async with open_system() as system:
+        children = [diary.child("a"), diary.child("b", slow_stop=2.0)]
+        tree = await system.spawn(Supervisor("tree", intensity=0, children=children))
+        a = await child_ref(tree, "a")
+        async with anyio.create_task_group() as group:
+            group.start_soon(tree.terminate_child, "b")
+            await wait_all_tasks_blocked()
+            group.start_soon(tree.terminate_child, "a")
+            await wait_all_tasks_blocked()
+            a.tell_nowait(Crash())
+        assert await state_of(tree, "a") == "undefined"
+
+
+@virtual_time
+async def test_the_retry_of_a_failed_restart_is_dropped_when_the_child_was_terminated_meanwhile() -> None:
+    """G7: the retry queues behind the request."""
+    diary = Diary()
+    released = anyio.Event()
+
+    async def started(number: int) -> None:
+        if number > 1:
+            await released.wait()
+            raise BoomError
+
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a", started=started)]))
+        await leave_by(await child_ref(tree, "a"), Crash())
+        async with anyio.create_task_group() as group:
+            group.start_soon(tree.terminate_child, "a")
+            await wait_all_tasks_blocked()
+            released.set()
+        assert await state_of(tree, "a") == "undefined"
+        assert diary.take() == ["start a", "stop a boom", "startfail a"]
+
+
+@virtual_time
 async def test_requests_to_a_supervisor_that_ends_fail_at_once() -> None:
     """A6: those that are queued and those that come later."""
     diary = Diary()

@@ -286,7 +286,7 @@ async def test_systems_are_independent() -> None:
         assert await second.ask(Who()) == 2
 
 
-# --- run ---------------------------------------------------------------------------------------------------
+ROOTTESTS# --- run ---
 
 
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])

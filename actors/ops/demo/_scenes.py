@@ -116,9 +116,9 @@ def _cut_near(flow: str, middle: float, reach: float, places: list[tuple[float, 
         for place in _nearest(candidates, middle)
         if abs(place - middle) < reach
     ]
-    space = flow.find(" ", int(middle), int(middle + reach))
-    if space >= 0:
-        found.append((abs(space - middle) / reach + _SPACE, space))
+    low, high = int(middle - reach) + 1, int(middle + reach)
+    spaces = flow.rfind(" ", low, int(middle)), flow.find(" ", int(middle), high)
+    found += [(abs(space - middle) / reach + _SPACE, space) for space in spaces if space >= 0]
     return min(found)[1] if found else int(middle)
 
 

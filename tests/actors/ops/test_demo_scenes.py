@@ -1,10 +1,11 @@
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relight.actors.ops.demo import Scene, cut_scenes, cut_text, read_story
 
 COUNTS = st.integers(min_value=1, max_value=130)
-WORDS = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=12)
+WORDS = st.sampled_from(["He", "rowed", "naïve", "O'Neill", "7", "灯塔", "lamp-room", "unforgettable" * 9])
 GLUE = st.sampled_from(
     [" ", " ", " ", ". ", "! ", "。", "\n", "\r\n", "\n\n", "\n \n", "\n\n***\n\n", "\n\n\n\n"]
 )
@@ -12,7 +13,7 @@ GLUE = st.sampled_from(
 
 @st.composite
 def texts(draw: st.DrawFn) -> str:
-    pieces = draw(st.lists(st.tuples(WORDS, GLUE), min_size=1, max_size=40))
+    pieces = draw(st.lists(st.tuples(WORDS, GLUE), min_size=1, max_size=30))
     return "".join(word + glue for word, glue in pieces) * draw(st.integers(1, 12))
 
 
@@ -20,6 +21,7 @@ def letters(text: str) -> str:
     return "".join(character for character in text if character.isalnum())
 
 
+@pytest.mark.slow
 @given(texts(), COUNTS)
 @example("one", 100)
 @example("word " * 5_000, 100)
@@ -30,6 +32,7 @@ def test_there_are_as_many_scenes_as_comics_and_none_is_empty(text: str, count: 
     assert all(letters(scene.text) for scene in scenes)
 
 
+@pytest.mark.slow
 @given(texts(), COUNTS)
 @example("\n\n***\n\nA storm.\n\n***\n\n", 3)
 @example("x" * 5_000, 7)
@@ -37,12 +40,14 @@ def test_cutting_loses_no_letter_and_keeps_the_order(text: str, count: int) -> N
     assert letters("".join(cut_text(text, count))) == letters(text)
 
 
+@pytest.mark.slow
 @given(texts(), COUNTS)
 def test_every_part_of_the_text_becomes_a_scene(text: str, count: int) -> None:
     scenes = [scene.text for scene in cut_scenes(text, count)]
     assert list(dict.fromkeys(scenes)) == list(dict.fromkeys(cut_text(text, count)))
 
 
+@pytest.mark.slow
 @given(texts(), COUNTS)
 def test_words_are_cut_only_where_there_is_no_space_nearby(text: str, count: int) -> None:
     parts = cut_text(text, count)

@@ -1,0 +1,30 @@
+"""The questions, by name, in the order they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from . import ask, fan, guarded, neighbour, ping_pong, restart, spawn, tell
+from .harness import Figure, Stage
+
+
+class Question(msgspec.Struct, frozen=True):
+    """One thing to find out."""
+
+    answer: Callable[[Stage], AsyncIterator[Figure]]
+    keeps_busy: bool = True
+    """It never waits, so it is measured on one core. False: it has company in other processes."""
+
+
+QUESTIONS = {
+    "tell": Question(tell.answer),
+    "ask": Question(ask.answer),
+    "fan": Question(fan.answer),
+    "ping_pong": Question(ping_pong.answer),
+    "spawn": Question(spawn.answer),
+    "restart": Question(restart.answer),
+    "guarded": Question(guarded.answer),
+    "neighbour": Question(neighbour.answer, keeps_busy=False),
+}
