@@ -35,9 +35,10 @@ from ._failures import FailureKind
 from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._intensity import RestartWindow
+from ._run import run
 from ._settings import ProviderSettings, Settings
 from ._supervisor_ref import SupervisorRef
-from ._system import System, open_system, run
+from ._system import System, open_system
 
 __all__ = [
     "AlreadyPresentError",

@@ -12,7 +12,7 @@ from ._child import Child, Supervisor
 from ._children import ChildRecord
 from ._guarded import GuardedActor
 from ._guarded_cell import GuardedCell
-from ._settings import Settings
+from ._keeper import TreeContext
 from ._supervisor import SupervisorActor
 from .policies import Policy
 
@@ -23,8 +23,8 @@ SERVICE = "service"
 class ServiceSupervisor(SupervisorActor):
     """Keep one service running behind its guard."""
 
-    def __init__(self, child: Child, first: GuardedActor, policy: Policy, settings: Settings) -> None:
-        super().__init__(Supervisor(child.id, intensity=policy.intensity, period=policy.period), settings)
+    def __init__(self, child: Child, first: GuardedActor, policy: Policy, context: TreeContext) -> None:
+        super().__init__(Supervisor(child.id, intensity=policy.intensity, period=policy.period), context)
         self._policy = policy
         self._provider = child.id
         self._first: GuardedActor | None = first
@@ -112,14 +112,16 @@ class ServiceSupervisor(SupervisorActor):
             await self.stop_record(record, SHUTDOWN, self._stop_timeout)
 
 
-def service_supervisor(path: str, child: Child, actor: GuardedActor, settings: Settings) -> ServiceSupervisor:
+def service_supervisor(
+    path: str, child: Child, actor: GuardedActor, context: TreeContext
+) -> ServiceSupervisor:
     """Put a supervisor around a service, with the child spec's policy, or the settings and the class's.
 
     Raises:
         StartError: The settings contradict the class's policy.
     """
     try:
-        policy = child.policy or settings.policy(child.id, actor.policy)
+        policy = child.policy or context.settings.policy(child.id, actor.policy)
     except ValueError as error:
         raise StartError(path, str(error), error) from error
-    return ServiceSupervisor(child, actor, policy, settings)
+    return ServiceSupervisor(child, actor, policy, context)

@@ -15,21 +15,18 @@ from __future__ import annotations
 
 import sys
 from math import inf
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import anyio
 
 from ..runtime import (
     SHUTDOWN,
-    Actor,
-    ActorCell,
     ActorStoppedError,
     Cell,
     Exit,
     ExitKind,
     ExitReason,
     HandlerError,
-    Kernel,
     MailboxClosedError,
     NameTakenError,
     Ref,
@@ -37,7 +34,6 @@ from ..runtime import (
     fail_start,
     handles,
     start_incarnation,
-    text_of,
 )
 from ._administration import (
     ChildCounts,
@@ -54,25 +50,16 @@ from ._administration import (
     WhichChildren,
 )
 from ._child import Child, Supervisor
-from ._children import ChildRecord, ChildState, factory_class, has_start_hooks
+from ._children import ChildRecord, ChildState
 from ._errors import (
-    AlreadyPresentError,
-    AlreadyStartedError,
-    ChildNotFoundError,
-    ChildRestartingError,
-    ChildRunningError,
     RestartIntensityError,
     SupervisionError,
 )
-from ._guarded import GuardedActor
 from ._intensity import RestartWindow
-from ._settings import Settings
-
-SERVICE_MARGIN = 3.0
-"""A service that is cut off at its own deadline may take two more to unwind."""
+from ._keeper import Keeper, TreeContext
 
 
-class SupervisorActor(Actor):
+class SupervisorActor(Keeper):
     """Keep the children of one `Supervisor` description running."""
 
     mailbox: ClassVar[int] = sys.maxsize
@@ -83,21 +70,12 @@ class SupervisorActor(Actor):
         HandlerError,
     )
 
-    def __init__(self, spec: Supervisor, settings: Settings) -> None:
+    def __init__(self, spec: Supervisor, context: TreeContext) -> None:
+        super().__init__(context)
         self.spec = spec
-        self.settings = settings
-        self.front: Ref | None = None
-        """The ref that others are given in place of this supervisor's own."""
-        self.children: dict[str, ChildRecord] = {}
-        """In start order."""
         self.window = RestartWindow(spec.intensity, spec.period)
 
     # --- lifecycle -------------------------------------------------------------------------------
-
-    cell: Cell
-    """The supervisor's own cell, from its start on."""
-    kernel: Kernel
-    """The system's shared parts."""
 
     async def started(self) -> None:
         """Start the children left to right; when one fails, stop the started ones in reverse."""
@@ -111,11 +89,6 @@ class SupervisorActor(Actor):
                 with anyio.CancelScope(shield=True):
                     await self.stopping(SHUTDOWN)
                 raise
-
-    def settle(self) -> None:
-        """Look around: the runtime has adopted this object."""
-        self.cell = cast("Cell", self._home)
-        self.kernel = self.cell.kernel
 
     async def stopping(self, reason: ExitReason) -> None:
         """Stop the children one at a time, newest first."""
@@ -206,7 +179,7 @@ class SupervisorActor(Actor):
     @handles
     async def stop_ref(self, message: StopRef) -> None:
         """Stop a child as its ref was asked to: for good, whatever its restart type."""
-        record = self._record_of(message.cell)
+        record = self.record_of(message.cell)
         if record is None:
             return
         await self.stop_record(record, message.reason, message.timeout)
@@ -217,7 +190,7 @@ class SupervisorActor(Actor):
     @handles
     async def child_exited(self, message: ChildExited) -> None:
         """Decide on an exit: restart the child, leave it, or give up."""
-        record = self._record_of(message.cell)
+        record = self.record_of(message.cell)
         if record is None or record.state is not ChildState.RUNNING:
             return
         if self._is_to_be_restarted(record, message.reason):
@@ -336,164 +309,6 @@ class SupervisorActor(Actor):
         if record.spec.restart == "temporary":
             self.children.pop(record.id, None)
 
-    # --- starting and stopping one child -------------------------------------------------------------
-
-    def add(self, spec: Child | Supervisor) -> ChildRecord:
-        """Take a spec into the list; refuse an id that is there already."""
-        known = self.children.get(spec.id)
-        if known is not None:
-            if known.cell is not None:
-                raise AlreadyStartedError(self.cell.path, spec.id, known.ref)
-            raise AlreadyPresentError(self.cell.path, spec.id)
-        if isinstance(spec, Supervisor):
-            record = ChildRecord(spec.id, supervisor_child(spec, self.settings), is_supervisor=True)
-        else:
-            record = ChildRecord(spec.id, spec, is_supervisor=False)
-        self.children[spec.id] = record
-        return record
-
-    def make(self, record: ChildRecord) -> Actor:
-        """Make a child's next incarnation; a service comes wrapped in a supervisor of its own.
-
-        Raises:
-            StartError: Its factory raised, or returned no actor.
-        """
-        actor = self.call_factory(record)
-        if isinstance(actor, GuardedActor):
-            from ._service_supervisor import service_supervisor  # its class derives from this one
-
-            return service_supervisor(self.path_of(record), record.spec, actor, self.settings)
-        return actor
-
-    def call_factory(self, record: ChildRecord) -> Actor:
-        """Call a child's factory.
-
-        Raises:
-            StartError: It raised, or returned no actor.
-        """
-        try:
-            actor: object = record.spec.start()
-        except Exception as error:
-            problem = f"{type(error).__name__}: {text_of(error)}"
-            raise StartError(self.path_of(record), problem, error) from error
-        if not isinstance(actor, Actor):
-            path = self.path_of(record)
-            raise StartError(path, f"its factory returned {type(actor).__name__}, not an actor")
-        return actor
-
-    async def start_record(self, record: ChildRecord) -> None:
-        """Start a child that has no cell.
-
-        Raises:
-            StartError: It did not start; it has no cell then.
-        """
-        cell, actor = self._make_cell(record, self.make(record))
-        try:
-            await start_incarnation(cell, actor, timeout=record.spec.start_timeout)
-        except BaseException as error:
-            cell.close(ExitReason(ExitKind.CRASHED, error))
-            cell.gone()
-            record.cell = None
-            raise
-        self.has_begun(record)
-
-    async def stop_record(
-        self, record: ChildRecord, reason: ExitReason, timeout: float | None = None
-    ) -> None:
-        """Stop a child and wait for its end; its record stays."""
-        record.overtake()
-        cell, record.cell = record.cell, None
-        record.state = ChildState.UNDEFINED
-        if cell is None:
-            return
-        seconds = record.spec.shutdown if timeout is None else timeout
-        if seconds <= 0:
-            cell.kill()
-        try:
-            await cell.stop_and_wait(reason, seconds + _service_margin(record, cell.actor), final=True)
-        except BaseException:  # this supervisor is killed, and its record does not hold the child any more
-            cell.kill()
-            raise
-
-    def start_at_once(self, spec: Child) -> Ref | None:
-        """Start a child in the caller's stack; None when its start has to wait for something.
-
-        Only for an idle supervisor. Saves the two ticks of the event loop that an ask takes.
-        """
-        made = factory_class(spec.start)
-        if made is None or issubclass(made, GuardedActor) or has_start_hooks(made):
-            return None
-        record = self.add(spec)
-        try:
-            cell, actor = self._make_cell(record, self.make(record))
-            cell.adopt(actor)
-            cell.begin()
-        except BaseException:
-            self.children.pop(record.id, None)
-            raise
-        self.has_begun(record)
-        return cell
-
-    def stop_at_once(self, cell: Cell, reason: ExitReason) -> bool:
-        """Stop a child in the caller's stack; False when its stop has to wait for something."""
-        record = self._record_of(cell)
-        if record is None or not cell.is_idle or cell.home is not None or cell.plan.has_stopping:
-            return False
-        record.overtake()
-        record.state = ChildState.UNDEFINED
-        record.cell = None
-        cell.depart(reason, grace=0.0, final=True)
-        self.after_stop(record)
-        return True
-
-    def _make_cell(self, record: ChildRecord, actor: Actor) -> tuple[Cell, Actor]:
-        cell = self.new_cell(record, actor)
-        self.kernel.registry.claim(cell.path, cell)
-        if record.spec.name is not None and not _is_front_of_service(record, actor):
-            try:
-                self.kernel.registry.claim(record.spec.name, cell)
-            except BaseException:
-                self.kernel.registry.forget(cell)
-                raise
-        record.cell = cell
-        return cell, actor
-
-    def new_cell(self, record: ChildRecord, actor: Actor) -> Cell:
-        """Make the place a child lives in."""
-        shutdown = record.spec.shutdown + _service_margin(record, actor)
-        return ActorCell(self.kernel, self.path_of(record), actor, self, shutdown)
-
-    def path_of(self, record: ChildRecord) -> str:
-        """Say where a child stands in the tree."""
-        return f"{self.cell.path}/{record.id}"
-
-    def has_begun(self, record: ChildRecord) -> None:
-        """Note that an incarnation of a child runs."""
-        record.state = ChildState.RUNNING
-        record.began = self.kernel.now()
-
-    # --- looking things up ----------------------------------------------------------------------------
-
-    def find(self, id: str) -> ChildRecord:  # noqa: A002
-        """Return the record of a child, or raise."""
-        record = self.children.get(id)
-        if record is None:
-            raise ChildNotFoundError(self.cell.path, id)
-        return record
-
-    def find_stopped(self, id: str) -> ChildRecord:  # noqa: A002
-        """Return the record of a child that is known but not running, or raise."""
-        record = self.find(id)
-        if record.state is ChildState.RUNNING:
-            raise ChildRunningError(self.cell.path, id)
-        if record.state is ChildState.RESTARTING:
-            raise ChildRestartingError(self.cell.path, id)
-        return record
-
-    def _record_of(self, cell: Cell) -> ChildRecord | None:
-        record = self.children.get(cell.path.rpartition("/")[2])
-        return record if record is not None and record.cell is cell else None
-
     def _status(self, record: ChildRecord) -> ChildStatus:
         is_running = record.state is ChildState.RUNNING
         restarts = 0 if record.cell is None else record.cell.statistics().restarts
@@ -506,21 +321,11 @@ class SupervisorActor(Actor):
         )
 
 
-def _is_front_of_service(record: ChildRecord, actor: Actor) -> bool:
-    """Tell the supervisor that `SupervisorActor.make` puts around a service."""
-    return isinstance(actor, SupervisorActor) and not record.is_supervisor
-
-
-def _service_margin(record: ChildRecord, actor: Actor) -> float:
-    """Return the seconds that a service's supervisor has to stop beyond those of its service."""
-    return SERVICE_MARGIN if _is_front_of_service(record, actor) else 0.0
-
-
-def supervisor_child(spec: Supervisor, settings: Settings) -> Child:
+def supervisor_child(spec: Supervisor, context: TreeContext) -> Child:
     """Turn the description of a supervisor into the child spec its own supervisor works with."""
     return Child(
         spec.id,
-        lambda: SupervisorActor(spec, settings),
+        lambda: SupervisorActor(spec, context),
         restart=spec.restart,
         shutdown=spec.shutdown,
         backoff=spec.backoff,

@@ -264,7 +264,7 @@ async def test_a_class_that_makes_something_else_is_started_with_its_hooks() -> 
         assert diary.take() == ["start x"]
 
 
-# --- askers that leave ---------------------------------------------------------------------------------------
+# --- askers that leave ---
 
 
 async def test_a_start_whose_asker_left_leaves_nothing() -> None:

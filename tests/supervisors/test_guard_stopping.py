@@ -78,8 +78,8 @@ async def test_every_asker_is_answered(end: Ending) -> None:
 
 async def test_the_end_of_the_system_answers_every_asker() -> None:
     script = Script()
+    outcomes: list[str | Exception] = []
     async with anyio.create_task_group() as group:
-        outcomes: list[str | Exception] = []
 
         async def ask(ref: Ref, name: str) -> None:
             outcomes.append(await caught(lambda: ref.ask(Call(name))))

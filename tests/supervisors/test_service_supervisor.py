@@ -15,7 +15,6 @@ from relight.runtime import (
     Message,
     Ref,
     RelightError,
-    Request,
     StartError,
     handles,
 )
@@ -41,7 +40,6 @@ from tests.supervisors.scripted import (
     Job,
     Script,
     Scripted,
-    Step,
     at_rest,
     bug,
     caught,

@@ -244,7 +244,7 @@ async def test_a_crash_names_its_error_to_the_asker() -> None:
             await ref.ask(Finish())
 
 
-# --- in the middle of a failing restart ------------------------------------------------------------------
+# --- in the middle of a failing restart ---
 
 
 async def test_a_supervisor_that_keeps_failing_to_restart_can_still_be_asked() -> None:
@@ -302,9 +302,8 @@ async def test_a_terminated_child_that_waited_for_its_restart_fails_its_queue() 
 
             group.start_soon(ask)
             await wait_all_tasks_blocked()
-            began = anyio.current_time()
             await tree.terminate_child("a")
-        assert anyio.current_time() == began
+        assert anyio.current_time() == 0.0
 
 
 @virtual_time

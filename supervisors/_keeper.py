@@ -1,0 +1,248 @@
+"""Keeper: what starts and stops children, one at a time, and knows them.
+
+The part of a supervisor that carries out; `SupervisorActor` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from ..runtime import (
+    Actor,
+    ActorCell,
+    Cell,
+    ExitKind,
+    ExitReason,
+    Kernel,
+    Ref,
+    StartError,
+    start_incarnation,
+    text_of,
+)
+from ._child import Child, Supervisor
+from ._children import ChildRecord, ChildState, factory_class, has_start_hooks
+from ._errors import (
+    AlreadyPresentError,
+    AlreadyStartedError,
+    ChildNotFoundError,
+    ChildRestartingError,
+    ChildRunningError,
+)
+from ._guarded import GuardedActor
+from ._settings import Settings
+
+SERVICE_MARGIN = 3.0
+"""A service that is cut off at its own deadline may take two more to unwind."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeContext:
+    """What every supervisor of one tree hands down to those below it."""
+
+    settings: Settings
+    """What an operator may change."""
+    supervisor: Callable[[Supervisor, TreeContext], Child]
+    """Makes the child spec of a supervisor below."""
+    service: Callable[[str, Child, GuardedActor, TreeContext], Actor]
+    """Makes the supervisor of a service; called with its path, its spec and its first object."""
+
+
+class Keeper(Actor):
+    """Hold children: start them, stop them, find them."""
+
+    def __init__(self, context: TreeContext) -> None:
+        self.context = context
+        self.front: Ref | None = None
+        """The ref that others are given in place of this supervisor's own."""
+        self.children: dict[str, ChildRecord] = {}
+        """In start order."""
+
+    cell: Cell
+    """The supervisor's own cell, from its start on."""
+    kernel: Kernel
+    """The system's shared parts."""
+
+    def settle(self) -> None:
+        """Look around: the runtime has adopted this object."""
+        self.cell = cast("Cell", self._home)
+        self.kernel = self.cell.kernel
+
+    # --- what the children's cells say (Owner) -----------------------------------------------------
+
+    def exited(self, cell: Cell, reason: ExitReason, *, final: bool) -> None:
+        """Hear that an incarnation has ended."""
+        raise NotImplementedError
+
+    async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
+        """Stop a child because its ref was asked to."""
+        raise NotImplementedError
+
+    def after_stop(self, record: ChildRecord) -> None:
+        """Decide what is kept of a child that was stopped through its ref."""
+        raise NotImplementedError
+
+    # --- starting and stopping -----------------------------------------------------------------------
+
+    def add(self, spec: Child | Supervisor) -> ChildRecord:
+        """Take a spec into the list; refuse an id that is there already."""
+        known = self.children.get(spec.id)
+        if known is not None:
+            if known.cell is not None:
+                raise AlreadyStartedError(self.cell.path, spec.id, known.ref)
+            raise AlreadyPresentError(self.cell.path, spec.id)
+        if isinstance(spec, Supervisor):
+            record = ChildRecord(spec.id, self.context.supervisor(spec, self.context), is_supervisor=True)
+        else:
+            record = ChildRecord(spec.id, spec, is_supervisor=False)
+        self.children[spec.id] = record
+        return record
+
+    def make(self, record: ChildRecord) -> Actor:
+        """Make a child's next incarnation; a service comes wrapped in a supervisor of its own.
+
+        Raises:
+            StartError: Its factory raised, or returned no actor.
+        """
+        actor = self.call_factory(record)
+        if isinstance(actor, GuardedActor):
+            return self.context.service(self.path_of(record), record.spec, actor, self.context)
+        return actor
+
+    def call_factory(self, record: ChildRecord) -> Actor:
+        """Call a child's factory.
+
+        Raises:
+            StartError: It raised, or returned no actor.
+        """
+        try:
+            actor = cast("object", record.spec.start())
+        except Exception as error:
+            problem = f"{type(error).__name__}: {text_of(error)}"
+            raise StartError(self.path_of(record), problem, error) from error
+        if not isinstance(actor, Actor):
+            path = self.path_of(record)
+            raise StartError(path, f"its factory returned {type(actor).__name__}, not an actor")
+        return actor
+
+    async def start_record(self, record: ChildRecord) -> None:
+        """Start a child that has no cell.
+
+        Raises:
+            StartError: It did not start; it has no cell then.
+        """
+        cell, actor = self._make_cell(record, self.make(record))
+        try:
+            await start_incarnation(cell, actor, timeout=record.spec.start_timeout)
+        except BaseException as error:
+            cell.close(ExitReason(ExitKind.CRASHED, error))
+            cell.gone()
+            record.cell = None
+            raise
+        self.has_begun(record)
+
+    async def stop_record(
+        self, record: ChildRecord, reason: ExitReason, timeout: float | None = None
+    ) -> None:
+        """Stop a child and wait for its end; its record stays."""
+        record.overtake()
+        cell, record.cell = record.cell, None
+        record.state = ChildState.UNDEFINED
+        if cell is None:
+            return
+        seconds = record.spec.shutdown if timeout is None else timeout
+        if seconds <= 0:
+            cell.kill()
+        try:
+            await cell.stop_and_wait(reason, seconds + _service_margin(record, cell.actor), final=True)
+        except BaseException:  # this supervisor is killed, and its record does not hold the child any more
+            cell.kill()
+            raise
+
+    def start_at_once(self, spec: Child) -> Ref | None:
+        """Start a child in the caller's stack; None when its start has to wait for something.
+
+        Only for an idle supervisor. Saves the two ticks of the event loop that an ask takes.
+        """
+        made = factory_class(spec.start)
+        if made is None or issubclass(made, GuardedActor) or has_start_hooks(made):
+            return None
+        record = self.add(spec)
+        try:
+            cell, actor = self._make_cell(record, self.make(record))
+            cell.adopt(actor)
+            cell.begin()
+        except BaseException:
+            self.children.pop(record.id, None)
+            raise
+        self.has_begun(record)
+        return cell
+
+    def stop_at_once(self, cell: Cell, reason: ExitReason) -> bool:
+        """Stop a child in the caller's stack; False when its stop has to wait for something."""
+        record = self.record_of(cell)
+        if record is None or not cell.is_idle or cell.home is not None or cell.plan.has_stopping:
+            return False
+        record.overtake()
+        record.state = ChildState.UNDEFINED
+        record.cell = None
+        cell.depart(reason, grace=0.0, final=True)
+        self.after_stop(record)
+        return True
+
+    def _make_cell(self, record: ChildRecord, actor: Actor) -> tuple[Cell, Actor]:
+        cell = self.new_cell(record, actor)
+        self.kernel.registry.claim(cell.path, cell)
+        if record.spec.name is not None and not _is_front_of_service(record, actor):
+            try:
+                self.kernel.registry.claim(record.spec.name, cell)
+            except BaseException:
+                self.kernel.registry.forget(cell)
+                raise
+        record.cell = cell
+        return cell, actor
+
+    def new_cell(self, record: ChildRecord, actor: Actor) -> Cell:
+        """Make the place a child lives in."""
+        shutdown = record.spec.shutdown + _service_margin(record, actor)
+        return ActorCell(self.kernel, self.path_of(record), actor, self, shutdown)
+
+    def path_of(self, record: ChildRecord) -> str:
+        """Say where a child stands in the tree."""
+        return f"{self.cell.path}/{record.id}"
+
+    def has_begun(self, record: ChildRecord) -> None:
+        """Note that an incarnation of a child runs."""
+        record.state = ChildState.RUNNING
+        record.began = self.kernel.now()
+
+    def find(self, id: str) -> ChildRecord:  # noqa: A002
+        """Return the record of a child, or raise."""
+        record = self.children.get(id)
+        if record is None:
+            raise ChildNotFoundError(self.cell.path, id)
+        return record
+
+    def find_stopped(self, id: str) -> ChildRecord:  # noqa: A002
+        """Return the record of a child that is known but not running, or raise."""
+        record = self.find(id)
+        if record.state is ChildState.RUNNING:
+            raise ChildRunningError(self.cell.path, id)
+        if record.state is ChildState.RESTARTING:
+            raise ChildRestartingError(self.cell.path, id)
+        return record
+
+    def record_of(self, cell: Cell) -> ChildRecord | None:
+        record = self.children.get(cell.path.rpartition("/")[2])
+        return record if record is not None and record.cell is cell else None
+
+
+def _is_front_of_service(record: ChildRecord, actor: Actor) -> bool:
+    """Tell the supervisor that `Keeper.make` puts around a service."""
+    return isinstance(actor, Keeper) and not record.is_supervisor
+
+
+def _service_margin(record: ChildRecord, actor: Actor) -> float:
+    """Return the seconds that a service's supervisor has to stop beyond those of its service."""
+    return SERVICE_MARGIN if _is_front_of_service(record, actor) else 0.0
