@@ -12,7 +12,7 @@ from ._guarded import Attempt
 from .policies import Permit
 
 if TYPE_CHECKING:
-    from ._guarded_cell import GuardedCell
+    from ._guarded_mailbox import GuardedMailbox
 
 
 class Call:
@@ -32,7 +32,7 @@ class Call:
         "timer",
     )
 
-    def __init__(self, cell: GuardedCell, item: Item, began: float) -> None:
+    def __init__(self, cell: GuardedMailbox, item: Item, began: float) -> None:
         self.cell = cell
         self.item = item
         self.message: Message = message_of(item)

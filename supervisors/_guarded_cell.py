@@ -4,145 +4,38 @@
                       ^                                                          |
                       +------ a retry waits in a timer, holding no slot <--------+
 
-A refusal is raised in the sender's stack where it can be known there, when the call's turn comes,
-and for everything queued whenever the guard changes its mind. A call that waits for a retry keeps
-its place in the mailbox's bound. Doing this inline saves the two ticks of a second mailbox.
+Doing this inline saves the two ticks of a second mailbox. What waits and what is refused is the
+business of the mailbox, `GuardedMailbox`; here is what happens to one attempt.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ..runtime import (
-    ActorCell,
-    ActorState,
-    ActorStatistics,
-    ActorStoppedError,
     Departure,
     Exit,
     ExitReason,
-    Item,
-    Kernel,
-    Owner,
-    RefusalError,
+    Handler,
     Slot,
     UnhandledMessageError,
     Worker,
     current_request,
-    message_of,
 )
 from ._call import Call, Running
 from ._errors import ProviderError, RetriesExhaustedError
 from ._failures import FailureKind
-from ._guard import Guard
 from ._guard_statistics import GuardStatistics, RetryKey
 from ._guarded import GuardedActor, attempt_in_hand
-from .policies import CircuitState, GiveUp, Policy, RetryIn
-
-if TYPE_CHECKING:
-    from ..runtime import Handler
-
-
-VERDICT_POLL = 0.1
-"""Seconds at least between two looks of a due retry at a half-open breaker whose probe is out."""
+from ._guarded_mailbox import GuardedMailbox
+from ._service_view import look_at_service
+from .policies import GiveUp
 
 
-class GuardedCell(ActorCell):
+class GuardedCell(GuardedMailbox):
     """The runtime's side of a service."""
 
-    __slots__ = ("calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
-
-    def __init__(
-        self,
-        kernel: Kernel,
-        path: str,
-        actor: GuardedActor,
-        owner: Owner,
-        shutdown: float,
-        provider: str,
-        policy: Policy,
-    ) -> None:
-        super().__init__(kernel, path, actor, owner, shutdown)
-        self.provider = provider
-        self.policy = policy
-        self.capacity = policy.mailbox
-        self.open_capacity = 0  # every sender has to ask the guard first
-        self.concurrency = policy.concurrency.limit
-        self.call_timeout = policy.call_timeout
-        self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
-        self.calls: dict[Slot, Call] = {}
-        """Calls that were begun and are waited for."""
-        self.waiting_retries: set[Call] = set()
-        """Calls whose retry is not due yet."""
-        self.due_retries: deque[Call] = deque()
-        """Calls whose retry is due: they go before new messages."""
-
-    # --- taking messages in ------------------------------------------------------------------------
-
-    def offer(self, item: Item) -> bool:
-        """Take in *item* if the guard does not refuse it; False when its sender has to wait.
-
-        Raises:
-            RefusalError: The guard refuses it. A told message becomes a dead letter instead.
-            MailboxClosedError: The actor has stopped.
-        """
-        if not self.is_alive:
-            return super().offer(item)
-        refusal = self.guard.refusal(self.kernel.now(), _due(item))
-        if refusal is None:
-            return self._take_in(item)
-        self.guard.counters.refused(message_of(item), refusal)
-        if isinstance(item, Slot):
-            raise refusal
-        self.bury(item, type(refusal).__name__)
-        return True
-
-    def _take_in(self, item: Item) -> bool:
-        if self.length >= self.capacity:
-            return False
-        self.queue.append(item)
-        if self.room:  # whether the call may begin is seen when a worker has come
-            self.room -= 1
-            self.busy += 1
-            self.kernel.schedule(self)
-        return True
-
-    @property
-    def length(self) -> int:
-        """Messages that count against the mailbox's bound."""
-        return len(self.queue) + len(self.waiting_retries) + len(self.due_retries)
-
-    def admit(self) -> int:
-        """Move in waiting senders, as far as the retries leave room."""
-        room = self.capacity
-        self.capacity = room - len(self.waiting_retries) - len(self.due_retries)
-        try:
-            return super().admit()
-        finally:
-            self.capacity = room
-
-    @property
-    def pending(self) -> int:
-        """How many messages a worker could begin now."""
-        if not (self.queue or self.due_retries):
-            return 0
-        if not self.guard.may_begin(self.kernel.now()):
-            return 0
-        free = self.guard.bulkhead.limit - self.guard.bulkhead.in_flight
-        return min(free, len(self.queue) + len(self.due_retries))
-
-    def permit_back(self) -> None:
-        """Give a permit back, or use it again for what the guard lets begin."""
-        if self.departures:
-            self.tell_departures()
-        if self.active is not None and self.pending:
-            self.kernel.schedule(self)
-            return
-        self.busy -= 1
-        if self.active is not None:
-            self.room = self.concurrency - self.busy
+    __slots__ = ()
 
     def asker_left(self, slot: Slot) -> None:
         """Cancel what is being done for an asker who has left: it costs money."""
@@ -153,14 +46,12 @@ class GuardedCell(ActorCell):
             call.running.cancel("left")
             self.guard.released(call.running, self.kernel.now())
         else:
-            self._end(call)
-            self._take_back(call)
+            self.end_call(call)
+            self.take_back(call)
             self.abandoned += 1
-            self._count_end(call, "cancelled")
+            self.count_end(call, "cancelled")
             self.admit()
             self.kick()
-
-    # --- one attempt -------------------------------------------------------------------------------
 
     async def drain(self, worker: Worker, left: int, /) -> int:
         """Make up to *left* attempts. The caller holds one of the cell's permits."""
@@ -171,7 +62,7 @@ class GuardedCell(ActorCell):
         worker.actor = actor
         try:
             while left > 0 and actor is not None and self.active is actor and not worker.spent:
-                call = self._next_call()
+                call = self.next_call()
                 if call is None:
                     break
                 left -= 1
@@ -189,68 +80,11 @@ class GuardedCell(ActorCell):
         worker.slot = None
         super().leave(worker)
 
-    def _next_call(self) -> Call | None:
-        """Choose what is attempted next: retries that are due first, then the queue."""
-        if not (self.queue or self.due_retries or self.senders):
-            return None
-        now = self.kernel.now()
-        if not self.guard.may_begin(now):
-            return None
-        retry = self._next_retry(now)
-        self._admit_next()
-        return retry or self._next_queued(now)
-
-    def _next_retry(self, now: float) -> Call | None:
-        while self.due_retries:
-            call = self.due_retries.popleft()
-            if self._may_retry(call, now):
-                return call
-        return None
-
-    def _next_queued(self, now: float) -> Call | None:
-        while self.queue:
-            item = self.queue.popleft()
-            self._admit_next()
-            if isinstance(item, Slot) and item.done:
-                self.abandoned += 1
-            elif (refusal := self.guard.refusal(now, inf)) is not None:
-                self._refuse(item, refusal)
-            else:
-                return Call(self, item, now)
-        return None
-
-    def _admit_next(self) -> None:
-        """Fill the room that a message leaves; where the mailbox was the narrow place, slots are free too."""
-        if self.senders and self.admit():
-            self.kick()
-
-    def _may_retry(self, call: Call, now: float) -> bool:
-        """Let a due retry through, make it wait for the breaker, or end it."""
-        refusal = self.guard.refusal(now, call.due)
-        if refusal is None:
-            return True
-        wait = refusal.retry_after
-        if (
-            wait is None
-            and self.guard.circuit is not None
-            and self.guard.circuit.state is CircuitState.HALF_OPEN
-        ):
-            # Until the probe's verdict. Not zero, or a backoff without a wait would spin till then.
-            wait = max(VERDICT_POLL, self.policy.retry.backoff.wait(1, self.kernel.rng))
-        if wait is None or wait > self.policy.retry.max_wait or now + wait > call.due:
-            reason = call.reason
-            assert reason is not None
-            self.guard.counters.retries[RetryKey(call.operation, reason, "breaker_open")] += 1
-            self._fail(call, refusal)
-        else:
-            self._wait_for_retry(call, now + wait)
-        return False
-
     async def _attempt(self, worker: Worker, actor: GuardedActor, call: Call) -> None:
         handler = self.handlers.get(type(call.message)) or self.plan.find(type(call.message))
         if handler is None:
             error = UnhandledMessageError(self, call.message, type(actor).__name__)
-            self._end(call)
+            self.end_call(call)
             self.bury(call.item, "unhandled", error)
             return
         running = self._begin(worker, call)
@@ -302,8 +136,6 @@ class GuardedCell(ActorCell):
             current_request.reset(request)
             attempt_in_hand.reset(attempt)
 
-    # --- what became of it -------------------------------------------------------------------------
-
     def _attempt_over(self, running: Running, outcome: str) -> Call:
         call = running.call
         running.done = True
@@ -317,7 +149,7 @@ class GuardedCell(ActorCell):
         call = self._attempt_over(running, "success")
         now = self.kernel.now()
         has_grown = self.guard.succeeded(running, now)
-        self._end(call)
+        self.end_call(call)
         self.handled += 1
         if isinstance(call.item, Slot) and not call.item.resolve(reply):
             self.late_replies += 1
@@ -346,7 +178,7 @@ class GuardedCell(ActorCell):
         """The actor answered with an exception of its own: that says nothing about the service."""
         call = self._attempt_over(running, "failed")
         self.guard.released(running, self.kernel.now())
-        self._fail(call, error)
+        self.fail_call(call, error)
 
     def _attempt_cancelled(self, running: Running) -> None:
         """The attempt was cancelled: by its timeout, by its asker's leaving, or with the service."""
@@ -356,9 +188,9 @@ class GuardedCell(ActorCell):
             return
         call = self._attempt_over(running, "cancelled")
         self.guard.released(running, self.kernel.now())
-        self._end(call)
+        self.end_call(call)
         self.handled += 1
-        self._count_end(call, "cancelled")
+        self.count_end(call, "cancelled")
         if isinstance(call.item, Slot):
             self.fail_in_hand(call.item, self.reason)
 
@@ -368,8 +200,8 @@ class GuardedCell(ActorCell):
         if not isinstance(error, Exit):
             self.guard.counters.failures[FailureKind.BUG] += 1
         self.guard.released(running, self.kernel.now())
-        self._end(call)
-        self._count_end(call, "failed")
+        self.end_call(call)
+        self.count_end(call, "failed")
         running.worker.actor = running.worker.hand = None
         self.handler_raised(actor, call.item, error)
 
@@ -392,21 +224,21 @@ class GuardedCell(ActorCell):
         is_probe = running.permit is not None and running.permit.is_probe
         decision = guard.decide(error, call.attempts, call.due - now, is_probe=is_probe)
         if error.kind is FailureKind.RATE_LIMIT:
-            self._pause(error, decision, call.attempts, now)
+            self.pause(error, decision, call.attempts, now)
         if blocked:
             self.kernel.events.error(
                 "provider.blocked", provider=self.provider, reason=str(error.kind), code=error.code
             )
             self.sweep()
         if isinstance(decision, GiveUp):
-            self._fail(call, _last_word(call, error, decision))
+            self.fail_call(call, _last_word(call, error, decision))
         elif not self.is_alive:
-            self._fail(call, _last_word(call, error, GiveUp("attempts", None)))
+            self.fail_call(call, _last_word(call, error, GiveUp("attempts", None)))
         elif len(self.waiting_retries) + len(self.due_retries) >= max(1, self.capacity // 4):
-            self._fail(call, RetriesExhaustedError.after(error, call.attempts))
+            self.fail_call(call, RetriesExhaustedError.after(error, call.attempts))
         else:
             guard.counters.wait_seconds += decision.wait
-            self._wait_for_retry(call, now + decision.wait)
+            self.wait_for_retry(call, now + decision.wait)
             self.kernel.events.info(
                 "provider.retry_scheduled",
                 provider=self.provider,
@@ -417,170 +249,9 @@ class GuardedCell(ActorCell):
                 status=error.status,
             )
 
-    def _fail(self, call: Call, error: Exception) -> None:
-        """End a call with an error. A told message becomes a dead letter."""
-        self._end(call)
-        self._count_end(call, "failed")
-        if isinstance(call.item, Slot):
-            self.handled += 1
-            call.item.resolve(error=error)
-        else:
-            self.bury(call.item, type(error).__name__)
-
-    def _end(self, call: Call) -> None:
-        if isinstance(call.item, Slot):
-            self.calls.pop(call.item, None)
-
-    def _count_end(self, call: Call, outcome: str) -> None:
-        self.guard.counters.ended(call.message, outcome, self.kernel.now() - call.began)
-
-    # --- retries that wait ---------------------------------------------------------------------------
-
-    def _wait_for_retry(self, call: Call, moment: float) -> None:
-        self.waiting_retries.add(call)
-        call.timer = self.kernel.timers.call_at(moment, lambda: self._retry_due(call))
-
-    def _retry_due(self, call: Call) -> None:
-        self.waiting_retries.discard(call)
-        call.timer = None
-        self.due_retries.append(call)
-        self.kick()
-
-    def _take_back(self, call: Call) -> None:
-        """Forget a retry that waits or is due."""
-        if call.timer is None:
-            self.due_retries.remove(call)
-        else:
-            call.timer.cancel()
-            call.timer = None
-            self.waiting_retries.discard(call)
-
-    # --- when the guard changes its mind ----------------------------------------------------------------
-
-    def _pause(self, error: ProviderError, decision: RetryIn | GiveUp, attempt: int, now: float) -> None:
-        wait = self.guard.pause(error, decision, attempt, now)
-        source = "server" if error.retry_after is not None else "backoff"
-        self.kernel.events.warning(
-            "provider.paused", provider=self.provider, seconds=round(wait, 3), source=source
-        )
-        self.kernel.timers.call_at(self.guard.gate.reopens_at, self.kick)
-        self.sweep()
-
-    def _breaker_changed(self, old: CircuitState, new: CircuitState, now: float) -> None:
-        circuit = self.guard.circuit
-        assert circuit is not None
-        self.guard.counters.transitions[old, new] += 1
-        self.kernel.events.warning(
-            "breaker.transition",
-            provider=self.provider,
-            breaker=self.provider,
-            **{"from": old.name.lower(), "to": new.name.lower()},
-            failures=circuit.statistics().consecutive_failures,
-            next_probe_in=round(circuit.retry_at - now, 3) if new is CircuitState.OPEN else None,
-        )
-        if new is CircuitState.OPEN:
-            # So that the state is seen as half-open when the time comes, also if nobody calls.
-            self.kernel.timers.call_at(circuit.retry_at, self._look_at_breaker)
-            self.sweep()
-        else:
-            self.kick()
-
-    def _look_at_breaker(self) -> None:
-        assert self.guard.circuit is not None
-        self.guard.circuit.poll(self.kernel.now())
-
-    def sweep(self) -> None:
-        """Refuse what is queued, or in line for the queue, and can't be served in time any more."""
-        now = self.kernel.now()
-        for item in self.take_all():
-            if isinstance(item, Slot) and item.done:
-                self.abandoned += 1
-            elif (refusal := self.guard.refusal(now, _due(item))) is not None:
-                self._refuse(item, refusal)
-            else:
-                self.queue.append(item)
-        for item, turn in self.dismiss_senders():
-            if (refusal := self.guard.refusal(now, _due(item))) is None:
-                self.wait_in_line(item, turn)
-            else:
-                self._refuse_in_line(item, turn, refusal)
-        self.admit()
-
-    def _refuse_in_line(self, item: Item, turn: Slot, refusal: RefusalError) -> None:
-        """Refuse what was not taken yet; a told message becomes a dead letter, as in `offer`."""
-        if turn.resolve(error=refusal if turn is item else None):
-            self.guard.counters.refused(message_of(item), refusal)
-            if turn is not item:
-                self.bury(item, type(refusal).__name__)
-
-    def _refuse(self, item: Item, refusal: RefusalError) -> None:
-        self.guard.counters.refused(message_of(item), refusal)
-        self.bury(item, type(refusal).__name__, refusal)
-
-    def fail_until(self, moment: float) -> None:
-        """Refuse everything until *moment*: the service crashed too often."""
-        self.guard.fail_until(moment)
-        self.sweep()
-
-    def close(self, reason: ExitReason) -> None:
-        """Take no more messages and fail what is queued or waits for a retry, at once."""
-        super().close(reason)
-        for call in (*self.waiting_retries, *self.due_retries):
-            self._take_back(call)
-            self._end(call)
-            self._count_end(call, "failed")
-            self.bury(call.item, "stopped", ActorStoppedError(self, call.message, reason))
-
-    # --- looking at it -------------------------------------------------------------------------------------
-
-    def statistics(self) -> ActorStatistics:
-        """Look at the actor's counters; a call that waits for its retry counts as queued."""
-        return self._statistics(self.length, sum(1 for worker in self.workers if worker.hand is not None))
-
     def service_statistics(self) -> GuardStatistics:
         """Look at what became of the service's calls and where its guard is."""
-        guard, now = self.guard, self.kernel.now()
-        counters = guard.counters
-        actor = self.statistics()
-        return GuardStatistics(
-            provider=self.provider,
-            state=self._guard_state(now),
-            actor=actor,
-            calls=dict(counters.calls),
-            attempts=counters.attempts,
-            retries=dict(counters.retries),
-            failures=dict(counters.failures),
-            refusals=dict(counters.refusals),
-            breaker=None if guard.circuit is None else guard.circuit.statistics(),
-            breaker_transitions=dict(counters.transitions),
-            bulkhead=guard.bulkhead.statistics(),
-            gate=guard.gate.statistics(),
-            waiting_retries=len(self.waiting_retries),
-            wait_seconds=counters.wait_seconds,
-            latencies=tuple(counters.latencies),
-            durations=dict(counters.durations),
-            retry_cost_usd=counters.retry_cost(now),
-            unpriced_retries=dict(counters.unpriced),
-            restarts=actor.restarts,
-        )
-
-    def _guard_state(self, now: float) -> str:
-        circuit = self.guard.circuit
-        state = CircuitState.CLOSED if circuit is None else circuit.poll(now)
-        facts = (
-            (self.guard.is_failed, "failed"),
-            (self.guard.is_blocked, "blocked"),
-            (self.state is ActorState.RESTARTING, "restarting"),
-            (state is CircuitState.OPEN, "breaker_open"),
-            (state is CircuitState.HALF_OPEN, "half_open"),
-            (not self.guard.gate.is_open(now), "paused"),
-        )
-        return next((word for holds, word in facts if holds), "ok")
-
-
-def _due(item: Item) -> float:
-    """Return the moment the sender of *item* stops waiting; told messages have none."""
-    return item.due if isinstance(item, Slot) else inf
+        return look_at_service(self)
 
 
 def _last_word(call: Call, error: ProviderError, decision: GiveUp) -> ProviderError:

@@ -1,0 +1,50 @@
+"""Look at a service: what became of its calls, and where its guard is now."""
+
+from __future__ import annotations
+
+from ..runtime import ActorState
+from ._guard_statistics import GuardStatistics
+from ._guarded_mailbox import GuardedMailbox
+from .policies import CircuitState
+
+
+def look_at_service(cell: GuardedMailbox) -> GuardStatistics:
+    """Look at what became of the service's calls and where its guard is."""
+    guard, now = cell.guard, cell.kernel.now()
+    counters = guard.counters
+    actor = cell.statistics()
+    return GuardStatistics(
+        provider=cell.provider,
+        state=_state_of(cell, now),
+        actor=actor,
+        calls=dict(counters.calls),
+        attempts=counters.attempts,
+        retries=dict(counters.retries),
+        failures=dict(counters.failures),
+        refusals=dict(counters.refusals),
+        breaker=None if guard.circuit is None else guard.circuit.statistics(),
+        breaker_transitions=dict(counters.transitions),
+        bulkhead=guard.bulkhead.statistics(),
+        gate=guard.gate.statistics(),
+        waiting_retries=len(cell.waiting_retries),
+        wait_seconds=counters.wait_seconds,
+        latencies=tuple(counters.latencies),
+        durations=dict(counters.durations),
+        retry_cost_usd=counters.retry_cost(now),
+        unpriced_retries=dict(counters.unpriced),
+        restarts=actor.restarts,
+    )
+
+
+def _state_of(cell: GuardedMailbox, now: float) -> str:
+    circuit = cell.guard.circuit
+    state = CircuitState.CLOSED if circuit is None else circuit.poll(now)
+    facts = (
+        (cell.guard.is_failed, "failed"),
+        (cell.guard.is_blocked, "blocked"),
+        (cell.state is ActorState.RESTARTING, "restarting"),
+        (state is CircuitState.OPEN, "breaker_open"),
+        (state is CircuitState.HALF_OPEN, "half_open"),
+        (not cell.guard.gate.is_open(now), "paused"),
+    )
+    return next((word for holds, word in facts if holds), "ok")
