@@ -230,8 +230,8 @@ class ActorCell(Cell):
             while queue and left > 0 and self.active is actor and not worker.spent:
                 item = queue.popleft()
                 left -= 1
-                if self.senders:
-                    self.admit()
+                if self.senders and self.admit():
+                    self.kick()
                 if type(item) is not slot_type:
                     if TYPE_CHECKING:
                         assert isinstance(item, Message)

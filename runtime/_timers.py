@@ -6,7 +6,7 @@ that equal timeouts expire in the order they were set:
 
 * a **lane** for each timeout value seen often (the defaults, and the first few values callers
   use): a first-in, first-out queue. Adding is an append; entries that are done leave at the next
-  append, so a lane is as long as the calls in flight.
+  append, and a lane that has doubled is swept, so it is about as long as the calls in flight.
 * a **heap** for all other moments, such as inherited deadlines, which are all different. Entries
   that are done stay until the heap has doubled, then it is swept: amortised, that is constant.
 
@@ -78,7 +78,7 @@ class TimerStatistics:
 class Timers:
     """All deadlines of one system."""
 
-    __slots__ = ("_alarm", "_due", "_heap", "_lanes", "_now", "_numbers", "_sweep_at")
+    __slots__ = ("_alarm", "_due", "_heap", "_lanes", "_now", "_numbers", "_sweep_at", "_sweep_lanes_at")
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -86,6 +86,7 @@ class Timers:
         self._heap: list[tuple[float, int, Timed]] = []
         self._numbers = count()
         self._sweep_at = SWEEP
+        self._sweep_lanes_at = SWEEP
         self._due = inf
         self._alarm: anyio.CancelScope | None = None
 
@@ -105,6 +106,8 @@ class Timers:
             lane = self._lanes[timeout] = deque()
         while lane and lane[0][1].done:
             lane.popleft()
+        if len(lane) >= self._sweep_lanes_at:  # one entry that stays must not keep all that came after it
+            self._sweep_lane(lane)
         lane.append((due, entry))
         if due < self._due:
             self._set_alarm(due)
@@ -158,6 +161,12 @@ class Timers:
         if heap:
             due = min(due, heap[0][0])
         self._due = min(self._due, due)
+
+    def _sweep_lane(self, lane: deque[tuple[float, Timed]]) -> None:
+        alive = [item for item in lane if not item[1].done]
+        lane.clear()
+        lane.extend(alive)
+        self._sweep_lanes_at = max(SWEEP, 2 * max(map(len, self._lanes.values())))
 
     def _sweep(self) -> None:
         self._heap[:] = [item for item in self._heap if not item[2].done]

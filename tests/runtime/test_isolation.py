@@ -185,13 +185,3 @@ async def test_the_request_in_hand_is_forgotten_after_it() -> None:
         await ref.tell(Note())
         await settle()
         assert log == [1, True]
-
-
-@pytest.mark.xfail(reason="the copy is made of the worker's context, not of the system's")
-async def test_an_isolated_actor_does_not_see_what_a_plain_one_left_on_the_worker() -> None:
-    async with open_desk(Speaker) as (system, plain, log):
-        isolated = await system.spawn(Child("isolated", partial(Isolated, log)))
-        await plain.tell(Note("left"))
-        await settle()
-        await isolated.ask(Echo())
-        assert log == ["none", "none"]

@@ -137,7 +137,6 @@ def test_a_lane_is_as_long_as_what_is_under_way() -> None:
     assert timers.statistics().in_lanes == 1
 
 
-@pytest.mark.xfail(reason="a lane is pruned at its head alone")
 def test_one_entry_that_stays_does_not_keep_a_lane_from_shrinking() -> None:
     timers = Timers(lambda: 0.0)
     timers.after(180.0, 180.0, Timer(lambda: None))
