@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 ReplyT = TypeVar("ReplyT")
+ReplyT_co = TypeVar("ReplyT_co", covariant=True)
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -14,8 +15,8 @@ class Message(msgspec.Struct, frozen=True):
     """
 
 
-class Request(Message, Generic[ReplyT], frozen=True):
-    """Ask an actor for a reply of type ``ReplyT``.
+class Request(Message, Generic[ReplyT_co], frozen=True):
+    """Ask an actor for a reply of type ``ReplyT_co``.
 
     The reply's type travels with the request's class, so ``await ref.ask(Balance("ann"))``
     is an ``int`` to a type checker when ``class Balance(Request[int], frozen=True)``.

@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
@@ -80,8 +81,8 @@ def examine() -> Iterator[Finding]:
     for extra, libraries in _LIBRARIES:
         for library in libraries:
             yield _library(library, extra)
-    for name, backend in (("actors on trio", "trio"), ("actors on asyncio", "asyncio")):
-        yield _try(name, lambda backend=backend: _round_trip(backend))
+    for backend in ("trio", "asyncio"):
+        yield _try(f"actors on {backend}", partial(_round_trip, backend))
     yield _try("a server on 127.0.0.1", lambda: anyio.run(_loopback))
 
 

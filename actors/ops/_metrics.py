@@ -115,8 +115,8 @@ class SystemCollector(Collector):
             for values, times in service.durations.items():
                 capped = self._caps.values(family.name, labels, (service.provider, *values))
                 totals.setdefault(capped, Times()).merge(times)
-        for values, times in totals.items():
-            family.add_metric(list(values), buckets=_cumulated(times), sum_value=times.seconds)
+        for capped, times in totals.items():
+            family.add_metric(list(capped), buckets=_cumulated(times), sum_value=times.seconds)
         return family
 
     def _load(self, services: list[GuardStatistics]) -> Iterator[Metric]:

@@ -1,0 +1,40 @@
+"""What type checkers know of a reply. Only they run this file."""
+
+from typing import assert_type
+
+from relight import Actor, Child, Message, Ref, Request, Supervisor, SupervisorRef, System, handles
+
+
+class Count(Request[int], frozen=True):
+    text: str
+
+
+class Names(Request[list[str]], frozen=True):
+    pass
+
+
+class Forget(Request[None], frozen=True):
+    pass
+
+
+class Note(Message, frozen=True):
+    pass
+
+
+class Clerk(Actor):
+    @handles
+    async def count(self, message: Count) -> int:
+        return len(message.text)
+
+
+async def check(system: System, ref: Ref) -> None:
+    assert_type(await ref.ask(Count("a")), int)
+    assert_type(await ref.ask(Names(), timeout=1.0), list[str])
+    await ref.ask(Forget())
+    print(await ref.ask(Count("a")))
+    await ref.tell(Note())
+    await ref.tell(Count("a"))
+    await ref.ask(Note())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(await system.spawn(Child("clerk", Clerk)), Ref)
+    assert_type(await system.spawn(Supervisor("tree")), SupervisorRef)
+    assert_type(await Clerk().count(Count("a")), int)
