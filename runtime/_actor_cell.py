@@ -224,7 +224,7 @@ class ActorCell(Cell):
         if len(queue) > self.queued_peak:
             self.queued_peak = len(queue)
         item: Item | None = None
-        self.workers.append(worker)
+        self.workers += (worker,)
         worker.actor = worker.hand = actor
         try:
             while queue and left > 0 and self.active is actor and not worker.spent:
@@ -287,7 +287,8 @@ class ActorCell(Cell):
             worker.slot = None
             current_request.set(None)  # else an idle worker would keep the last message alive
         if worker in self.workers:
-            self.workers.remove(worker)
+            others = self.workers
+            self.workers = () if len(others) == 1 else tuple(other for other in others if other is not worker)
             self.permit_back()
 
     def permit_back(self) -> None:

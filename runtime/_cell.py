@@ -16,7 +16,7 @@ never wait behind messages. Only the actor's owner calls them.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ._actor import Actor
 from ._departure import Departure
@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from ._kernel import Kernel, Owner
     from ._monitors import Monitor
 
+
+# An enum member costs 66 ns on Python 3.11, and a spawn or a restart asks for several.
+_RESTARTING: Final = ActorState.RESTARTING
+_RUNNING: Final = ActorState.RUNNING
+_STARTING: Final = ActorState.STARTING
+_STOPPED: Final = ActorState.STOPPED
+_STOPPING: Final = ActorState.STOPPING
 
 _NOBODY = Actor()
 
@@ -87,13 +94,13 @@ class Cell(Mailbox, SlotOwner, Ref):
         """The newest incarnation."""
         self.active: Actor | None = None
         """The incarnation that may be given messages now."""
-        self.state = ActorState.STARTING
+        self.state = _STARTING
         self.room: int = 0
         """Permits free to be taken by a sender."""
         self.busy: int = 0
         """Permits taken: drains scheduled or under way."""
-        self.workers: list[Worker] = []
-        """Who is draining this cell."""
+        self.workers: tuple[Worker, ...] = ()
+        """Who is draining this cell. A tuple: nothing while idle, and safe to walk while it changes."""
         self.departures: list[Departure] | None = None
         """Exits under way: one, or several old incarnations of a service that finish their calls."""
         self.home: Home | None = None
@@ -121,7 +128,7 @@ class Cell(Mailbox, SlotOwner, Ref):
     @property
     def is_alive(self) -> bool:
         """Tell whether the actor takes messages."""
-        return self.state not in (ActorState.STOPPING, ActorState.STOPPED)
+        return self.state not in (_STOPPING, _STOPPED)
 
     def __repr__(self) -> str:
         return f"<Ref {self._path} {self.state}>"
@@ -138,7 +145,7 @@ class Cell(Mailbox, SlotOwner, Ref):
             self.handlers = self.plan.handlers
         actor._home = self
         self.actor = actor
-        self.state = ActorState.STARTING
+        self.state = _STARTING
 
     def begin(self) -> None:
         """Let the adopted incarnation be given messages."""
@@ -149,7 +156,7 @@ class Cell(Mailbox, SlotOwner, Ref):
 
     def resume(self) -> None:
         """Handle messages again after a start or a suspension."""
-        self.state = ActorState.RUNNING
+        self.state = _RUNNING
         self.active = self.actor
         self.room = self.concurrency - self.busy
         self.kick()
@@ -186,7 +193,7 @@ class Cell(Mailbox, SlotOwner, Ref):
             self.gone()
         else:
             self.reason = reason
-            self.hold(ActorState.RESTARTING)
+            self.hold(_RESTARTING)
         self.announce_exit(reason, final=final)
 
     def announce_exit(self, reason: ExitReason, *, final: bool) -> None:
@@ -197,12 +204,12 @@ class Cell(Mailbox, SlotOwner, Ref):
 
     async def stop_and_wait(self, reason: ExitReason, grace: float, *, final: bool) -> None:
         """Stop the incarnation in order and wait for its end. Called by the owner alone."""
-        if self.state is ActorState.STOPPED or (not final and self.state is ActorState.RESTARTING):
+        if self.state is _STOPPED or (not final and self.state is _RESTARTING):
             return
         due = self.kernel.now() + grace
         for departure in tuple(self.departures or ()):
             departure.hasten(reason, due, final=final)
-        if self.state is ActorState.RESTARTING and not self._is_departing:
+        if self.state is _RESTARTING and not self._is_departing:
             self.close(reason)
             self.gone()
         elif not self._is_departing:
@@ -219,12 +226,12 @@ class Cell(Mailbox, SlotOwner, Ref):
 
     def kill(self, reason: ExitReason = KILLED) -> None:
         """End the actor at once: fail everything, cancel its handlers, run no stop hook."""
-        if self.state is ActorState.STOPPED:
+        if self.state is _STOPPED:
             return
         for worker in self.workers:
             if worker.slot is not None and worker.hand is not None:
                 self.fail_in_hand(worker.slot, reason)
-        is_between = self.state is ActorState.RESTARTING
+        is_between = self.state is _RESTARTING
         is_departing = self._is_departing
         self.close(reason)
         for departure in tuple(self.departures or ()):
@@ -239,7 +246,7 @@ class Cell(Mailbox, SlotOwner, Ref):
     def close(self, reason: ExitReason) -> None:
         """Take no more messages and fail what is queued, at once."""
         self.reason = reason
-        self.hold(ActorState.STOPPING)
+        self.hold(_STOPPING)
         self.open_capacity = 0
         for item in self.take_all() if self.queue else ():
             self.bury(item, "stopped", ActorStoppedError(self, message_of(item), reason))
@@ -248,7 +255,7 @@ class Cell(Mailbox, SlotOwner, Ref):
 
     def gone(self) -> None:
         """Note that the actor has ended for good: its names are free."""
-        self.state = ActorState.STOPPED
+        self.state = _STOPPED
         self.kernel.registry.forget(self)
         self.actor = _NOBODY  # whoever keeps a dead ref need not keep the actor's state alive
         if self.monitors:  # of a start that failed: no incarnation ended, so nobody told them
@@ -275,7 +282,7 @@ class Cell(Mailbox, SlotOwner, Ref):
 
     def disown(self, actor: Actor, reason: ExitReason) -> None:
         """Give up on handlers of *actor* that do not unwind: fail their askers, take back their permits."""
-        for worker in tuple(self.workers):
+        for worker in self.workers:
             if worker.actor is actor:
                 if worker.slot is not None:
                     self.fail_in_hand(worker.slot, reason)

@@ -72,7 +72,8 @@ class Monitors:
     def watch(self, cell: Cell) -> Monitor:
         """Watch the incarnation of *cell* that runs now, or report its end if none does."""
         monitor = Monitor(self._kernel)
-        if cell.state in (ActorState.STOPPED, ActorState.RESTARTING) and not cell.departures:
+        is_over = all(departure.is_detached for departure in cell.departures or ())
+        if cell.state in (ActorState.STOPPED, ActorState.RESTARTING) and is_over:
             monitor.fire(Down(cell, cell.incarnation, cell.reason))
             return monitor
         if cell.monitors is None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ._guarded_mailbox import GuardedMailbox
 
 
+UNWIND = 5.0
+"""Seconds a cancelled attempt may take to unwind before its slot is given to others."""
+
+
 class Call:
     """One message on its way through the guard. It lives while it is attempted or waits for a retry."""
 
@@ -100,3 +104,9 @@ class Running:
         if not self.done and not self.cause:
             self.cause = cause
             self.worker.cancel(self)
+            kernel = self.call.cell.kernel
+            kernel.timers.call_at(kernel.now() + UNWIND, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self.done:
+            self.call.cell.leave_behind(self)

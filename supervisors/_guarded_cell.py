@@ -58,7 +58,7 @@ class GuardedCell(GuardedMailbox):
         actor = cast("GuardedActor | None", self.active)
         begun_with = left
         self.queued_peak = max(self.queued_peak, self.length)
-        self.workers.append(worker)
+        self.workers += (worker,)
         worker.actor = actor
         try:
             while left > 0 and actor is not None and self.active is actor and not worker.spent:

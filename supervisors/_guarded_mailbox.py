@@ -22,7 +22,7 @@ from ..runtime import (
     Slot,
     message_of,
 )
-from ._call import Call
+from ._call import Call, Running
 from ._errors import ProviderError
 from ._guard import Guard
 from ._guard_statistics import RetryKey
@@ -127,6 +127,11 @@ class GuardedMailbox(ActorCell):
         self.busy -= 1
         if self.active is not None:
             self.room = self.concurrency - self.busy
+
+    def leave_behind(self, running: Running) -> None:
+        """Give up an attempt that does not unwind, or it would hold its slot for ever."""
+        self.kernel.events.error("actor.stuck", actor_path=self.path, reason=running.cause)
+        self.leave(running.worker)
 
     # --- what comes next -----------------------------------------------------------------------------------
 
@@ -277,6 +282,7 @@ class GuardedMailbox(ActorCell):
             else:
                 self._refuse_in_line(item, turn, refusal)
         self.admit()
+        self.kick()
 
     def _refuse_in_line(self, item: Item, turn: Slot, refusal: RefusalError) -> None:
         """Refuse what was not taken yet; a told message becomes a dead letter, as in `offer`."""

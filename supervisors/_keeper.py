@@ -5,6 +5,7 @@ The part of a supervisor that carries out; `SupervisorActor` decides.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -71,17 +72,17 @@ class Keeper(Actor):
 
     # --- what the children's cells say (Owner) -----------------------------------------------------
 
+    @abstractmethod
     def exited(self, cell: Cell, reason: ExitReason, *, final: bool) -> None:
         """Hear that an incarnation has ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
         """Stop a child because its ref was asked to."""
-        raise NotImplementedError
 
+    @abstractmethod
     def after_stop(self, record: ChildRecord) -> None:
         """Decide what is kept of a child that was stopped through its ref."""
-        raise NotImplementedError
 
     # --- starting and stopping -----------------------------------------------------------------------
 

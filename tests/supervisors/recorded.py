@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from relight.runtime import KILLED, SHUTDOWN, Actor, Exit, ExitReason, Message, Request, handles
-from relight.supervisors import Child
+from relight.supervisors import Child, Restart
 from relight.supervisors.policies import Backoff
 
 
@@ -78,11 +78,10 @@ class Diary:
         start_timeout: float = 30.0,
     ) -> Child:
         """Describe a child that writes in this diary."""
-        assert restart in ("permanent", "transient", "temporary")
         return Child(
             name,
             lambda: Recorded(self, name, started, slow_stop),
-            restart=restart,
+            restart=Restart(restart),
             backoff=backoff,
             shutdown=shutdown,
             start_timeout=start_timeout,

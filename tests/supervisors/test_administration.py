@@ -57,7 +57,7 @@ async def test_children_are_counted() -> None:
     """A5."""
     diary = Diary()
     async with open_system() as system:
-        children = [diary.child("a"), diary.child("b"), Supervisor("s")]
+        children: list[Child | Supervisor] = [diary.child("a"), diary.child("b"), Supervisor("s")]
         tree = await system.spawn(Supervisor("tree", children=children))
         await tree.terminate_child("a")
         counts = await tree.count_children()

@@ -7,7 +7,7 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from relight.runtime import AskTimeoutError, DeadlineExceededError, handles
-from relight.supervisors import Child, FailureKind, GuardedActor, RetryKey, open_system
+from relight.supervisors import Child, FailureKind, GuardedActor, ProviderError, RetryKey, open_system
 from relight.supervisors.policies import Concurrency, Policy
 from tests.supervisors.scripted import (
     Askers,
@@ -19,6 +19,7 @@ from tests.supervisors.scripted import (
     caught,
     fails,
     hangs,
+    listen,
     ok,
     policy,
     serve,
@@ -222,24 +223,61 @@ async def test_a_handler_that_turns_its_cancellation_into_an_error_is_still_time
         assert statistics(system).restarts == 0
 
 
-async def test_a_handler_that_answers_in_spite_of_its_cancellation_has_answered() -> None:
-    class Stubborn(GuardedActor):
-        @handles
-        async def call(self, message: Call) -> str:
-            with anyio.CancelScope(shield=True):
-                await anyio.sleep(35)
-            return "after all"
+class Shielded(GuardedActor):
+    """Its handlers take so many seconds, in a shield, as one does that closes a dead connection."""
 
+    policy = policy(attempts=1, concurrency=1)
+
+    @handles
+    async def call(self, message: Call) -> str:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(float(message.name))
+        return "after all"
+
+
+async def test_a_handler_that_answers_in_spite_of_its_cancellation_has_answered() -> None:
     async with open_system() as system:
-        ref = await system.spawn(Child("svc", Stubborn))
-        assert await ref.ask(Call()) == "after all"
-        assert anyio.current_time() == 35.0
+        ref = await system.spawn(Child("svc", Shielded))
+        assert await ref.ask(Call("33")) == "after all"
+        assert anyio.current_time() == 33.0
         async with Askers(ref) as askers:
-            left = await askers.ask("left", timeout=5.0)
+            left = await askers.ask("8", timeout=5.0)
         assert isinstance(left.error, AskTimeoutError)
-        await anyio.sleep(40)
+        await anyio.sleep(10)
         found = await at_rest(system)
         assert found.actor.late_replies == 1
+
+
+async def test_an_attempt_that_does_not_unwind_after_its_timeout_gives_up_its_slot() -> None:
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", Shielded))
+        said = listen(system, "actor.stuck")
+        async with Askers(ref) as askers:
+            await askers.ask("1000")
+            await askers.ask("2")
+        stuck, following = askers.outcomes
+        assert isinstance(stuck.error, ProviderError)
+        assert stuck.error.kind is FailureKind.TIMEOUT
+        assert stuck.at == 35.0
+        assert (following.value, following.at) == ("after all", 37.0)
+        assert said == [{"actor_path": "svc/service", "reason": "timeout"}]
+        await at_rest(system)
+        await anyio.sleep(1000)
+        found = await at_rest(system)
+        assert (found.restarts, found.actor.late_replies, found.attempts) == (0, 0, 2)
+
+
+async def test_an_attempt_that_does_not_unwind_when_its_asker_leaves_gives_up_its_slot() -> None:
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", Shielded))
+        async with Askers(ref) as askers:
+            leaver = await askers.ask("1000")
+            await anyio.sleep(1)
+            leaver.cancel()
+            await askers.ask("2")
+        assert askers.outcomes[1].at == 8.0
+        await anyio.sleep(1000)
+        await at_rest(system)
 
 
 async def test_told_attempts_are_ended_by_nobody_but_their_timeout() -> None:

@@ -273,6 +273,24 @@ async def test_a_crashed_lifespan_ends_the_attempts_in_hand() -> None:
         assert found.failures == {}
 
 
+async def test_a_monitor_set_while_the_service_restarts_reports_the_end_that_was() -> None:
+    """Though attempts of the incarnation that has ended are still under way."""
+    script = Script()
+    script.plan(ok(5.0), bug(after=0.5))
+    async with open_system() as system:
+        ref = await serve(system, script)
+        before = system.monitor(ref)
+        async with Askers(ref) as askers:
+            await askers.ask_all("ab")
+            await anyio.sleep(1)
+            during = system.monitor(ref).down
+            assert during == before.down
+            assert during is not None
+            assert (during.incarnation, str(during.reason)) == (1, "crashed: BugError")
+            await anyio.sleep(1)
+            assert system.monitor(ref).down is None
+
+
 # --- failed ---
 
 
