@@ -232,31 +232,29 @@ class ActorCell(Cell):
                 left -= 1
                 if self.senders and self.admit():
                     self.kick()
+                # The type is compared, not asked for: `isinstance` costs 60 ns on a msgspec class.
                 if type(item) is not slot_type:
-                    if TYPE_CHECKING:
-                        assert isinstance(item, Message)
+                    told: Message = item  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
                     try:
-                        handler = handlers[type(item)]
+                        handler = handlers[type(told)]
                     except KeyError:
-                        handler = self._find_handler(item)
-                    await handler(actor, item)
+                        handler = self._find_handler(told)
+                    await handler(actor, told)
                     self.handled += 1
                     continue
-                if TYPE_CHECKING:
-                    assert isinstance(item, Slot)
-                    assert item.message is not None
-                if item.done:
+                slot: Slot = item  # pyright: ignore[reportAssignmentType]
+                if slot.done:
                     self.abandoned += 1
                     continue
-                message = item.message
+                message: Message = slot.message  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
                 try:
                     handler = handlers[type(message)]
                 except KeyError:
                     handler = self._find_handler(message)
-                worker.slot = item
-                item.taken = True
-                current_request.set(item)
-                if not item.resolve(await handler(actor, message)):
+                worker.slot = slot
+                slot.taken = True
+                current_request.set(slot)
+                if not slot.resolve(await handler(actor, message)):
                     self.late_replies += 1
                 self.handled += 1
         except BaseException as error:

@@ -112,12 +112,11 @@ class TrioSlot(Slot, eq=False):
         if task is None:
             self.done, self.value, self.error = True, value, error
             return True
-        if TYPE_CHECKING:
-            assert isinstance(task, trio.lowlevel.Task)
-        if task.custom_sleep_data is not self:
+        sleeper: trio.lowlevel.Task = task  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+        if sleeper.custom_sleep_data is not self:
             return False  # cancelled, but not run yet
         self.done, self.value, self.error = True, value, error
-        trio.lowlevel.reschedule(task, _NOTHING)
+        trio.lowlevel.reschedule(sleeper, _NOTHING)
         return True
 
 
@@ -190,9 +189,7 @@ def _asyncio_slot(create_future: Callable[[], asyncio.Future[object]]) -> type[S
             if self.done:
                 return False
             if self.sleeper is not None:
-                future = self.sleeper
-                if TYPE_CHECKING:
-                    future = cast("asyncio.Future[object]", future)
+                future: asyncio.Future[object] = self.sleeper  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
                 if future.done():
                     return False  # cancelled, but not run yet
                 if error is None:

@@ -37,8 +37,11 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         self._jumping.skipped += seconds
 
     async def settle(self) -> None:
-        """Yield until nothing else is ready. Counting tasks that wait is not enough: anyio delivers cancellations by callbacks."""
+        """Yield until nothing else is ready.
+
+        Counting tasks that wait is not enough: anyio delivers cancellations by callbacks.
+        """
         ready = cast("deque[object]", getattr(self, "_ready"))  # noqa: B009
         await asyncio.sleep(0)
-        while ready:
+        while ready:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The runtime's tests run in virtual time on both backends: hours pass at once, and what hangs fails at once."""
+"""The runtime's tests run in virtual time on both backends: hours pass at once, what hangs fails at once."""
 
 import pytest
 from trio.testing import MockClock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
@@ -15,6 +15,7 @@ import trio
 from trio.testing import MockClock
 
 from relight import Actor, Child, Message, Ref, Request, System, handles, open_system
+from relight.runtime import ActorCell
 from tests.runtime.clocks import JumpingLoop
 
 ReplyT = TypeVar("ReplyT")
@@ -155,7 +156,7 @@ class Answer(Generic[ReplyT]):
         with self.scope:
             try:
                 self.value = await ref.ask(message, timeout=timeout)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever the asker gets
                 self.error = error
             self.at = anyio.current_time()
 
@@ -178,7 +179,7 @@ async def telling(group: anyio.abc.TaskGroup, ref: Ref, message: Message) -> Ans
         with answer.scope:
             try:
                 await ref.tell(message)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 answer.error = error
             answer.at = anyio.current_time()
 
@@ -190,7 +191,7 @@ async def telling(group: anyio.abc.TaskGroup, ref: Ref, message: Message) -> Ans
 @asynccontextmanager
 async def open_desk(
     actor: Callable[[Log], Actor] = Desk, *, shutdown: float = 5.0
-) -> AsyncIterator[tuple[System, Ref, Log]]:
+) -> AsyncGenerator[tuple[System, Ref, Log], None]:
     """Open a system with one actor, ``desk``."""
     log = Log()
     async with open_system() as system:
@@ -203,6 +204,12 @@ def heard(system: System) -> list[tuple[str, Mapping[str, object]]]:
     events: list[tuple[str, Mapping[str, object]]] = []
     system.events.listen(lambda name, fields: events.append((name, fields)))
     return events
+
+
+def cell_of(ref: Ref) -> ActorCell:
+    """Look behind a ref, where a test needs what has no face."""
+    assert isinstance(ref, ActorCell)
+    return ref
 
 
 def jump(seconds: float) -> None:

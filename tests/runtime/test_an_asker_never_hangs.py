@@ -168,7 +168,7 @@ async def test_a_stop_fails_askers_in_line_at_once() -> None:
 
 @pytest.mark.parametrize("actor", [Narrow, NarrowCrowd])
 async def test_a_kill_fails_everybody_at_once(actor: type[Desk]) -> None:
-    async with open_desk(actor, shutdown=0.0) as (_, ref, log), anyio.create_task_group() as group:
+    async with open_desk(actor, shutdown=0.0) as (_, ref, _log), anyio.create_task_group() as group:
         held = [await asking(group, ref, Hold(number)) for number in range(actor.concurrency)]
         queued = await asking(group, ref, Echo(2))
         waiting = await asking(group, ref, Echo(3))
@@ -245,7 +245,9 @@ async def test_giving_up_fails_queued_calls_with_the_reason() -> None:
             raise ValueError("blown")
 
     async with open_system() as system, anyio.create_task_group() as group:
-        tree = Supervisor("tree", intensity=0, children=[Child("fuse", partial(Fuse, log))], restart="temporary")
+        tree = Supervisor(
+            "tree", intensity=0, children=[Child("fuse", partial(Fuse, log))], restart="temporary"
+        )
         await system.spawn(tree)
         ref = system.get("tree/fuse")
         crash = await asking(group, ref, Hold(1))
@@ -286,7 +288,9 @@ async def test_a_restart_that_fails_for_good_answers_those_who_waited_for_it() -
 
     log = Log()
     async with open_system() as system, anyio.create_task_group() as group:
-        tree = Supervisor("tree", intensity=2, children=[Child("once", partial(OnceOnly, log))], restart="temporary")
+        tree = Supervisor(
+            "tree", intensity=2, children=[Child("once", partial(OnceOnly, log))], restart="temporary"
+        )
         await system.spawn(tree)
         ref = system.get("tree/once")
         await ref.tell(Boom())
@@ -337,15 +341,14 @@ async def test_a_failing_engine_answers_everybody() -> None:
 
     log = Log()
     async with anyio.create_task_group() as group:
-        with pytest.raises(Fatal):
+        answers: list[Answer[int]] = []
+        with pytest.raises(Fatal):  # noqa: PT012 - the block raises
             async with open_system() as system:
                 calm = await system.spawn(Child("calm", partial(Narrow, log)))
                 bomb = await system.spawn(Child("bomb", partial(Bomb, log)))
-                answers = [
-                    await asking(group, ref, message)
-                    for ref in (calm, bomb)
-                    for message in (Hold(1), Boom() if ref is bomb else Hold(2), Hold(3), Hold(4), Hold(5))
-                ]
+                answers += [await asking(group, calm, Hold(number)) for number in range(5)]
+                messages = (Hold(1), Boom(), Hold(3), Hold(4), Hold(5))
+                answers += [await asking(group, bomb, message) for message in messages]
                 await anyio.sleep(60)
         await settle()
         assert all(answer.is_in for answer in answers)

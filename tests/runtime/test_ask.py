@@ -33,6 +33,7 @@ from tests.runtime.desk import (
     Note,
     Unknown,
     asking,
+    cell_of,
     heard,
     jump,
     open_desk,
@@ -63,7 +64,7 @@ class Clerk(Actor):
         await anyio.sleep(message.pause)
         try:
             await message.ref.ask(message.message, timeout=message.timeout)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is told on
             said = f"{type(error).__name__} after {anyio.current_time() - began:.3g}"
         else:
             said = f"reply after {anyio.current_time() - began:.3g}"
@@ -132,7 +133,9 @@ async def test_an_infinite_timeout_waits() -> None:
 async def test_an_ask_that_expires_in_the_mailbox_was_never_begun() -> None:
     async with open_desk() as (_, ref, log), anyio.create_task_group() as group:
         await asking(group, ref, Hold())
-        with pytest.raises(DeadlineExceededError, match=r"desk: Echo not begun: its deadline \(1 s\)") as caught:
+        with pytest.raises(
+            DeadlineExceededError, match=r"desk: Echo not begun: its deadline \(1 s\)"
+        ) as caught:
             await ref.ask(Echo(9), timeout=1.0)
         assert isinstance(caught.value, TimeoutError)
         assert caught.value.provider == "desk"
@@ -169,7 +172,9 @@ async def test_a_timeout_that_leaves_no_time_fails_at_once(timeout: float) -> No
 
 async def test_an_ask_without_a_handler_says_what_is_missing() -> None:
     async with open_desk() as (system, ref, _log):
-        with pytest.raises(UnhandledMessageError, match="desk: Unknown has no handler: add an @handles method for it to Desk"):
+        with pytest.raises(
+            UnhandledMessageError, match="Unknown has no handler: add an @handles method for it to Desk"
+        ):
             await ref.ask(Unknown())
         assert ref.statistics().dead_letters == 1
         assert system.dead_letters.statistics().total == 0  # the asker was told: nothing to review
@@ -360,7 +365,7 @@ async def test_an_ask_made_when_the_inherited_time_is_just_up_is_not_sent() -> N
 
 
 async def test_an_inherited_deadline_that_ends_a_handler_is_no_crash() -> None:
-    """The asker chose a short timeout; that must not cost the actor its state, or its supervisor's patience."""
+    """The asker chose a short timeout: that must not cost the actor its state."""
 
     class Middle(Desk):
         async def echo(self, message: Echo) -> int:
@@ -423,7 +428,7 @@ async def test_errors_an_actor_declines_with_are_answers() -> None:
         async def boom(self, message: Boom) -> int:
             raise KeyError(message.why)
 
-    async with open_desk(Polite) as (system, ref, log):
+    async with open_desk(Polite) as (_, ref, log):
         with pytest.raises(KeyError, match="boom"):
             await ref.ask(Boom())
         assert await ref.ask(Echo(1)) == 1
@@ -446,12 +451,12 @@ async def test_a_told_message_that_is_declined_is_a_dead_letter() -> None:
 
 
 async def test_deadlines_do_not_pile_up() -> None:
-    async with open_desk() as (system, ref, _log):
+    async with open_desk() as (_, ref, _log):
         for number in range(3000):
             await ref.ask(Echo(number))
             await ref.ask(Echo(number), timeout=7)
             await ref.ask(Echo(number), timeout=10 + number / 1000)
-        timers = getattr(ref, "kernel").timers.statistics()  # noqa: B009
+        timers = cell_of(ref).kernel.timers.statistics()
         assert timers.lanes <= 64
         assert timers.in_lanes + timers.in_heap < 1300
 

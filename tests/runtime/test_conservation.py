@@ -158,7 +158,7 @@ async def storm(seed: int, actor: type[Shaky]) -> tuple[Ledger, Ref, Counter[str
                 group.start_soon(Sender(ledger, ref).run)
             group.start_soon(partial(disturb, ledger, system, ref, stops=stops))
         with anyio.move_on_after(30):
-            while ref.is_alive and (ref.statistics().queued or ref.statistics().in_hand):
+            while ref.is_alive and (ref.statistics().queued or ref.statistics().in_hand):  # noqa: ASYNC110
                 await anyio.sleep(0.1)
         before = ref.statistics()
         letters = system.dead_letters.statistics()

@@ -6,7 +6,20 @@ import anyio
 import pytest
 
 from relight import Child, open_system
-from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, Narrow, Note, Unknown, asking, heard, open_desk, settle
+from tests.runtime.desk import (
+    Boom,
+    Desk,
+    Echo,
+    Hold,
+    Log,
+    Narrow,
+    Note,
+    Unknown,
+    asking,
+    heard,
+    open_desk,
+    settle,
+)
 
 pytestmark = pytest.mark.anyio
 

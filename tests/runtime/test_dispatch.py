@@ -10,13 +10,13 @@ from relight import Actor, Child, Message, Ref, handles, open_system
 from relight.runtime import DispatchStatistics, Worker
 from relight.runtime import _dispatch as dispatch_module
 from relight.runtime._dispatch import BATCH, KEEP, QUANTUM, Pace
-from tests.runtime.desk import Boom, Crowd, Desk, Echo, Hold, Log, Note, asking, open_desk, settle
+from tests.runtime.desk import Boom, Crowd, Desk, Echo, Hold, Log, Note, asking, cell_of, open_desk, settle
 
 pytestmark = pytest.mark.anyio
 
 
 def workers(ref: Ref) -> DispatchStatistics:
-    found = getattr(ref, "kernel").dispatcher.statistics()  # noqa: B009
+    found = cell_of(ref).kernel.dispatcher.statistics()
     assert isinstance(found, DispatchStatistics)
     return found
 
@@ -74,8 +74,7 @@ async def test_a_chain_of_actors_needs_one_worker_each_and_strands_nothing() -> 
     log = Log()
     refs: list[Ref] = []
     async with open_system() as system:
-        for number in range(50):
-            refs.append(await system.spawn(Child(str(number), partial(Link, log))))
+        refs += [await system.spawn(Child(str(number), partial(Link, log))) for number in range(50)]
         assert await refs[-1].ask(Echo(49)) == 49
 
 
@@ -89,8 +88,7 @@ async def test_work_made_ready_by_a_handler_that_then_waits_is_not_stranded() ->
     log = Log()
     fars: list[Ref] = []
     async with open_system() as system, anyio.create_task_group() as group:
-        for number in range(10):
-            fars.append(await system.spawn(Child(str(number), partial(Desk, log))))
+        fars += [await system.spawn(Child(str(number), partial(Desk, log))) for number in range(10)]
         sender = await system.spawn(Child("sender", partial(Sender, log)))
         await asking(group, sender, Hold())
         assert {entry for entry in log if isinstance(entry, str)} == {str(number) for number in range(10)}
@@ -116,7 +114,7 @@ async def test_a_busy_actor_lets_others_have_their_turn() -> None:
 
 
 async def test_a_saturated_actor_does_not_multiply_workers() -> None:
-    """Were each of them to stay for more, a tick of the event loop would take as many batches as there are."""
+    """Were each of them to stay for more, a tick would take as many batches as there are."""
     async with open_desk() as (system, desk, _log):
         endless = await system.spawn(Child("endless", Endless))
         await endless.tell(Note())
@@ -134,8 +132,8 @@ class Burner(Desk):
 
     @handles
     async def burn(self, message: Burn) -> None:
-        until = time.perf_counter() + message.seconds
-        while time.perf_counter() < until:
+        until = time.thread_time() + message.seconds
+        while time.thread_time() < until:
             pass
         self.log.append("burnt")
 
@@ -183,7 +181,7 @@ async def test_a_cancellation_that_comes_when_the_handler_has_just_ended_hits_no
     class Late(Desk):
         async def hold(self, message: Hold) -> int:
             await super().hold(message)
-            getattr(self.ref, "kill")()  # noqa: B009
+            cell_of(self.ref).kill()
             return 1
 
     async with open_desk() as (system, other, log), anyio.create_task_group() as group:
@@ -242,7 +240,9 @@ def test_a_batch_that_computes_too_long_halves_the_next_down_to_a_single_message
     assert sizes == [64, 32, 16, 8, 4, 2, 1, 1, 1, 1]
 
 
-def test_waiting_costs_the_loop_nothing_and_shrinks_no_batch_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_costs_the_loop_nothing_and_shrinks_no_batch_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock, pace = Clock(monkeypatch), Pace()
     sizes = [clock.batch(pace, wall=100 * QUANTUM, processor=QUANTUM / 10) for _ in range(5)]
     assert sizes == [64, 32, 64, 64, 64]

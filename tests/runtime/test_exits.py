@@ -30,7 +30,9 @@ def test_a_reason_reads_as_its_kind_with_what_is_known() -> None:
 
 
 @pytest.mark.parametrize(("reason", "is_crash"), [(NORMAL, False), (SHUTDOWN, False), (KILLED, True)])
-def test_crashes_and_kills_are_what_a_transient_child_is_restarted_after(reason: ExitReason, is_crash: bool) -> None:
+def test_crashes_and_kills_are_what_a_transient_child_is_restarted_after(
+    reason: ExitReason, is_crash: bool
+) -> None:
     assert reason.is_crash is is_crash
 
 
@@ -59,22 +61,27 @@ async def test_an_errors_own_context_is_kept() -> None:
 
 
 async def test_a_cancellation_speaks_for_a_group_only_when_it_is_alone() -> None:
+    caught: list[BaseException] = []
     with anyio.CancelScope() as scope:
         scope.cancel()
         try:
             await anyio.sleep(1)
         except anyio.get_cancelled_exc_class() as cancelled:
-            mixed = BaseExceptionGroup("mixed", [cancelled, ValueError(1)])
-            assert repr(primary_error(mixed)) == "ValueError(1)"
-            assert primary_error(BaseExceptionGroup("alone", [cancelled])) is cancelled
+            caught.append(cancelled)
             raise
+    assert repr(primary_error(BaseExceptionGroup("mixed", [*caught, ValueError(1)]))) == "ValueError(1)"
+    assert primary_error(BaseExceptionGroup("alone", caught)) is caught[0]
 
 
 async def test_an_exit_in_a_task_group_is_an_exit() -> None:
     class Grouped(Leaver):
         async def boom(self, message: Boom) -> int:
-            async with anyio.create_task_group():
-                raise Exit
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.leave)
+            return 0
+
+        async def leave(self) -> None:
+            raise Exit
 
     log = Log()
     async with open_system() as system:
@@ -86,12 +93,12 @@ async def test_an_exit_in_a_task_group_is_an_exit() -> None:
 
 
 def test_an_errors_text_is_had_even_where_it_raises() -> None:
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self) -> str:
             raise KeyError("no words")
 
     assert text_of(ValueError("words")) == "words"
-    assert text_of(Mute()) == "<no text: its __str__ raised KeyError>"
+    assert text_of(MuteError()) == "<no text: its __str__ raised KeyError>"
 
 
 async def test_a_message_that_ends_its_actor_counts_as_handled() -> None:

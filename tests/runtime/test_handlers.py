@@ -162,7 +162,7 @@ async def test_mixins_may_stand_behind_the_actor() -> None:
 async def test_a_handler_that_is_no_coroutine_function_is_refused() -> None:
     class Plain(Actor):
         @handles  # type: ignore[type-var]
-        def note(self, message: Note) -> None: ...  # pyright: ignore
+        def note(self, message: Note) -> None: ...  # pyright: ignore[reportArgumentType]
 
     assert "Plain.note: a handler is an `async def`" in str(await spawn_error(Plain))
 
@@ -186,7 +186,7 @@ async def test_a_handler_with_two_parameters_is_refused() -> None:
 async def test_a_handler_without_an_annotation_is_refused() -> None:
     class Vague(Actor):
         @handles
-        async def note(self, message) -> None: ...  # type: ignore[no-untyped-def]  # pyright: ignore
+        async def note(self, message) -> None: ...  # type: ignore[no-untyped-def]  # pyright: ignore[reportMissingParameterType, reportUnknownParameterType]
 
     assert "annotate `message` with the Message class" in str(await spawn_error(Vague))
 
@@ -213,7 +213,7 @@ async def test_two_handlers_of_one_message_are_refused() -> None:
 async def test_an_annotation_that_names_nothing_is_refused() -> None:
     class Lost(Actor):
         @handles
-        async def note(self, message: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore
+        async def note(self, message: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
     assert "the annotation 'Nowhere' is not defined: import it" in str(await spawn_error(Lost))
 
@@ -333,3 +333,46 @@ async def test_a_refused_actor_leaves_the_system_running() -> None:
                 await system.spawn(Child("bad", factory))
         assert await ref.ask(Echo(1)) == 1
         assert system.find("bad") is None
+
+
+ReplyT = TypeVar("ReplyT")
+
+
+class Wrapped(Request[ReplyT], Generic[ReplyT], frozen=True):
+    content: ReplyT
+
+
+class WrappedInt(Wrapped[int], frozen=True):
+    pass
+
+
+async def test_a_request_may_be_generic() -> None:
+    class Unwrapper(Actor):
+        @handles
+        async def unwrap(self, message: WrappedInt) -> int:
+            return message.content
+
+    async with open_system() as system:
+        ref = await system.spawn(Child("unwrapper", Unwrapper))
+        assert await ref.ask(WrappedInt(3)) == 3
+
+
+async def test_a_factory_may_make_another_class_after_a_restart() -> None:
+    class Other(Actor):
+        @handles
+        async def unknown(self, message: Unknown) -> int:
+            return 8
+
+    log = Log()
+    made: list[Actor] = []
+
+    def factory() -> Actor:
+        made.append(Other() if made else Desk(log))
+        return made[-1]
+
+    async with open_system() as system:
+        ref = await system.spawn(Child("changing", factory))
+        await ref.tell(Boom())
+        assert await ref.ask(Unknown()) == 8
+        with pytest.raises(UnhandledMessageError):
+            await ref.ask(Echo())

@@ -187,7 +187,10 @@ async def test_an_actor_never_runs_without_its_lifespan(_run: int) -> None:
         try:
             ref = await system.spawn(Child("mayfly", partial(Mayfly, log), restart="temporary"))
         except StartError as error:
-            assert "the lifespan ended while the actor was starting" in str(error)
+            log.append(str(error))
+            assert log == [
+                "mayfly: did not start: RuntimeError: the lifespan ended while the actor was starting"
+            ]
         else:
             await settle()
             assert not ref.is_alive

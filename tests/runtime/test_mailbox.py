@@ -3,8 +3,10 @@
 import random
 from collections import defaultdict
 from functools import partial
+from typing import cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from relight import (
@@ -16,6 +18,7 @@ from relight import (
     open_system,
 )
 from tests.runtime.desk import (
+    Answer,
     Boom,
     Crowd,
     Desk,
@@ -25,6 +28,7 @@ from tests.runtime.desk import (
     Narrow,
     Note,
     asking,
+    cell_of,
     open_desk,
     settle,
     telling,
@@ -69,7 +73,9 @@ async def test_each_sender_keeps_its_order_across_a_full_mailbox_and_restarts(se
                 await ref.tell(Boom())
         await settle()
         by_sender: dict[object, list[object]] = defaultdict(list)
-        for name, number in log:  # type: ignore[misc]  # pyright: ignore
+        for entry in log:
+            assert isinstance(entry, tuple)
+            name, number = cast("tuple[int, int]", entry)
             by_sender[name].append(number)
         assert by_sender == {name: list(range(20)) for name in range(5)}
         assert ref.statistics().restarts == 4
@@ -92,8 +98,10 @@ async def test_waiting_senders_are_admitted_in_the_order_they_came() -> None:
     async with open_desk(Narrow) as (_, ref, log), anyio.create_task_group() as group:
         await asking(group, ref, Hold())
         for number in range(10):
-            send = telling if number % 2 else asking
-            await send(group, ref, Note(number) if number % 2 else Echo(number))  # type: ignore[operator]  # pyright: ignore
+            if number % 2:
+                await telling(group, ref, Note(number))
+            else:
+                await asking(group, ref, Echo(number))
         log.open()
         await settle()
         assert log[2:] == list(range(10))
@@ -115,9 +123,9 @@ async def test_a_newcomer_does_not_overtake_a_sender_in_line() -> None:
         assert "newcomer" not in log
 
 
-async def first_in(answer: object) -> None:
+async def first_in(answer: Answer[int]) -> None:
     """Wait until an answer is in, without letting everybody run until all wait."""
-    while not getattr(answer, "is_in"):  # noqa: B009
+    while not answer.is_in:
         await anyio.lowlevel.checkpoint()
 
 
@@ -163,7 +171,7 @@ async def test_a_cancelled_asker_in_line_is_not_handled() -> None:
 
 
 async def test_senders_who_gave_up_are_swept_from_a_line_that_does_not_move() -> None:
-    async with open_desk(Narrow) as (system, ref, log), anyio.create_task_group() as group:
+    async with open_desk(Narrow) as (_, ref, log), anyio.create_task_group() as group:
         await asking(group, ref, Hold())
         await ref.tell(Note("queued"))
         kept = await telling(group, ref, Note("kept"))
@@ -171,7 +179,8 @@ async def test_senders_who_gave_up_are_swept_from_a_line_that_does_not_move() ->
             with pytest.raises(DeadlineExceededError):
                 await ref.ask(Echo(), timeout=0.1)
         assert ref.statistics().waiting == 1
-        line = getattr(ref, "senders")  # noqa: B009
+        line = cell_of(ref).senders
+        assert line is not None
         assert len(line) < 130
         log.open()
         await settle()
@@ -191,7 +200,9 @@ async def test_tell_nowait_hands_the_message_back_when_the_mailbox_is_full() -> 
         await asking(group, ref, Hold())
         ref.tell_nowait(Note("queued"))
         message = Note("refused")
-        with pytest.raises(MailboxFullError, match=r"desk: Note not taken: the mailbox is full \(1 messages\)") as caught:
+        with pytest.raises(
+            MailboxFullError, match=r"Note not taken: the mailbox is full \(1 messages\)"
+        ) as caught:
             ref.tell_nowait(message)
         assert caught.value.message is message
         assert caught.value.ref is ref
@@ -208,12 +219,13 @@ async def test_tell_with_room_does_not_let_others_run() -> None:
 async def test_a_closed_mailbox_hands_the_message_back() -> None:
     async with open_desk() as (_, ref, _log):
         await ref.stop()
-        message = Note()
-        for send in (ref.tell, ref.ask):
-            with pytest.raises(MailboxClosedError) as caught:
-                await send(message)  # type: ignore[arg-type]  # pyright: ignore
-            assert caught.value.message is message
-        with pytest.raises(MailboxClosedError, match="desk: Note not taken: the actor has stopped"):
+        message = Echo()
+        with pytest.raises(MailboxClosedError) as told:
+            await ref.tell(message)
+        with pytest.raises(MailboxClosedError) as asked:
+            await ref.ask(message)
+        assert told.value.message is asked.value.message is message
+        with pytest.raises(MailboxClosedError, match="desk: Echo not taken: the actor has stopped"):
             ref.tell_nowait(message)
 
 

@@ -1,9 +1,11 @@
 """Messages and refs: data, and the only handle on an actor."""
 
+import anyio
 import msgspec
 import pytest
 
 from relight import Actor, ActorState, Message, Ref, RelightError, Request
+from relight.runtime import NORMAL
 from tests.runtime.desk import Desk, Echo, Hold, Log, Note, asking, open_desk, settle
 
 pytestmark = pytest.mark.anyio
@@ -81,8 +83,6 @@ async def test_a_constructor_has_no_ref_yet() -> None:
 async def test_an_actor_without_hooks_has_hooks_that_do_nothing() -> None:
     actor = Actor()
     await actor.started()
-    from relight.runtime import NORMAL
-
     await actor.stopping(NORMAL)
     actor.killed(NORMAL)
     async with actor.lifespan():
@@ -90,12 +90,9 @@ async def test_an_actor_without_hooks_has_hooks_that_do_nothing() -> None:
 
 
 async def test_statistics_add_up_while_messages_are_under_way() -> None:
-    async with open_desk() as (_, ref, log):
-        import anyio
-
-        async with anyio.create_task_group() as group:
-            await asking(group, ref, Hold())
-            await ref.tell(Note())
-            statistics = ref.statistics()
-            assert statistics.accepted == 2 == statistics.in_hand + statistics.queued
-            log.open()
+    async with open_desk() as (_, ref, log), anyio.create_task_group() as group:
+        await asking(group, ref, Hold())
+        await ref.tell(Note())
+        statistics = ref.statistics()
+        assert statistics.accepted == 2 == statistics.in_hand + statistics.queued
+        log.open()

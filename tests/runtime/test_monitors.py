@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from relight import Child, Exit, ExitKind, ExitReason, Fixed, Monitor, Supervisor, open_system
-from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, asking, open_desk, settle
+from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, asking, cell_of, open_desk, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -143,7 +143,8 @@ async def test_dropped_monitors_leak_nothing() -> None:
             with anyio.move_on_after(0.1):
                 await system.monitor(ref).wait()
         gc.collect()
-        monitors = getattr(ref, "monitors")  # noqa: B009
+        monitors = cell_of(ref).monitors
+        assert monitors is not None
         assert kept in monitors
         assert len(monitors) < 5
 

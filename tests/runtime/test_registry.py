@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from relight import Child, NameTakenError, NoSuchActorError, Supervisor, open_system
-from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, asking, open_desk, settle
+from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, asking, cell_of, open_desk, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -92,11 +92,12 @@ async def test_names_are_kept_until_the_actor_has_ended() -> None:
     log = Log()
     async with open_system() as system, anyio.create_task_group() as group:
         ref = await system.spawn(named("front", log))
+        other = await system.spawn(Child("other", partial(Desk, log)))
         await asking(group, ref, Hold())
         group.start_soon(ref.stop)
         await settle()
         with pytest.raises(NameTakenError):
-            getattr(ref, "kernel").registry.claim("front", object())  # noqa: B009
+            cell_of(ref).kernel.registry.claim("front", cell_of(other))
         log.open()
 
 
@@ -106,7 +107,7 @@ async def test_forgetting_an_actor_twice_leaves_its_successor_alone() -> None:
         first = await system.spawn(named("front", log))
         await first.stop()
         second = await system.spawn(named("front", log))
-        getattr(first, "gone")()  # noqa: B009
+        cell_of(first).gone()
         assert system.get("front") is second
         assert system.get("named") is second
 
@@ -115,8 +116,9 @@ async def test_a_claim_repeated_by_its_holder_is_harmless() -> None:
     log = Log()
     async with open_system() as system:
         ref = await system.spawn(named("front", log))
-        registry = getattr(ref, "kernel").registry  # noqa: B009
-        registry.claim("front", ref)
+        registry = cell_of(ref).kernel.registry
+        registry.claim("front", cell_of(ref))
+        assert registry.get("front") is ref
         assert len(registry) == 2
         await ref.stop()
         assert len(registry) == 0

@@ -1,5 +1,7 @@
 """Stop and kill: what is finished, what is cut, how long it may take, and what is said about it."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
 
@@ -28,6 +30,7 @@ from tests.runtime.desk import (
     Log,
     Note,
     asking,
+    cell_of,
     heard,
     open_desk,
     settle,
@@ -262,7 +265,9 @@ async def test_a_brutal_kill_skips_the_hook_and_says_so_to_the_actor() -> None:
 async def test_a_kill_cancels_a_hook_under_way() -> None:
     log = Log()
     async with open_system() as system, anyio.create_task_group() as group:
-        tree = await system.spawn(Supervisor("tree", children=[Child("slow", partial(Slow, log), shutdown=inf)]))
+        tree = await system.spawn(
+            Supervisor("tree", children=[Child("slow", partial(Slow, log), shutdown=inf)])
+        )
         group.start_soon(system.get("tree/slow").stop)
         await settle()
         began = anyio.current_time()
@@ -275,8 +280,8 @@ async def test_a_kill_before_the_hook_could_begin_skips_it() -> None:
     log = Log()
     async with open_system() as system:
         ref = await system.spawn(Child("tidy", partial(Tidy, log)))
-        getattr(ref, "depart")(SHUTDOWN, grace=5.0, final=True)  # noqa: B009
-        getattr(ref, "kill")()  # noqa: B009
+        cell_of(ref).depart(SHUTDOWN, grace=5.0, final=True)
+        cell_of(ref).kill()
         await settle()
         assert log == [("killed", "killed")]
 
@@ -349,7 +354,7 @@ async def test_a_second_stop_brings_the_deadline_of_the_message_in_hand_forward(
         ref = await system.spawn(Child("desk", partial(Desk, log), shutdown=inf))
         await asking(group, ref, Hold(1))
         began = anyio.current_time()
-        cell_stop = getattr(ref, "stop_and_wait")  # noqa: B009
+        cell_stop = cell_of(ref).stop_and_wait
         group.start_soon(partial(cell_stop, SHUTDOWN, inf, final=True))
         await settle()
         await cell_stop(SHUTDOWN, 2.0, final=True)
@@ -453,3 +458,105 @@ async def test_the_newest_reason_is_kept() -> None:
         assert str(ref) == "<Ref desk stopped>"
         with pytest.raises(Exception, match="the actor has stopped"):
             await ref.tell(Note())
+
+
+async def test_a_kill_while_the_actor_waits_for_its_restart_ends_it() -> None:
+    log = Log()
+    async with open_system() as system:
+        ref = await system.spawn(Child("tidy", partial(Tidy, log), backoff=Fixed(60)))
+        await ref.tell(Boom())
+        await settle()
+        await ref.stop(timeout=0)
+        assert ref.statistics().state is ActorState.STOPPED
+        assert system.find("tidy") is None
+        assert log == [("stopping", "crashed: ValueError")]  # there was nobody to kill
+
+
+async def test_a_second_stop_that_gives_more_time_changes_nothing() -> None:
+    async with open_desk(Slow, shutdown=inf) as (_, ref, log):
+        began = anyio.current_time()
+        stop = cell_of(ref).stop_and_wait
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(stop, SHUTDOWN, 2.0, final=True))
+            await settle()
+            group.start_soon(partial(stop, SHUTDOWN, 50.0, final=True))
+        assert anyio.current_time() - began == pytest.approx(2.0)
+        assert log == ["cut"]
+
+
+async def test_a_second_stop_before_the_hook_has_begun_shortens_it() -> None:
+    async with open_desk(Slow, shutdown=inf) as (_, ref, log):
+        began = anyio.current_time()
+        cell_of(ref).depart(SHUTDOWN, grace=50.0, final=True)
+        await cell_of(ref).stop_and_wait(SHUTDOWN, 2.0, final=True)
+        assert anyio.current_time() - began == pytest.approx(2.0)
+        assert log == ["cut"]
+
+
+async def test_a_told_message_that_gets_stuck_is_left_behind_like_an_asked_one() -> None:
+    async with open_desk(shutdown=2.0) as (system, ref, log):
+        events = heard(system)
+        await ref.tell(Dig(30))
+        await settle()
+        await ref.stop()
+        assert [name for name, _ in events] == ["actor.stuck"]
+        await anyio.sleep(60)
+        assert log == ["dug"]
+        assert ref.statistics().in_hand == 0
+
+
+async def test_a_start_cancelled_by_a_kill_leaves_nothing_behind() -> None:
+    class SlowStarter(Desk):
+        async def started(self) -> None:
+            try:
+                await anyio.sleep(60)
+            finally:
+                self.log.append("cancelled")
+
+    log = Log()
+    async with open_system() as system, anyio.create_task_group() as group:
+        tree = await system.spawn(Supervisor("tree"))
+
+        async def spawn() -> None:
+            with pytest.raises((StartError, ActorStoppedError)):
+                await tree.start_child(Child("slow", partial(SlowStarter, log)))
+
+        group.start_soon(spawn)
+        await settle()
+        await tree.ref.stop(timeout=0)
+        await settle()
+        assert log == ["cancelled"]
+        assert system.find("tree/slow") is None
+
+
+async def test_a_lifespan_entered_after_its_actor_was_killed_is_left_again() -> None:
+    class Shielded(Desk):
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None, None]:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.5)
+            try:
+                yield
+            finally:
+                self.log.append("left")
+
+        async def started(self) -> None:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.5)
+
+    log = Log()
+    async with open_system() as system, anyio.create_task_group() as group:
+        tree = await system.spawn(Supervisor("tree"))
+
+        async def spawn() -> None:
+            with pytest.raises((StartError, ActorStoppedError)):
+                await tree.start_child(Child("slow", partial(Shielded, log)))
+
+        group.start_soon(spawn)
+        await settle()
+        ref = system.get("tree/slow")
+        await anyio.sleep(0.7)
+        await tree.ref.stop(timeout=0)
+        await anyio.sleep(5)
+        assert log == ["left"]
+        assert ref.statistics().state is ActorState.STOPPED

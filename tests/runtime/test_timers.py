@@ -1,7 +1,7 @@
 """Timers: lanes, heap and sweep against a model; exact in virtual time."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from math import inf
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def running(now: Callable[[], float] = anyio.current_time) -> AsyncIterator[Timers]:
+async def running(now: Callable[[], float] = anyio.current_time) -> AsyncGenerator[Timers, None]:
     timers = Timers(now)
     async with anyio.create_task_group() as group:
         group.start_soon(timers.run)
@@ -93,7 +93,11 @@ async def test_a_callback_may_set_the_next_timer() -> None:
         def tick() -> None:
             called.append(anyio.current_time() - began)
             entry = Timer(tick)
-            (timers.after(1, anyio.current_time() + 1, entry) if len(called) % 2 else timers.at(anyio.current_time() + 1, entry))
+            (
+                timers.after(1, anyio.current_time() + 1, entry)
+                if len(called) % 2
+                else timers.at(anyio.current_time() + 1, entry)
+            )
 
         timers.call_at(began + 1, tick)
         await anyio.sleep(5.5)
@@ -105,7 +109,7 @@ async def test_a_timer_at_infinity_never_fires_and_keeps_nobody_waiting() -> Non
     async with running() as timers:
         timers.call_at(inf, lambda: called.append("never"))
         timers.call_at(anyio.current_time() + 1, lambda: called.append("soon"))
-        await anyio.sleep(1_000_000)
+        await anyio.sleep(80_000)
     assert called == ["soon"]
 
 
@@ -175,7 +179,7 @@ async def test_nothing_is_left_when_everything_has_fallen_due() -> None:
 
 
 class TimersAgainstModel(RuleBasedStateMachine):
-    """Whatever is set, cancelled and awaited: each timer fires once, at its moment or the first look after it."""
+    """Whatever is set and cancelled: each timer fires once, at its moment or the first look after it."""
 
     entries: Bundle[int] = Bundle("entries")
 
@@ -217,7 +221,7 @@ class TimersAgainstModel(RuleBasedStateMachine):
         self.now += seconds
         expected = {number for number, due in self.due.items() if due <= self.now}
         before = len(self.fired)
-        getattr(self.timers, "_expire")(self.now)  # noqa: B009
+        self.timers._expire(self.now)
         assert set(self.fired[before:]) == expected
         assert len(self.fired[before:]) == len(expected)
         for number in expected:
@@ -225,7 +229,7 @@ class TimersAgainstModel(RuleBasedStateMachine):
 
     @invariant()
     def the_alarm_is_never_later_than_what_is_due_next(self) -> None:
-        assert getattr(self.timers, "_due") <= min(self.due.values(), default=inf)  # noqa: B009
+        assert self.timers._due <= min(self.due.values(), default=inf)
 
     @invariant()
     def nothing_alive_is_lost(self) -> None:

@@ -7,7 +7,16 @@ import anyio
 import pytest
 from anyio import CancelScope, wait_all_tasks_blocked
 
-from relight.runtime import Actor, ActorCrashedError, HandlerError, NameTakenError, StartError, handles
+from relight.runtime import (
+    Actor,
+    ActorCrashedError,
+    AskTimeoutError,
+    HandlerError,
+    NameTakenError,
+    Request,
+    StartError,
+    handles,
+)
 from relight.supervisors import (
     AlreadyPresentError,
     AlreadyStartedError,
@@ -350,6 +359,32 @@ async def test_a_start_cancelled_while_its_supervisor_ends_is_just_cancelled() -
             starting.cancel_scope.cancel()
         await anyio.sleep(10)
         assert system.actors() == []
+
+
+@virtual_time
+async def test_a_start_that_outlasts_the_deadline_of_who_asked_for_it_leaves_nothing() -> None:
+    """An actor that starts others while it answers a request inherits the deadline."""
+
+    class Hire(Request[None], frozen=True):
+        pass
+
+    class Employer(Actor):
+        @handles
+        async def hire(self, message: Hire) -> None:
+            await tree.start_child(diary.child("a", started=slowly))
+
+    async def slowly(_: int) -> None:
+        await anyio.sleep(3.0)
+
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree"))
+        employer = await system.spawn(Child("employer", Employer))
+        with pytest.raises(AskTimeoutError):
+            await employer.ask(Hire(), timeout=1.0)
+        await anyio.sleep(10)
+        assert diary.take() == ["start a", "stop a shutdown"]
+        assert await tree.which_children() == []
 
 
 async def test_handles_say_whom_they_administer() -> None:

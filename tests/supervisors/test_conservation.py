@@ -6,7 +6,6 @@ from random import Random
 import anyio
 import anyio.lowlevel
 import pytest
-from anyio import wait_all_tasks_blocked
 
 from relight.runtime import Ref, RelightError
 from relight.supervisors import CallKey, FailureKind, GuardStatistics, open_system
@@ -132,7 +131,7 @@ async def test_every_message_to_a_service_has_one_end(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(25))
 async def test_every_message_has_one_end_in_real_time_too(seed: int) -> None:
     """On both backends, whose cancellations differ; ended by a stop in the middle of it."""
     rng = Random(seed)
@@ -151,20 +150,19 @@ async def test_every_message_has_one_end_in_real_time_too(seed: int) -> None:
                 blocked_probe=0.05,
                 failed_probe=0.05,
                 intensity=5,
-                call_timeout=0.5,
+                call_timeout=0.1,
             ),
         )
         async with anyio.create_task_group() as group:
 
             async def stop() -> None:
-                await anyio.sleep(0.12)
+                await anyio.sleep(0.05)
                 if seed % 2:
                     await ref.stop(timeout=rng.choice([0.0, 0.05]))
 
             group.start_soon(stop)
             await storm(ref, script, rng, 0.01)
         await ref.stop()
-        await wait_all_tasks_blocked()
         actor = ref.statistics()
         assert (actor.queued, actor.in_hand, actor.waiting) == (0, 0, 0)
         assert actor.accepted == actor.handled + actor.dead_letters + actor.abandoned

@@ -288,6 +288,33 @@ async def test_senders_in_line_move_up_when_a_retry_leaves_the_mailbox() -> None
         await at_rest(system)
 
 
+async def test_a_small_mailbox_does_not_leave_slots_unused() -> None:
+    script = Script()
+    script.plan(*[ok(1.0)] * 6)
+    async with open_system() as system:
+        ref = await serve(system, script, policy(mailbox=1, concurrency=6))
+        async with Askers(ref) as askers:
+            askers.rush("abcdef")
+        assert {outcome.at for outcome in askers.outcomes} == {1.0}
+        assert statistics(system).bulkhead.peak == 6
+
+
+async def test_a_waiting_retry_keeps_its_place_in_the_mailbox() -> None:
+    script = Script()
+    script.plan(fails(FailureKind.SERVER, retry_after=50.0), *[ok(10.0)] * 4)
+    async with open_system() as system:
+        ref = await serve(system, script, policy(mailbox=2, concurrency=1))
+        async with Askers(ref) as askers:
+            await askers.ask("a")
+            await anyio.sleep(1)
+            await askers.ask_all("bcde")
+            for moment in (2, 12):
+                await anyio.sleep(moment - anyio.current_time())
+                actor = statistics(system).actor
+                assert (actor.queued, actor.waiting) == (2, 2 if moment == 2 else 1)
+        await at_rest(system)
+
+
 async def test_an_asker_who_leaves_makes_room_for_the_next_in_line() -> None:
     script = Script()
     script.plan(fails(FailureKind.SERVER, retry_after=50.0))
