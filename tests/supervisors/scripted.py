@@ -32,7 +32,7 @@ STEADY = Policy(retry=Retry(backoff=Fixed(1.0)), restart_backoff=Fixed(1.0))
 """The defaults without chance: each wait is a second."""
 
 
-class Call(Request[str], frozen=True):
+class Call(Request[str], frozen=True, weakref=True):
     """Asked; the reply is its name and the number of the attempt."""
 
     name: str = ""
@@ -58,7 +58,7 @@ class Step:
     """How one attempt goes: after some seconds it answers, or raises."""
 
     after: float = 0.0
-    error: Exception | None = None
+    error: Callable[[], Exception] | None = None
 
 
 def ok(after: float = 0.0) -> Step:
@@ -68,8 +68,7 @@ def ok(after: float = 0.0) -> Step:
 def fails(
     kind: FailureKind, *, after: float = 0.0, retry_after: float | None = None, retryable: bool | None = None
 ) -> Step:
-    error = ProviderError(PROVIDER, kind, retry_after=retry_after, retryable=retryable)
-    return Step(after, error)
+    return Step(after, lambda: ProviderError(PROVIDER, kind, retry_after=retry_after, retryable=retryable))
 
 
 def server(after: float = 0.0) -> Step:
@@ -81,7 +80,7 @@ def limited(retry_after: float | None = None, after: float = 0.0) -> Step:
 
 
 def bug(after: float = 0.0) -> Step:
-    return Step(after, BugError())
+    return Step(after, BugError)
 
 
 def hangs() -> Step:
@@ -140,7 +139,7 @@ class Script:
                 await anyio.sleep(step.after)
             if step.error is not None:
                 seen.outcome = "failed"
-                raise step.error
+                raise step.error()
             seen.outcome = "answered"
             return f"{name} {seen.attempt.number}"
         finally:

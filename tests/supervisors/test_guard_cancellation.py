@@ -1,5 +1,7 @@
 """Askers that leave, deadlines and timeouts: an attempt is cancelled, and nothing is left behind."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import anyio
@@ -15,6 +17,7 @@ from tests.supervisors.scripted import (
     Job,
     Outcome,
     Script,
+    Step,
     at_rest,
     caught,
     fails,
@@ -278,6 +281,39 @@ async def test_an_attempt_that_does_not_unwind_when_its_asker_leaves_gives_up_it
         assert askers.outcomes[1].at == 8.0
         await anyio.sleep(1000)
         await at_rest(system)
+
+
+@pytest.mark.parametrize(
+    ("steps", "timeout"),
+    [
+        ([], None),
+        ([server()], None),
+        ([server()] * 3, None),
+        ([fails(FailureKind.BAD_REQUEST)], None),
+        ([hangs()], 5.0),
+        ([server(), hangs()], 5.0),
+        ([server(after=4.5)], 5.0),
+        ([hangs()] * 3, None),
+    ],
+)
+async def test_nothing_of_a_call_is_kept_when_it_has_ended(steps: list[Step], timeout: float | None) -> None:
+    script = Script()
+    async with open_system() as system:
+        ref = await serve(system, script)
+        kept: list[weakref.ref[Call]] = []
+
+        async def make_call() -> None:
+            call = Call("a")
+            kept.append(weakref.ref(call))
+            script.plan(*steps)
+            await caught(lambda: ref.ask(call, timeout=timeout))
+
+        await make_call()
+        script.steps.clear()
+        await anyio.sleep(500)
+        assert await ref.ask(Call("b")) == "b 1"
+        gc.collect()
+        assert [call() for call in kept] == [None]
 
 
 async def test_told_attempts_are_ended_by_nobody_but_their_timeout() -> None:

@@ -130,6 +130,20 @@ async def test_a_queued_call_whose_deadline_comes_before_the_reopening_is_not_ke
         assert statistics(system).gate.times_shut == 1
 
 
+async def test_who_waits_in_line_is_not_overtaken_when_others_are_refused() -> None:
+    script = Script()
+    script.plan(limited(retry_after=60.0, after=1.0))
+    async with open_system() as system:
+        ref = await serve(system, script, policy(attempts=1, mailbox=1, concurrency=1))
+        async with Askers(ref) as askers:
+            await askers.ask("first")
+            await askers.ask("short", timeout=10.0)
+            await askers.ask("in line")
+            await anyio.sleep(2)
+            await askers.ask("late")
+        assert script.names == ["first", "in line", "late"]
+
+
 async def test_after_the_reopening_concurrency_starts_at_a_quarter_and_grows() -> None:
     script = Script()
     script.plan(limited())

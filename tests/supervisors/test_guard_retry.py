@@ -312,6 +312,7 @@ async def test_a_waiting_retry_keeps_its_place_in_the_mailbox() -> None:
                 await anyio.sleep(moment - anyio.current_time())
                 actor = statistics(system).actor
                 assert (actor.queued, actor.waiting) == (2, 2 if moment == 2 else 1)
+                assert actor.capacity == 2
         await at_rest(system)
 
 

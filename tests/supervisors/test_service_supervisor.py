@@ -110,6 +110,19 @@ async def test_an_attempt_that_outlives_its_incarnation_is_timed_out_and_retried
         await at_rest(system)
 
 
+async def test_what_is_queued_waits_quietly_for_the_restart_while_old_attempts_end() -> None:
+    """A slot that comes back while no incarnation runs is not used."""
+    script = Script()
+    script.plan(ok(1.5), bug(after=1.0))
+    async with open_system() as system:
+        ref = await serve(system, script)
+        async with Askers(ref) as askers:
+            await askers.ask_all("ab")
+            await anyio.sleep(1.2)
+            await askers.ask("queued")
+        assert [outcome.at for outcome in askers.outcomes] == [1.5, 1.0, 2.0]
+
+
 async def test_several_bugs_at_once_are_one_restart() -> None:
     script = Script()
     script.plan(*[bug(after=1.0)] * 5)
