@@ -100,10 +100,11 @@ async def test_a_job_whose_time_to_live_is_over_is_unknown(fakes: Fakes, runpod:
 
 
 async def test_more_jobs_than_workers_wait_for_one(fakes: Fakes, runpod: Ask) -> None:
-    await fakes.script("runpod", [Step(operation="run", run_seconds=0.2, times=9)])
+    await fakes.script("runpod", [Step(operation="run", run_seconds=1.0, times=9)])
     jobs = [await submit(runpod) for _ in range(9)]
-    _, body = await states(runpod, jobs[-1], {"COMPLETED"})
-    assert 100 < body["delayTime"] <= 200
+    _, last = await states(runpod, jobs[-1], {"COMPLETED"})
+    _, first = await states(runpod, jobs[0], {"COMPLETED"})
+    assert first["delayTime"] < last["delayTime"] <= 1000
 
 
 async def test_a_cancelled_job_stays_cancelled(fakes: Fakes, runpod: Ask) -> None:
