@@ -1,13 +1,14 @@
 """Conservation: whatever happens to a service and its callers, each message has exactly one end."""
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from relight.runtime import Ref, RelightError
+from relight.runtime import Ref, RelightError, UnhandledMessageError
 from relight.supervisors import CallKey, FailureKind, GuardStatistics, open_system
 from relight.supervisors.policies import Breaker
 from tests.supervisors.scripted import (
@@ -16,12 +17,16 @@ from tests.supervisors.scripted import (
     Job,
     Script,
     Step,
+    Unknown,
+    at_rest,
     bug,
     fails,
+    hangs,
     limited,
     ok,
     policy,
     serve,
+    server,
     statistics,
 )
 from tests.support.clocks import virtual_time
@@ -176,3 +181,126 @@ async def ask_again(ref: Ref) -> str | Exception:
         return await ref.ask(Call())
     except RelightError as error:
         return error
+
+
+# --- which counter an end goes to ---
+
+Deed = Callable[[Ref, Script, Askers], Awaitable[None]]
+
+
+async def answered(ref: Ref, script: Script, askers: Askers) -> None:
+    await askers.ask()
+
+
+async def rejected(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(fails(FailureKind.BAD_REQUEST))
+    await askers.ask()
+
+
+async def given_up(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(*[server()] * 3)
+    await askers.ask()
+
+
+async def crashed(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(bug())
+    await askers.ask()
+
+
+async def left_in_hand(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(hangs())
+    outcome = await askers.ask()
+    await anyio.sleep(1)
+    outcome.cancel()
+
+
+async def left_before_a_retry(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(server())
+    outcome = await askers.ask()
+    await anyio.sleep(0.5)
+    outcome.cancel()
+
+
+async def told(ref: Ref, script: Script, askers: Askers) -> None:
+    await ref.tell(Job())
+
+
+async def told_in_vain(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(*[server()] * 3)
+    await ref.tell(Job())
+
+
+async def told_a_bug(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(bug())
+    await ref.tell(Job())
+
+
+async def unknown(ref: Ref, script: Script, askers: Askers) -> None:
+    with pytest.raises(UnhandledMessageError):
+        await ref.ask(Unknown())
+
+
+async def refused(ref: Ref, script: Script, askers: Askers) -> None:
+    """The first is blocked, the second was queued, the third comes later and is never taken."""
+    script.plan(fails(FailureKind.QUOTA, after=1.0))
+    await askers.ask()
+    await askers.ask()
+    await anyio.sleep(2)
+    await askers.ask()
+
+
+async def refused_when_told(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(fails(FailureKind.QUOTA, after=1.0))
+    for _ in range(2):
+        await ref.tell(Job())
+    await anyio.sleep(2)
+    await ref.tell(Job())
+
+
+async def left_in_the_queue(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(ok(2.0))
+    await askers.ask()
+    outcome = await askers.ask()
+    await anyio.sleep(1)
+    outcome.cancel()
+
+
+async def out_of_time_in_the_queue(ref: Ref, script: Script, askers: Askers) -> None:
+    script.plan(limited(retry_after=10.0), ok(20.0))
+    await askers.ask(timeout=100.0)
+    await anyio.sleep(1)
+    await askers.ask(timeout=12.0)
+
+
+@pytest.mark.parametrize(
+    ("deed", "handled", "dead", "abandoned"),
+    [
+        (answered, 1, 0, 0),
+        (rejected, 1, 0, 0),
+        (given_up, 1, 0, 0),
+        (crashed, 1, 0, 0),
+        (left_in_hand, 1, 0, 0),
+        (left_before_a_retry, 0, 0, 1),
+        (told, 1, 0, 0),
+        (told_in_vain, 0, 1, 0),
+        (told_a_bug, 1, 0, 0),
+        (unknown, 0, 1, 0),
+        (refused, 1, 1, 0),
+        (refused_when_told, 0, 3, 0),
+        (left_in_the_queue, 1, 0, 1),
+        (out_of_time_in_the_queue, 1, 0, 1),
+    ],
+)
+@virtual_time
+async def test_each_end_of_a_message_is_counted_once(
+    deed: Deed, handled: int, dead: int, abandoned: int
+) -> None:
+    script = Script()
+    async with open_system() as system:
+        ref = await serve(system, script, policy(concurrency=1))
+        async with Askers(ref) as askers:
+            await deed(ref, script, askers)
+        await anyio.sleep(100)
+        actor = (await at_rest(system)).actor
+        assert (actor.handled, actor.dead_letters, actor.abandoned) == (handled, dead, abandoned)
+        assert actor.accepted == handled + dead + abandoned

@@ -1,13 +1,17 @@
 """The circuit breaker of a service, as its callers meet it."""
 
 from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import anyio
 import anyio.lowlevel
 import pytest
 from anyio import wait_all_tasks_blocked
 
+from relight.runtime import ActorCrashedError, handles
 from relight.supervisors import (
+    Child,
     CircuitBreakerOpenError,
     FailureKind,
     ProviderError,
@@ -22,6 +26,7 @@ from tests.supervisors.scripted import (
     Call,
     Job,
     Script,
+    Scripted,
     at_rest,
     bug,
     caught,
@@ -201,6 +206,49 @@ async def test_a_probe_that_ends_in_a_bug_gives_its_permit_back() -> None:
         await caught(lambda: ref.ask(Call()))
         assert await ref.ask(Call("next")) == "next 1"
         assert state(system) == "ok"
+
+
+async def test_a_probe_that_ends_with_the_services_connection_gives_its_permit_back() -> None:
+    class Fragile(Scripted):
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None]:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._break)
+                yield
+
+        async def _break(self) -> None:
+            await anyio.sleep(35)
+            raise ConnectionResetError
+
+    script = Script()
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", lambda: Fragile(script), policy=ONCE))
+        await break_it(system, script)
+        await anyio.sleep(30)
+        script.plan(hangs())
+        assert isinstance(await caught(lambda: ref.ask(Call())), ActorCrashedError)
+        assert await ref.ask(Call("next")) == "next 1"
+        assert state(system) == "ok"
+
+
+async def test_a_probe_that_is_declined_gives_its_permit_back() -> None:
+    class Choosy(Scripted):
+        declines = (KeyError,)
+
+        @handles
+        async def call(self, message: Call) -> str:
+            if message.name == "unwanted":
+                raise KeyError
+            return await self._script.attempt(message.name, 1)
+
+    script = Script()
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", lambda: Choosy(script), policy=ONCE))
+        await break_it(system, script)
+        await anyio.sleep(30)
+        assert isinstance(await caught(lambda: ref.ask(Call("unwanted"))), KeyError)
+        assert state(system) == "half_open"
+        assert await ref.ask(Call("next")) == "next 1"
 
 
 async def test_a_probe_that_is_limited_gives_its_permit_back() -> None:

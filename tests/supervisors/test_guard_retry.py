@@ -147,6 +147,16 @@ async def test_a_wait_that_the_deadline_does_not_allow_is_not_sat_through() -> N
         assert 20.0 <= caught.value.retry_after <= 22.0
 
 
+async def test_a_backoff_that_the_deadline_does_not_allow_says_when_to_come_back() -> None:
+    script = Script()
+    script.plan(server())
+    async with open_system() as system:
+        ref = await serve(system, script, policy(wait=20.0))
+        with pytest.raises(ProviderError) as caught:
+            await ref.ask(Call(), timeout=15.0)
+        assert caught.value.retry_after == 20.0
+
+
 async def test_a_wait_beyond_the_longest_fails_at_once_and_says_when_to_come_back() -> None:
     script = Script()
     script.plan(fails(FailureKind.SERVER, retry_after=200.0))
@@ -229,6 +239,7 @@ async def test_a_waiting_retry_holds_no_slot() -> None:
             await anyio.sleep(1)
             found = statistics(system)
             assert (found.waiting_retries, found.bulkhead.in_flight, found.actor.queued) == (3, 0, 3)
+            assert found.actor.queued_peak == 4
             assert askers.outcomes[3].value == "d 1"
         await at_rest(system)
 

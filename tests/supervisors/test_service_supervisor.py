@@ -80,6 +80,7 @@ async def test_a_bug_crashes_its_call_and_nobody_elses() -> None:
         found = await at_rest(system)
         assert found.restarts == 1
         assert found.failures == {FailureKind.BUG: 1}
+        assert {key.outcome: count for key, count in found.calls.items()} == {"ok": 3, "failed": 1}
 
 
 async def test_the_old_incarnation_is_left_in_order_when_its_last_attempt_has_ended() -> None:
