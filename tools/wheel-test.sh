@@ -21,7 +21,8 @@ python=$root/$venv/bin/python
 "$python" -P -c 'import relight, sys; sys.exit("site-packages" not in relight.__file__ and relight.__file__)'
 "$python" -P -m pytest -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
     -o addopts="--import-mode=importlib --confcutdir='$root/tests' -ra --strict-markers --strict-config" "$root/tests"
-# --verifytypes looks the package up in the first python on PATH and heeds no other setting.
-report=$(PATH=$root/$venv/bin:$PATH "$root/$tools/python" -m pyright --ignoreexternal --verifytypes relight) ||
-    { echo "$report"; exit 1; }
+# --verifytypes looks the package up in the first python on PATH and heeds no other setting. It ends with an
+# error for attributes whose types it has to infer; those are counted, types that nobody knows are refused.
+report=$(PATH=$root/$venv/bin:$PATH "$root/$tools/python" -m pyright --ignoreexternal --verifytypes relight || true)
 echo "$report" | grep "completeness score"
+echo "$report" | grep -A3 '^Symbols exported by "relight"' | grep -q "With unknown type: 0" || { echo "$report"; exit 1; }
