@@ -34,6 +34,7 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
     Raises:
         StartError: A hook raised, or the time was up. The error is its cause.
     """
+    _check_alive(cell)
     cell.adopt(actor)
     if not starts_at_once(cell):
         try:
@@ -67,7 +68,13 @@ def _abandon(cell: Cell) -> None:
         home.cancel()
 
 
+def _check_alive(cell: Cell) -> None:
+    if not cell.is_alive:
+        raise StartError(cell.path, f"it has ended ({cell.reason})")
+
+
 def fail_start(cell: Cell, reason: ExitReason) -> None:
     """Note that no incarnation could be started: the queue waits for the owner's decision."""
-    cell.reason = reason
-    cell.hold(ActorState.RESTARTING)
+    if cell.is_alive:  # else it was stopped while it started, and must not take messages again
+        cell.reason = reason
+        cell.hold(ActorState.RESTARTING)

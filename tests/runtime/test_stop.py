@@ -15,6 +15,7 @@ from relight import (
     ExitKind,
     ExitReason,
     Fixed,
+    MailboxClosedError,
     StartError,
     Supervisor,
     open_system,
@@ -560,3 +561,54 @@ async def test_a_lifespan_entered_after_its_actor_was_killed_is_left_again() -> 
         await anyio.sleep(5)
         assert log == ["left"]
         assert ref.statistics().state is ActorState.STOPPED
+
+
+async def test_an_actor_stopped_while_its_restart_fails_takes_no_messages_again() -> None:
+    """Its supervisor is busy with the restart and closing down, so the stop goes past it."""
+
+    class OnceOnly(Slow):
+        async def started(self) -> None:
+            if self.number > 1:
+                await anyio.sleep(2)
+                raise ValueError("no second life")
+
+        async def stopping(self, reason: ExitReason) -> None:
+            if self.number > 1:
+                await super().stopping(reason)
+
+    log = Log()
+    async with open_system() as system, anyio.create_task_group() as group:
+        once = Child("once", partial(OnceOnly, log), shutdown=3.0)
+        tree = await system.spawn(Supervisor("tree", children=[once]))
+        ref = system.get("tree/once")
+        await ref.tell(Boom())
+        await anyio.sleep(1)
+        group.start_soon(tree.stop)
+        await settle()
+        group.start_soon(ref.stop)
+        await anyio.sleep(2)  # the start has failed, the stop hook still runs
+        with pytest.raises(MailboxClosedError):
+            await ref.tell(Note())
+        await anyio.sleep(5)
+        assert ref.statistics().state is ActorState.STOPPED
+
+
+async def test_a_killed_actor_whose_start_then_fails_stays_stopped() -> None:
+    class Shielded(Desk):
+        async def started(self) -> None:
+            if self.number > 1:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(2)
+                raise ValueError("no second life")
+
+    log = Log()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[Child("once", partial(Shielded, log))]))
+        ref = system.get("tree/once")
+        await ref.tell(Boom())
+        await settle()
+        await tree.ref.stop(timeout=0)
+        await anyio.sleep(5)
+        assert ref.statistics().state is ActorState.STOPPED
+        with pytest.raises(MailboxClosedError):
+            await ref.tell(Note())
