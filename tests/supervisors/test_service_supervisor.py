@@ -404,6 +404,7 @@ async def test_a_service_that_can_not_be_started_again_fails_and_is_tried_again(
 # --- neighbours ---
 
 
+@pytest.mark.slow
 async def test_a_provider_that_goes_wrong_is_nothing_to_its_neighbour() -> None:
     """A raises an unexpected exception 100 times a minute for ten minutes."""
     sick, well = Script(), Script()
