@@ -142,10 +142,6 @@ class ActorCell(Cell):
         """
         if self.state in (ActorState.STOPPING, ActorState.STOPPED):
             raise MailboxClosedError(self, message_of(item), self.reason)
-        if len(self.queue) < self.capacity:
-            self.queue.append(item)
-            self.kick()
-            return True
         return self.overflow is not Overflow.WAIT and self._drop_for(item)
 
     def _drop_for(self, item: Item) -> bool:
@@ -321,11 +317,7 @@ class ActorCell(Cell):
 
     def _is_answer(self, actor: Actor, item: Item, error: BaseException) -> bool:
         """Hand an exception that is no crash to the asker; tell whether it was one."""
-        if (
-            isinstance(error, UnhandledMessageError)
-            and error.ref is self
-            and error.message is message_of(item)
-        ):
+        if isinstance(error, UnhandledMessageError) and error.is_about(self, message_of(item)):
             self.bury(item, "unhandled", error)
             return True
         if isinstance(error, TimeoutError) and isinstance(item, Slot) and item.limit <= self.kernel.now():

@@ -149,11 +149,8 @@ def _handled_type(cls: type[Actor], name: str) -> type[Message]:
 
 
 def _marked_method(cls: type[Actor], name: str) -> tuple[type, Callable[..., object]]:
-    for base in cls.__mro__:
-        member = vars(base).get(name)
-        if hasattr(member, _MARK):
-            return base, cast("Callable[..., object]", member)
-    raise AssertionError(name)
+    owner = next(base for base in cls.__mro__ if hasattr(vars(base).get(name), _MARK))
+    return owner, cast("Callable[..., object]", vars(owner)[name])
 
 
 def _hints(owner: type, method: Callable[..., object], where: str) -> dict[str, object]:

@@ -321,6 +321,15 @@ async def test_a_default_timeout_is_not_inherited() -> None:
         assert log == ["reply after 3"]
 
 
+async def test_a_default_timeout_on_the_way_is_not_inherited_either() -> None:
+    async with open_desk(Clerk) as (system, first, log):
+        second = await system.spawn(Child("second", partial(Clerk, log)))
+        desk = await system.spawn(Child("far", partial(Desk, log)))
+        await first.ask(Relay(second, Relay(desk, Nap(8), timeout=20)), timeout=30)
+        await anyio.sleep(10)
+        assert log == ["AskTimeoutError after 5", "reply after 8"]
+
+
 async def test_an_own_timeout_shortens_the_inherited_one() -> None:
     async with open_desk(Clerk) as (system, clerk, log):
         desk = await system.spawn(Child("far", partial(Desk, log)))
@@ -405,13 +414,14 @@ async def test_a_request_that_was_answered_binds_its_handlers_tasks_no_longer() 
 
         async def later(self) -> None:
             await anyio.sleep(0.1)
-            self.log.append(await self.log.far.ask(Nap(3)))
+            self.log.append(await self.log.far.ask(Nap(2)))
+            self.log.append(await self.log.far.ask(Nap(3), timeout=4))
 
     async with open_desk(Background) as (system, ref, log), anyio.create_task_group() as group:
         log.far = await system.spawn(Child("far", partial(Desk, log)))
         assert await ref.ask(Echo(1), timeout=1) == 1
-        await anyio.sleep(4)
-        assert log == [3]
+        await anyio.sleep(6)
+        assert log == [2, 3]
 
 
 async def test_a_closed_actor_is_not_asked() -> None:

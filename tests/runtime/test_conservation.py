@@ -211,6 +211,7 @@ async def test_every_message_has_exactly_one_end_in_real_time(seed: int) -> None
     check(ledger, ref, dead)
 
 
+@pytest.mark.slow
 async def test_the_storms_reach_every_outcome() -> None:
     """A storm that never crashed, expired or overflowed would prove nothing."""
     outcomes: Counter[str] = Counter()

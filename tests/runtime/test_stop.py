@@ -20,7 +20,7 @@ from relight import (
     Supervisor,
     open_system,
 )
-from relight.runtime import SHUTDOWN
+from relight.runtime import SHUTDOWN, start_incarnation
 from tests.runtime.desk import (
     Boom,
     Crowd,
@@ -277,14 +277,22 @@ async def test_a_kill_cancels_a_hook_under_way() -> None:
         assert log == ["cut"]
 
 
-async def test_a_kill_before_the_hook_could_begin_skips_it() -> None:
-    log = Log()
+async def test_a_kill_before_the_hook_could_begin_skips_it_and_ends_the_actor_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, exits = Log(), list[ExitReason]()
+
+    def exited(_: object, cell: object, reason: ExitReason, *, final: bool) -> None:
+        exits.append(reason)
+
     async with open_system() as system:
         ref = await system.spawn(Child("tidy", partial(Tidy, log)))
+        monkeypatch.setattr(type(cell_of(ref).owner), "exited", exited)
         cell_of(ref).depart(SHUTDOWN, grace=5.0, final=True)
         cell_of(ref).kill()
         await settle()
         assert log == [("killed", "killed")]
+        assert [reason.kind for reason in exits] == [ExitKind.KILLED]
 
 
 async def test_a_kill_hook_that_raises_is_reported_and_does_not_stop_the_kill() -> None:
@@ -612,3 +620,35 @@ async def test_a_killed_actor_whose_start_then_fails_stays_stopped() -> None:
         assert ref.statistics().state is ActorState.STOPPED
         with pytest.raises(MailboxClosedError):
             await ref.tell(Note())
+
+
+async def test_a_lifespan_entered_after_a_kill_that_cancelled_nobody_is_left_again() -> None:
+    class Slow(Desk):
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None, None]:
+            await anyio.sleep(1)
+            try:
+                yield
+            finally:
+                self.log.append("left")
+
+    log = Log()
+    async with open_system() as system, anyio.create_task_group() as group:
+
+        async def spawn() -> None:
+            with pytest.raises(StartError, match="it was ended meanwhile"):
+                await system.spawn(Child("slow", partial(Slow, log)))
+
+        group.start_soon(spawn)
+        await settle()
+        cell_of(system.get("slow")).kill()
+        await anyio.sleep(2)
+        assert log == ["left"]
+
+
+async def test_a_dead_actor_is_given_no_new_incarnation() -> None:
+    async with open_desk() as (_, ref, log):
+        await ref.stop()
+        with pytest.raises(StartError, match="it has ended"):
+            await start_incarnation(cell_of(ref), Desk(log), timeout=1)
+        assert not ref.is_alive

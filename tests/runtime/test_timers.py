@@ -238,7 +238,7 @@ class TimersAgainstModel(RuleBasedStateMachine):
 
 
 TestTimersAgainstModel = TimersAgainstModel.TestCase
-TestTimersAgainstModel.settings = settings(max_examples=40, stateful_step_count=40)
+TestTimersAgainstModel.settings = settings(max_examples=25, stateful_step_count=30)
 
 
 @given(
