@@ -204,16 +204,32 @@ class Cell(Mailbox, SlotOwner, Ref):
 
     async def stop_and_wait(self, reason: ExitReason, grace: float, *, final: bool) -> None:
         """Stop the incarnation in order and wait for its end. Called by the owner alone."""
-        if self.state is _STOPPED or (not final and self.state is _RESTARTING):
+        self.begin_stop(reason, grace, final=final)
+        await self.wait_stopped()
+
+    def begin_stop(self, reason: ExitReason, grace: float, *, final: bool) -> None:
+        """Begin to stop the incarnation in order; `wait_stopped` waits for its end.
+
+        Args:
+            reason: Why.
+            grace: Seconds the whole stop may take.
+            final: Stop the actor for good; else what is queued stays for the owner's next incarnation.
+        """
+        if self.state is _STOPPED:
             return
         due = self.kernel.now() + grace
         for departure in tuple(self.departures or ()):
             departure.hasten(reason, due, final=final)
-        if self.state is _RESTARTING and not self._is_departing:
+        if self._is_departing:
+            return
+        if self.state is not _RESTARTING:
+            self.depart(reason, grace=grace, final=final)
+        elif final:
             self.close(reason)
             self.gone()
-        elif not self._is_departing:
-            self.depart(reason, grace=grace, final=final)
+
+    async def wait_stopped(self) -> None:
+        """Wait until no exit is under way."""
         while self.departures:
             turn = self.kernel.slot()
             self.departures[-1].waiters.append(turn)
@@ -224,24 +240,30 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Tell whether the newest incarnation is on its way out."""
         return any(not departure.is_detached for departure in self.departures or ())
 
-    def kill(self, reason: ExitReason = KILLED) -> None:
-        """End the actor at once: fail everything, cancel its handlers, run no stop hook."""
-        if self.state is _STOPPED:
+    def kill(self, reason: ExitReason = KILLED, *, final: bool = True) -> None:
+        """End the incarnation at once: fail its calls, cancel its handlers, run no stop hook.
+
+        Args:
+            reason: Why.
+            final: End the actor for good, with everything queued; else its owner decides what follows.
+        """
+        if self.state is _STOPPED or (self.state is _RESTARTING and not final and not self._is_departing):
             return
         for worker in self.workers:
             if worker.slot is not None and worker.hand is not None:
                 self.fail_in_hand(worker.slot, reason)
         is_between = self.state is _RESTARTING
         is_departing = self._is_departing
-        self.close(reason)
+        if final:
+            self.close(reason)
         for departure in tuple(self.departures or ()):
-            departure.kill(reason)
+            departure.kill(reason, final=final)
         if is_departing:
             return
         if is_between:
             self.gone()
         else:
-            Departure(self, reason, self.kernel.now(), final=True).begin(hooks=False)
+            Departure(self, reason, self.kernel.now(), final=final).begin(hooks=False)
 
     def close(self, reason: ExitReason) -> None:
         """Take no more messages and fail what is queued, at once."""

@@ -108,10 +108,10 @@ class Departure:
             self.due = due
             self._bound_hooks()
 
-    def kill(self, reason: ExitReason) -> None:
+    def kill(self, reason: ExitReason, *, final: bool = True) -> None:
         """Wait for nothing any more."""
         if not self.is_detached:
-            self.final = True
+            self.final = self.final or final
             self.reason = reason
         self._forsake()
         self._cut()

@@ -46,7 +46,7 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
             raise StartError(cell.path, f"{type(error).__name__}: {text_of(error)}", error) from error
         if scope.cancelled_caught:
             raise StartError(cell.path, f"its start took longer than {timeout:.3g} s")
-        if not cell.is_alive:
+        if cell.state is not ActorState.STARTING:
             _abandon(cell)
             raise StartError(cell.path, f"it was ended meanwhile ({cell.reason})")
     cell.begin()
