@@ -25,6 +25,7 @@ from ._keeper import START_ERRORS, Keeper, TreeContext
 from ._losses import Loss
 from ._specs import AutoShutdownName, StrategyName
 from ._strategy import group_of, is_finished
+from .policies import wait_of
 
 
 class Restarter(Keeper):
@@ -181,7 +182,7 @@ class Restarter(Keeper):
         """Wait for a restart; nobody who restarts with the child runs meanwhile without it."""
         assert record.spec.backoff is not None
         await self._stop_group(record)
-        seconds = record.spec.backoff.wait(record.failures, self.kernel.rng)
+        seconds = wait_of(record.spec.backoff, record.failures, self.kernel.rng)
         self.restart_after(record, seconds, is_counted=is_counted)
 
     def remind(self, message: Message) -> None:
@@ -224,8 +225,14 @@ class Restarter(Keeper):
 
     def report_given_up(self, cell: Cell, record: ChildRecord, reason: ExitReason) -> None:
         """Say that *cell* was given up, because of one of its children or by itself: never silently."""
+        loss = self.loss(cell, record, reason)
+        self.context.losses.add(loss)
+        self.say_given_up(cell, loss)
+
+    def loss(self, cell: Cell, record: ChildRecord, reason: ExitReason) -> Loss:
+        """Describe what is being given up."""
         window, now = self.window_of(record), self.kernel.now()
-        loss = Loss(
+        return Loss(
             path=cell.path,
             child=record.id,
             reason=type(reason.error).__name__ if reason.error else str(reason),
@@ -233,7 +240,10 @@ class Restarter(Keeper):
             period=window.period,
             at=now,
         )
-        self.context.losses.add(loss, type(cell.actor).__name__)
+
+    def say_given_up(self, cell: Cell, loss: Loss) -> None:
+        """Count a loss and log it."""
+        self.context.losses.counts[type(cell.actor).__name__] += 1
         self.kernel.events.error(
             "actor.gave_up",
             actor_path=loss.path,

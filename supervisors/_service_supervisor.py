@@ -49,6 +49,12 @@ class ServiceSupervisor(SupervisorActor):
         await self.start_record(record)
         self.front = record.cell
 
+    @property
+    def service(self) -> Cell | None:
+        """The service's own cell."""
+        record = self.children.get(SERVICE)
+        return None if record is None else record.cell
+
     def _next(self) -> Actor:
         """Use the object that was made to find out that this is a service, then the factory."""
         first, self._first = self._first, None
@@ -85,7 +91,7 @@ class ServiceSupervisor(SupervisorActor):
         cell = record.cell
         assert isinstance(cell, GuardedCell)
         seconds = self._policy.failed_probe
-        self.report_given_up(cell, record, reason)
+        self.say_given_up(cell, self.loss(cell, record, reason))  # not lost: it will be tried again
         self.kernel.events.error("provider.failed", provider=self._provider, next_probe_in=seconds)
         cell.fail_until(self.kernel.now() + seconds)
         self.window.clear()
