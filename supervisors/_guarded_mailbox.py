@@ -17,6 +17,7 @@ from ..runtime import (
     ExitReason,
     Item,
     Kernel,
+    Overflow,
     Owner,
     RefusalError,
     Slot,
@@ -76,7 +77,7 @@ class GuardedMailbox(ActorCell):
             return super().offer(item)
         refusal = self.guard.refusal(self.kernel.now(), _due(item))
         if refusal is None:
-            return self._take_in(item)
+            return self._take_in(item) or (self.overflow is not Overflow.WAIT and self.drop_for(item))
         self.guard.counters.refused(message_of(item), refusal)
         if isinstance(item, Slot):
             raise refusal

@@ -61,7 +61,7 @@ class Restarter(Keeper):
         else:
             self.end_cell(record, message.reason)
             self.forget_if_over(record)
-            self._look_whether_finished(record)
+            self.look_whether_finished(record, message.reason)
 
     def _is_to_be_restarted(self, record: ChildRecord, reason: ExitReason) -> bool:
         if record.spec.restart == "temporary":
@@ -73,8 +73,12 @@ class Restarter(Keeper):
         if record.spec.restart == "temporary" or not self.keeps_ended:
             self.children.pop(record.id, None)
 
-    def _look_whether_finished(self, record: ChildRecord) -> None:
+    def look_whether_finished(self, record: ChildRecord, reason: ExitReason) -> None:
         """End when the significant children have.
+
+        Args:
+            record: A child that has ended by itself, and is not restarted.
+            reason: Why it ended.
 
         Raises:
             Exit: They have.
@@ -163,7 +167,7 @@ class Restarter(Keeper):
             )
             record.state = ChildState.RESTARTING
             record.failures += 1
-            await self._try_again(record)
+            await self.try_again(record)
             return False
         if record.cell is not None:
             self.kernel.events.info(
@@ -171,7 +175,7 @@ class Restarter(Keeper):
             )
         return True
 
-    async def _try_again(self, record: ChildRecord) -> None:
+    async def try_again(self, record: ChildRecord) -> None:
         """Queue the next try behind whatever waits in the mailbox; it is counted then, as OTP does."""
         if record.spec.backoff is None:
             self.remind(TryRestart(record.id, record.overtake(), is_counted=False))
