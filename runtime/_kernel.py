@@ -6,11 +6,14 @@ from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
 import anyio.abc
 
 from ._dead_letters import DeadLetters
 from ._dispatch import Dispatcher
 from ._events import Events
+from ._groups import Groups
+from ._links import Links
 from ._logging import Logger
 from ._monitors import Monitors
 from ._parking import Backend
@@ -49,7 +52,9 @@ class Kernel:
         "dead_letters",
         "dispatcher",
         "events",
+        "groups",
         "is_failure",
+        "links",
         "monitors",
         "now",
         "registry",
@@ -58,6 +63,7 @@ class Kernel:
         "schedule",
         "slot",
         "start_soon",
+        "starts",
         "timers",
     )
 
@@ -82,6 +88,10 @@ class Kernel:
         self.events = Events(backend.now, logger)
         self.registry = Registry()
         self.monitors = Monitors(self)
+        self.links = Links()
+        self.groups = Groups()
+        self.starts: dict[Cell, anyio.CancelScope] = {}
+        """Around the start hooks that run now."""
         self.dead_letters = DeadLetters(self.events)
         self.restarts: Counter[str] = Counter()
         """Incarnations after the first, by the actor's class: of all actors there ever were."""

@@ -39,16 +39,19 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
     if not starts_at_once(cell):
         try:
             with anyio.move_on_after(timeout) as scope:
+                cell.kernel.starts[cell] = scope  # so that a kill need not wait for the hooks
                 await _enter(cell, actor)
         except BaseException as error:
             if not cell.kernel.is_failure(error):
                 raise
             raise StartError(cell.path, f"{type(error).__name__}: {text_of(error)}", error) from error
-        if scope.cancelled_caught:
-            raise StartError(cell.path, f"its start took longer than {timeout:.3g} s")
+        finally:
+            cell.kernel.starts.pop(cell, None)
         if cell.state is not ActorState.STARTING:
             _abandon(cell)
             raise StartError(cell.path, f"it was ended meanwhile ({cell.reason})")
+        if scope.cancelled_caught:
+            raise StartError(cell.path, f"its start took longer than {timeout:.3g} s")
     cell.begin()
 
 
@@ -78,3 +81,5 @@ def fail_start(cell: Cell, reason: ExitReason) -> None:
     if cell.is_alive:  # else it was stopped while it started, and must not take messages again
         cell.reason = reason
         cell.hold(ActorState.RESTARTING)
+        if cell.ties is not None:
+            cell.ties.end(reason)

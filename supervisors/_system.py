@@ -14,7 +14,6 @@ from ..runtime import (
     Engine,
     Events,
     Kernel,
-    Monitor,
     Ref,
     event_logger,
 )
@@ -24,11 +23,12 @@ from ._guarded_cell import GuardedCell
 from ._root import Tree
 from ._settings import Settings
 from ._supervisor_ref import SupervisorRef
+from ._system_ties import SystemTies
 
 ResultT = TypeVar("ResultT")
 
 
-class System:
+class System(SystemTies):
     """A running tree of actors. Get one from `open_system`."""
 
     def __init__(self, kernel: Kernel, root: Cell, engine: Engine) -> None:
@@ -94,12 +94,6 @@ class System:
             NoSuchActorError: There is none.
         """
         return self.find(name) or self._kernel.registry.get(name)
-
-    def monitor(self, ref: Ref) -> Monitor:
-        """Watch the incarnation that runs behind *ref* now; reports at once if it has ended."""
-        if isinstance(ref, Cell):
-            return self._kernel.monitors.watch(ref)
-        raise TypeError(f"monitor(): {ref!r} is not an actor of this system")
 
     def actors(self) -> list[Ref]:
         """List the live actors in the order they were started."""

@@ -143,7 +143,9 @@ async def test_dropped_monitors_leak_nothing() -> None:
             with anyio.move_on_after(0.1):
                 await system.monitor(ref).wait()
         gc.collect()
-        monitors = cell_of(ref).monitors
+        ties = cell_of(ref).ties
+        assert ties is not None
+        monitors = ties.monitors
         assert monitors is not None
         assert kept in monitors
         assert len(monitors) < 5
