@@ -8,17 +8,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 from ..runtime import (
     Actor,
     ActorCell,
     Cell,
+    Exited,
     ExitKind,
     ExitReason,
     Kernel,
     Ref,
     StartError,
+    handles,
     start_incarnation,
     text_of,
 )
@@ -59,6 +61,12 @@ class Keeper(Actor):
         """The ref that others are given in place of this supervisor's own."""
         self.children: dict[str, ChildRecord] = {}
         """In start order."""
+
+    traps_exits: ClassVar[bool] = True
+
+    @handles
+    async def exit_signal(self, message: Exited) -> None:
+        """Ignore it: children's exits come another way, and to nobody else's does a supervisor listen."""
 
     cell: Cell
     """The supervisor's own cell, from its start on."""
@@ -133,6 +141,7 @@ class Keeper(Actor):
         Raises:
             StartError: It did not start; it has no cell then.
         """
+        await self._wait_free(self.path_of(record))
         cell, actor = self._make_cell(record, self.make(record))
         try:
             await start_incarnation(cell, actor, timeout=record.spec.start_timeout)
@@ -142,6 +151,12 @@ class Keeper(Actor):
             record.cell = None
             raise
         self.has_begun(record)
+
+    async def _wait_free(self, path: str) -> None:
+        """Let whoever was killed there with an earlier incarnation of this supervisor unwind first."""
+        holder = self.kernel.registry.find(path)
+        if isinstance(holder, Cell) and not holder.is_alive:
+            await holder.wait_stopped()
 
     async def stop_record(
         self, record: ChildRecord, reason: ExitReason, timeout: float | None = None
