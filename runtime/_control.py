@@ -69,6 +69,7 @@ class Control:
             if turn in self._turns:
                 self._turns.remove(turn)
                 self.advance()
+            self._prune()
 
     def advance(self) -> None:
         """Begin what can begin; let messages through when nothing waits any more."""
@@ -104,9 +105,12 @@ class Control:
         if not self.is_urgent:
             cell.resume()  # with one permit there is none for a message yet; with more, the others go on
         await cell.handle_signal(worker, signal)
-        if cell.ties is not None:
-            cell.ties.prune()
+        self._prune()
         return left - 1
+
+    def _prune(self) -> None:
+        if self._cell.ties is not None:
+            self._cell.ties.prune()
 
     def _hold(self) -> None:
         if self._cell.state is ActorState.RUNNING:

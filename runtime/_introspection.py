@@ -27,8 +27,8 @@ ITEMS: Final = 100
 """Entries shown of one collection."""
 DEPTH: Final = 4
 """Collections inside collections that are shown."""
-TEXT: Final = 4096
-"""Characters of a text that are looked at; fewer are shown."""
+BYTES: Final = 4096
+"""Bytes that are looked at; fewer are shown."""
 
 Change = Callable[[dict[str, object]], Mapping[str, object]]
 """Given a copy of an actor's attributes, returns the new ones."""
@@ -98,7 +98,10 @@ def trace(cell: Cell, size: int) -> Trace:
 
     Raises:
         NoSuchActorError: It has stopped.
+        ValueError: The size is below 1.
     """
+    if size < 1:
+        raise ValueError(f"trace(): size must be at least 1, got {size}")
     if cell.state is ActorState.STOPPED:
         raise NoSuchActorError(cell.path)
     ties = cell.tied()
@@ -110,8 +113,10 @@ def trace(cell: Cell, size: int) -> Trace:
 def _bounded(value: object, depth: int) -> object:
     """Copy *value* as far as it is shown, before anybody walks through all of it."""
     match value:
-        case str() | bytes():
-            return value[:TEXT] if len(value) > TEXT else value
+        case None | bool() | int() | float() | str():
+            return value
+        case bytes():
+            return value[:BYTES]
         case Mapping() | Sequence() | AbstractSet() | deque() if depth == 0:
             return f"<{type(value).__name__} of {len(value)}>"
         case Mapping():
@@ -122,14 +127,12 @@ def _bounded(value: object, depth: int) -> object:
             items = cast("Sequence[object]", value)
             shown_items = [_bounded(inner, depth - 1) for inner in islice(items, ITEMS)]
             return shown_items if len(items) <= ITEMS else [*shown_items, f"... {len(items)} entries"]
-        case None | bool() | int() | float():
-            return value
         case _:
             return _safe_repr(value)
 
 
 def _safe_repr(value: object) -> str:
     try:
-        return repr(value)[:TEXT]
+        return repr(value)
     except Exception as error:  # noqa: BLE001 - one attribute without a text must not hide the others
         return f"<no text: its repr raised {type(error).__name__}>"

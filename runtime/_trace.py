@@ -69,8 +69,6 @@ class Trace:
     __slots__ = ("_entries", "_is_closed", "_make_slot", "_on_close", "_waiters", "dropped")
 
     def __init__(self, make_slot: Callable[[], Slot], size: int, on_close: Callable[[Trace], None]) -> None:
-        if size < 1:
-            raise ValueError(f"trace(): size must be at least 1, got {size}")
         self._entries: deque[TraceEntry] = deque(maxlen=size)
         self._make_slot = make_slot
         self._on_close = on_close

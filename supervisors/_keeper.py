@@ -141,7 +141,9 @@ class Keeper(Actor):
         Raises:
             StartError: It did not start; it has no cell then.
         """
-        await self._wait_free(self.path_of(record))
+        leaving = self._leaving_at(record)
+        if leaving is not None:
+            await leaving.wait_stopped()
         cell, actor = self._make_cell(record, self.make(record))
         try:
             await start_incarnation(cell, actor, timeout=record.spec.start_timeout)
@@ -152,11 +154,10 @@ class Keeper(Actor):
             raise
         self.has_begun(record)
 
-    async def _wait_free(self, path: str) -> None:
-        """Let whoever was killed there with an earlier incarnation of this supervisor unwind first."""
-        holder = self.kernel.registry.find(path)
-        if isinstance(holder, Cell) and not holder.is_alive:
-            await holder.wait_stopped()
+    def _leaving_at(self, record: ChildRecord) -> Cell | None:
+        """Find who was killed with an earlier incarnation of this supervisor and unwinds in this place."""
+        holder = self.kernel.registry.find(self.path_of(record))
+        return holder if isinstance(holder, Cell) and not holder.is_alive else None
 
     async def stop_record(
         self, record: ChildRecord, reason: ExitReason, timeout: float | None = None
@@ -185,6 +186,9 @@ class Keeper(Actor):
         if made is None or issubclass(made, GuardedActor) or has_start_hooks(made):
             return None
         record = self.add(spec)
+        if self._leaving_at(record) is not None:
+            del self.children[record.id]
+            return None
         try:
             cell, actor = self._make_cell(record, self.make(record))
             cell.adopt(actor)
