@@ -44,8 +44,9 @@ class Actor:
     """Exceptions that are an answer, not a crash: the asker gets them as they are and the actor goes
     on. A told message that ends so becomes a dead letter."""
     isolated: ClassVar[bool] = False
-    """Handle each message in a copy of the context, so that context variables set by a handler
-    end with it. Costs about a microsecond a message; without it only relight's own are reset."""
+    """Handle each message in a copy of the context, so that context variables set by a handler, or by
+    a start or stop hook, end with it. Costs about a microsecond a message; without it only
+    relight's own are reset."""
 
     traps_exits: ClassVar[bool] = False
     """Be told of exit signals as messages, `Exited`, which go before whatever is queued. Without it an

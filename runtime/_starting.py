@@ -10,6 +10,7 @@ from ._actor import Actor
 from ._errors import StartError
 from ._exits import ExitReason, text_of
 from ._home import Home
+from ._isolation import in_copy
 from ._statistics import ActorState
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
 
 async def _enter(cell: Cell, actor: Actor) -> None:
     if cell.plan.has_started:
-        await actor.started()
+        await (in_copy(actor.started()) if actor.isolated else actor.started())
     if cell.plan.has_lifespan:
         home = Home(cell, actor)
         await home.enter()

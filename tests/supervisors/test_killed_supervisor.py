@@ -94,7 +94,7 @@ async def test_a_child_that_takes_a_moment_to_unwind_does_not_fail_the_restart()
         began = anyio.current_time()
         system.kill(tree.ref)
         await wait_all_tasks_blocked()
-        assert (made, system.find("tree/worker")) != ([1, 2], None)
+        assert made == [1]
         await anyio.sleep(0.6)
         assert await system.get("tree/worker").ask(Who()) == 2
         assert anyio.current_time() - began < 1
