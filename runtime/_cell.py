@@ -298,7 +298,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         for item, turn in self.dismiss_senders() if self.senders else ():
             turn.resolve(error=MailboxClosedError(self, message_of(item), reason))
         if self.ties is not None:
-            self.kernel.groups.forget(self)
+            self.ties.leave_groups()
 
     def gone(self) -> None:
         """Note that the actor has ended for good: its names are free."""

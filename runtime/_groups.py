@@ -38,22 +38,16 @@ class Groups:
 
     def leave(self, name: str, cell: Cell) -> None:
         """Take a member out, if it is one."""
-        self._take_out(name, cell)
+        self.drop(name, cell)
         if cell.ties is not None:
             cell.ties.groups.pop(name, None)
             cell.ties.prune()
 
-    def forget(self, cell: Cell) -> None:
-        """Take *cell* out of every group: it takes no more messages."""
-        if cell.ties is not None:
-            for name in cell.ties.groups:
-                self._take_out(name, cell)
-            cell.ties.groups.clear()
-
     def __len__(self) -> int:
         return len(self._members)
 
-    def _take_out(self, name: str, cell: Cell) -> None:
+    def drop(self, name: str, cell: Cell) -> None:
+        """Take *cell* from the list of members alone; its ties are the caller's."""
         members = self._members.get(name, {})
         members.pop(cell, None)
         if not members:

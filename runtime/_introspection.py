@@ -118,7 +118,7 @@ def _bounded(value: object, depth: int) -> object:
         case bytes():
             return value[:BYTES]
         case Mapping() | Sequence() | AbstractSet() | deque() if depth == 0:
-            return f"<{type(value).__name__} of {len(value)}>"
+            return f"<{type(cast('object', value)).__name__} of {len(cast('Sequence[object]', value))}>"
         case Mapping():
             mapping = cast("Mapping[object, object]", value)
             shown = {str(name): _bounded(inner, depth - 1) for name, inner in islice(mapping.items(), ITEMS)}

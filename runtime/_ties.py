@@ -84,6 +84,12 @@ class Ties:
         for other in links:
             cell.kernel.links.signal(other, Exited(cell, cell.incarnation, reason))
 
+    def leave_groups(self) -> None:
+        """Leave every group: the actor takes no more messages."""
+        for name in self.groups:
+            self._cell.kernel.groups.drop(name, self._cell)
+        self.groups.clear()
+
     def finish(self, reason: ExitReason) -> None:
         """Undo what is left: the actor has ended for good, perhaps in a start that nobody was told of."""
         if self.tracer is not None:

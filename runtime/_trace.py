@@ -158,9 +158,9 @@ class Tracer:
             return
         self._cell.handlers = self._cell.plan.handlers
         self._refresh()
-        if self._cell.ties is not None:
-            self._cell.ties.tracer = None
-            self._cell.ties.prune()
+        ties = self._cell.tied()
+        ties.tracer = None
+        ties.prune()
 
     def _refresh(self) -> None:
         """Have workers in the middle of a batch come back after the message in hand, for the new table."""

@@ -96,11 +96,14 @@ async def test_what_is_queued_is_for_the_next_incarnation(restart: str) -> None:
 
 
 async def test_a_temporary_actor_ends_with_its_queue() -> None:
-    async with open_restarted(restart="temporary") as (system, ref, _log):
-        async with anyio.create_task_group() as group:
-            await asking(group, ref, Hold(1))
-            queued = await asking(group, ref, Echo(2))
-            system.kill(ref)
+    async with (
+        open_restarted(restart="temporary") as (system, ref, _log),
+        anyio.create_task_group() as group,
+    ):
+        await asking(group, ref, Hold(1))
+        queued = await asking(group, ref, Echo(2))
+        system.kill(ref)
+        await settle()
         assert isinstance(queued.error, ActorStoppedError)
         assert ref.statistics().state is ActorState.STOPPED
         with pytest.raises(MailboxClosedError):

@@ -1,8 +1,9 @@
 """Stop and kill: what is finished, what is cut, how long it may take, and what is said about it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import cast
 from math import inf
 
 import anyio
@@ -660,14 +661,15 @@ async def test_a_lifespan_entered_in_the_moment_of_a_kill_is_left_again(
     log = Log()
     async with open_system() as system:
         first = await system.spawn(Child("first", partial(Slow, log)))
-        homes = type(cell_of(first).home)
-        enter_in_peace = homes.enter
+        home = cell_of(first).home
+        assert home is not None
+        enter_in_peace = cast("Callable[[object], Awaitable[None]]", type(home).enter)
 
-        async def enter(home: object) -> None:
-            await enter_in_peace(home)
+        async def enter(entered: object) -> None:
+            await enter_in_peace(entered)
             cell_of(system.get("slow")).kill()
 
-        monkeypatch.setattr(homes, "enter", enter)
+        monkeypatch.setattr(type(home), "enter", enter)
         with pytest.raises(StartError, match="it was ended meanwhile"):
             await system.spawn(Child("slow", partial(Slow, log)))
         await settle()
