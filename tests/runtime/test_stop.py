@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import cast
 from math import inf
+from typing import cast
 
 import anyio
 import pytest
