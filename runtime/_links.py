@@ -14,6 +14,7 @@ a signal that is caused by another waits in a queue until that one is done.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ._errors import NoSuchActorError
@@ -55,9 +56,9 @@ class Links:
             one.tied().links[other] = None
             other.tied().links[one] = None
         elif other.has_life:
-            self.signal(other, _no_such(one))
+            self.signal([other], _no_such(one))
         elif one.has_life:
-            self.signal(one, _no_such(other))
+            self.signal([one], _no_such(other))
 
     def unlink(self, one: Cell, other: Cell) -> None:
         """Undo the link between two actors, if there is one."""
@@ -75,11 +76,11 @@ class Links:
         if reason.kind is ExitKind.KILLED:
             cell.kill(reason, final=False)
         else:
-            self.signal(cell, Exited(sender, 0, reason))
+            self.signal([cell], Exited(sender, 0, reason))
 
-    def signal(self, cell: Cell, signal: Exited) -> None:
-        """Deliver an exit signal to the incarnation that lives now."""
-        self._signals.append((cell, cell.actor, signal))
+    def signal(self, cells: Iterable[Cell], signal: Exited) -> None:
+        """Deliver an exit signal to the incarnations that live now, whatever the first ones cause."""
+        self._signals.extend((cell, cell.actor, signal) for cell in cells)
         if self._is_delivering:
             return
         self._is_delivering = True

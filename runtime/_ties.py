@@ -81,8 +81,8 @@ class Ties:
             cell.kernel.links.forget(other, cell)
         for monitor in monitors:
             monitor.fire(Down(cell, cell.incarnation, reason))
-        for other in links:
-            cell.kernel.links.signal(other, Exited(cell, cell.incarnation, reason))
+        if links:
+            cell.kernel.links.signal(links, Exited(cell, cell.incarnation, reason))
 
     def leave_groups(self) -> None:
         """Leave every group: the actor takes no more messages."""

@@ -359,6 +359,25 @@ async def test_a_change_goes_before_signals_that_wait() -> None:
         assert cell_of(ref).ties is None
 
 
+async def test_no_signal_is_begun_while_a_change_waits() -> None:
+    class Trapper(Crowd):
+        traps_exits = True
+
+        @handles
+        async def exited(self, message: Exited) -> None:
+            self.log.append(self.number)
+
+    async with open_desk(Trapper) as (system, ref, log), anyio.create_task_group() as group:
+        await asking(group, ref, Hold(1))
+        system.exit(ref, SHUTDOWN)  # a worker is on its way to it, and a permit is free
+        with pytest.raises(ActorBusyError):
+            await system.replace_state(ref, doubled, timeout=1)
+        assert log == [("holds", 1)]
+        await settle()
+        assert log == [("holds", 1), 1]
+        log.open()
+
+
 async def test_an_actor_cannot_wait_for_its_own_end() -> None:
     class Selfish(Desk):
         async def echo(self, message: Echo) -> int:

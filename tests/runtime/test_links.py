@@ -32,7 +32,7 @@ from relight import (
     handles,
     open_system,
 )
-from relight.runtime import fail_start
+from relight.runtime import Cell, fail_start
 from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, Note, asking, cell_of, heard, open_desk, settle
 
 pytestmark = pytest.mark.anyio
@@ -214,9 +214,10 @@ async def test_an_undone_link_carries_no_signal() -> None:
 
 async def test_a_link_made_twice_is_one() -> None:
     async with open_office(Clerk, Trapper) as (system, (a, b), log):
+        system.link(a, a)
+        assert cell_of(a).ties is None
         system.link(a, b)
         system.link(b, a)
-        system.link(a, a)
         await a.stop()
         await settle()
         assert log == [("stops", "a", "normal"), ("a", 1, "normal")]
@@ -621,6 +622,33 @@ async def test_one_of_two_signals_that_come_together_is_enough() -> None:
         system.kill(a)
         await settle()
         assert [ref.statistics().restarts for ref in (a, b, c)] == [1, 1, 1]
+
+
+class AtOnce:
+    """Starts an actor again in the moment it ends."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def exited(self, cell: Cell, reason: ExitReason, *, final: bool) -> None:
+        if not final:
+            cell.adopt(Clerk(self.log))
+            cell.begin()
+
+    async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
+        raise NotImplementedError
+
+
+async def test_a_signal_is_for_the_incarnation_that_lived_when_it_was_sent() -> None:
+    async with open_office(Desk, Desk, Desk, restart="permanent") as (system, (a, b, c), log):
+        cell_of(c).owner, owner = AtOnce(log), cell_of(c).owner
+        system.link(a, b)
+        system.link(a, c)
+        system.link(b, c)
+        system.kill(a)  # a's end and b's each have a signal for c; the first is enough
+        await settle()
+        assert c.statistics().restarts == 1
+        cell_of(c).owner = owner
 
 
 # --- from inside -------------------------------------------------------------------------------------------

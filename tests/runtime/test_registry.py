@@ -176,3 +176,15 @@ async def test_a_stopped_actor_is_given_no_name() -> None:
         with pytest.raises(NoSuchActorError):
             system.register("front", ref)
         assert system.find("front") is None
+
+
+async def test_a_name_claimed_twice_and_taken_back_once_is_free() -> None:
+    log = Log()
+    async with open_desk() as (system, ref, _log):
+        other = await system.spawn(Child("other", partial(Desk, log)))
+        system.register("front", ref)
+        system.register("front", ref)
+        system.unregister("front")
+        system.register("front", other)
+        await ref.stop()
+        assert system.get("front") is other
