@@ -26,6 +26,7 @@ from relight import (
     Ref,
     RefusalError,
     Request,
+    Restart,
     Supervisor,
     System,
     handles,
@@ -135,9 +136,10 @@ async def test_whatever_is_done_every_asker_is_answered_and_nothing_is_left_over
     rng = Random(seed)
     log = Log()
     async with open_system() as system, anyio.create_task_group() as group:
+        restarts = (Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY, Restart.PERMANENT)
         children = [
-            Child(f"w{number}", partial(KINDS[number % len(KINDS)], log), restart=restart)
-            for number, restart in enumerate(["permanent", "transient", "temporary", "permanent"] * 3)
+            Child(f"w{number}", partial(KINDS[number % len(KINDS)], log), restart=restarts[number % 4])
+            for number in range(12)
         ]
         tree = await system.spawn(Supervisor("tree", intensity=10_000, children=children))
         refs = [system.get(f"tree/w{number}") for number in range(len(children))]
