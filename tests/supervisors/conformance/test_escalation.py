@@ -1,47 +1,62 @@
-"""Escalation: what happens one floor up when a supervisor gives up."""
-
-from collections.abc import Mapping
+"""Escalation: what happens one floor up when a supervisor gives up (E1 to E3)."""
 
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
 
-from relight.runtime import ActorStoppedError, AskError, MailboxClosedError, Ref
-from relight.supervisors import Restart, Supervisor, System, open_system
+from relight.runtime import (
+    ActorStoppedError,
+    AskError,
+    MailboxClosedError,
+)
+from relight.supervisors import (
+    Restart,
+    Supervisor,
+    open_system,
+)
 from relight.supervisors.policies import Fixed
-from tests.supervisors.recorded import Crash, Diary, Finish, Nap, Note, Who, failing
-from tests.support.clocks import virtual_time
+from tests.runtime.desk import settle
+from tests.supervisors.conformance.trees import (
+    crash,
+    hear,
+    spawn_tree,
+)
+from tests.supervisors.recorded import (
+    Diary,
+    Finish,
+    Nap,
+    Note,
+    Who,
+    failing,
+)
 
 pytestmark = pytest.mark.anyio
 
 
-def listen(system: System, *events: str) -> list[tuple[str, object]]:
-    """Collect what the system says: the event and whom it is about."""
-    said: list[tuple[str, object]] = []
+async def test_e2_giving_up_is_said_with_its_cause() -> None:
+    diary = Diary()
+    said: list[dict[str, object]] = []
+    async with open_system() as system:
+        system.events.listen(lambda event, fields: said.append({"event": event, **fields}))
+        await spawn_tree(system, diary.child("a"), intensity=0, period=7.0)
+        await crash(system.get("tree/a"))
+    (gave_up,) = [event for event in said if event["event"] == "actor.gave_up"]
+    assert gave_up == {
+        "event": "actor.gave_up",
+        "actor_path": "tree",
+        "child": "a",
+        "restarts": 1,
+        "window_s": 7.0,
+        "error_type": "BoomError",
+    }
 
-    def hear(event: str, fields: Mapping[str, object]) -> None:
-        if event in events:
-            said.append((event, fields["actor_path"]))
 
-    system.events.listen(hear)
-    return said
-
-
-async def crash(ref: Ref) -> None:
-    with pytest.raises(AskError):
-        await ref.ask(Crash())
-    await wait_all_tasks_blocked()
-
-
-async def test_a_permanent_supervisor_that_gave_up_starts_afresh_with_the_children_of_its_description() -> (
-    None
-):
-    """E1: what was started on request is gone."""
+async def test_e1_a_permanent_supervisor_that_gave_up_starts_afresh() -> None:
+    """What was started on request is gone."""
     diary = Diary()
     async with open_system() as system:
         inner = Supervisor("in", intensity=0, children=[diary.child("a"), diary.child("b")])
         await system.spawn(Supervisor("out", children=[diary.child("z"), inner]))
-        said = listen(system, "actor.gave_up")
+        said = hear(system, "actor.gave_up")
         diary.take()
         await crash(system.get("out/in/a"))
         assert diary.take() == ["stop a boom", "stop b shutdown", "start a", "start b"]
@@ -49,13 +64,13 @@ async def test_a_permanent_supervisor_that_gave_up_starts_afresh_with_the_childr
         assert await system.get("out/z").ask(Who()) == 1
 
 
-async def test_budgets_multiply_down_the_levels() -> None:
-    """E3: one restart inside, one outside: the fourth crash ends the whole."""
+async def test_e3_budgets_multiply_down_the_levels() -> None:
+    """One restart inside, one outside: the fourth crash ends the whole."""
     diary = Diary()
     async with open_system() as system:
         inner = Supervisor("in", intensity=1, children=[diary.child("a")])
         await system.spawn(Supervisor("out", intensity=1, restart="temporary", children=[inner]))
-        said = listen(system, "actor.gave_up")
+        said = hear(system, "actor.gave_up")
         for _ in range(3):
             await crash(system.get("out/in/a"))
         assert system.find("out/in/a") is not None
@@ -65,13 +80,13 @@ async def test_budgets_multiply_down_the_levels() -> None:
 
 
 @pytest.mark.parametrize("restart", ["transient", "temporary"])
-async def test_a_supervisor_that_gave_up_and_is_not_restarted_says_so(restart: str) -> None:
-    """E2: giving up is a shutdown, so a transient supervisor stays away, but never silently."""
+async def test_e2_a_supervisor_that_gave_up_and_is_not_restarted_says_so(restart: str) -> None:
+    """Giving up is a shutdown, so a transient supervisor stays away, but never silently."""
     diary = Diary()
     async with open_system() as system:
         inner = Supervisor("in", intensity=0, restart=Restart(restart), children=[diary.child("a")])
         tree = await system.spawn(Supervisor("out", children=[inner, diary.child("z")]))
-        said = listen(system, "actor.gave_up")
+        said = hear(system, "actor.gave_up")
         ref = system.get("out/in/a")
         await crash(ref)
         assert said == [("actor.gave_up", "out/in")]
@@ -83,8 +98,7 @@ async def test_a_supervisor_that_gave_up_and_is_not_restarted_says_so(restart: s
         assert await system.get("out/z").ask(Who()) == 1
 
 
-@virtual_time
-async def test_a_supervisor_may_wait_before_it_is_restarted() -> None:
+async def test_e1_a_supervisor_may_wait_before_it_is_restarted() -> None:
     diary = Diary()
     async with open_system() as system:
         inner = Supervisor("in", intensity=0, backoff=Fixed(20.0), children=[diary.child("a")])
@@ -95,7 +109,7 @@ async def test_a_supervisor_may_wait_before_it_is_restarted() -> None:
         assert await system.get("out/in/a").ask(Who()) == 2
 
 
-async def test_a_supervisor_whose_children_do_not_start_again_gives_up_upward() -> None:
+async def test_e1_a_supervisor_whose_children_do_not_start_again_gives_up_upward() -> None:
     """B3 across levels: failed starts of the inner one count in the outer one."""
     diary = Diary()
     async with open_system() as system:
@@ -106,8 +120,7 @@ async def test_a_supervisor_whose_children_do_not_start_again_gives_up_upward() 
         assert diary.take() == ["start a", "stop a boom", "startfail a", "startfail a"]
 
 
-@virtual_time
-async def test_messages_queued_with_a_given_up_tree_fail_at_once() -> None:
+async def test_n3_messages_queued_with_a_given_up_tree_fail_at_once() -> None:
     diary = Diary()
     async with open_system() as system:
         await system.spawn(
@@ -126,21 +139,18 @@ async def test_messages_queued_with_a_given_up_tree_fail_at_once() -> None:
                     await b.ask(Who())
 
             group.start_soon(nap)
-            await wait_all_tasks_blocked()
+            await settle()
             group.start_soon(ask)
             b.tell_nowait(Note())
-            await wait_all_tasks_blocked()
+            await settle()
             await crash(system.get("tree/a"))
         assert [letter.reason for letter in system.dead_letters.read()] == ["stopped"]  # the ask was told
 
 
-# --- the root ---
-
-
-async def test_the_root_gives_up_only_the_child_that_crashes_too_often() -> None:
+async def test_e1_the_root_gives_up_only_the_child_that_crashes_too_often() -> None:
     diary = Diary()
     async with open_system() as system:
-        said = listen(system, "actor.gave_up")
+        said = hear(system, "actor.gave_up")
         sick = await system.spawn(diary.child("sick"))
         well = await system.spawn(diary.child("well"))
         for number in range(1, 7):
@@ -155,8 +165,7 @@ async def test_the_root_gives_up_only_the_child_that_crashes_too_often() -> None
         assert await again.ask(Who()) == 8
 
 
-@virtual_time
-async def test_the_root_counts_each_child_in_a_window_of_its_own() -> None:
+async def test_e1_the_root_counts_each_child_in_a_window_of_its_own() -> None:
     diary = Diary()
     async with open_system() as system:
         refs = [await system.spawn(diary.child(name)) for name in "abcdef"]
@@ -171,7 +180,7 @@ async def test_the_root_counts_each_child_in_a_window_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("restart", ["transient", "temporary"])
-async def test_an_id_at_the_root_is_free_again_when_its_actor_has_ended(restart: str) -> None:
+async def test_e1_an_id_at_the_root_is_free_again_when_its_actor_has_ended(restart: str) -> None:
     diary = Diary()
     async with open_system() as system:
         for number in range(1, 4):
@@ -179,5 +188,5 @@ async def test_an_id_at_the_root_is_free_again_when_its_actor_has_ended(restart:
             assert await ref.ask(Who()) == number
             with pytest.raises(AskError):
                 await ref.ask(Finish())
-            await wait_all_tasks_blocked()
+            await settle()
             assert not ref.is_alive
