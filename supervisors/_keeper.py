@@ -230,8 +230,8 @@ class Keeper(Actor):
         Only for an idle supervisor. Saves the two ticks of the event loop that an ask takes.
         """
         made = factory_class(spec.start)
-        if made is None or issubclass(made, GuardedActor) or has_start_hooks(made):
-            return None
+        if made is None or issubclass(made, GuardedActor) or has_start_hooks(made) or spec.significant:
+            return None  # a significant child may have to be refused, which is the supervisor's business
         record = self.add(spec)
         try:
             actor = self.make(record)

@@ -20,7 +20,6 @@ from ..runtime import (
     ExitReason,
     MailboxClosedError,
     Ref,
-    StartError,
     handles,
 )
 from ._administration import (
@@ -36,7 +35,7 @@ from ._administration import (
     WhichChildren,
 )
 from ._children import ChildRecord, ChildState
-from ._errors import ChildSpecError, SupervisionError
+from ._errors import SupervisionError
 from ._keeper import START_ERRORS, TreeContext
 from ._restarter import Restarter
 from ._specs import Spec, Supervisor, check_counts
@@ -59,11 +58,7 @@ class SupervisorActor(Restarter):
     async def started(self) -> None:
         """Start the children left to right; when one fails, stop the started ones in reverse."""
         self.settle()
-        try:
-            specs = self.spec.child_specs()
-        except ChildSpecError as error:
-            raise StartError(self.cell.path, str(error), error) from error
-        for spec in specs:
+        for spec in self.spec.child_specs():
             await self.start_first(spec)
 
     async def start_first(self, spec: Spec) -> None:

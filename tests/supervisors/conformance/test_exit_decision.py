@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from relight.runtime import (
+    KILLED,
     MailboxClosedError,
     Request,
 )
@@ -11,11 +12,15 @@ from relight.supervisors import (
     Supervisor,
     open_system,
 )
-from tests.runtime.desk import settle
+from relight.supervisors._specs import StrategyName
+from relight.supervisors._supervisor import SupervisorActor
+from tests.runtime.desk import cell_of, settle
 from tests.supervisors.conformance.trees import (
     child_ref,
     leave_by,
+    open_tree,
     state_of,
+    states_of,
 )
 from tests.supervisors.recorded import (
     Crash,
@@ -68,3 +73,54 @@ async def test_x3_the_crash_of_a_child_that_was_terminated_meanwhile_is_no_news(
             await settle()
             a.tell_nowait(Crash())
         assert await state_of(tree, "a") == "undefined"
+
+
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+@pytest.mark.parametrize(
+    ("restart", "exit_kind"),
+    [("temporary", "crash"), ("temporary", "kill"), ("transient", "normal")],
+)
+async def test_x1_an_exit_that_is_not_to_be_restarted_leaves_the_siblings_alone(
+    strategy: StrategyName, restart: str, exit_kind: str
+) -> None:
+    diary = Diary()
+    children = [diary.child("a", restart), diary.child("b"), diary.child("c")]
+    async with open_tree(*children, diary=diary, strategy=strategy) as (system, tree):
+        await leave_by(system.get("tree/a"), EXITS[exit_kind])
+        assert len(diary.take()) == 1
+        assert await state_of(tree, "a") == OUTCOMES[restart][exit_kind]
+        for name in "bc":
+            assert await system.get(f"tree/{name}").ask(Who()) == 1
+
+
+@pytest.mark.parametrize(("message", "word"), [(Finish(), "normal"), (Leave(), "shutdown")])
+async def test_x2_a_permanent_childs_normal_exit_restarts_all(message: Request[None], word: str) -> None:
+    diary = Diary()
+    children = [diary.child("a"), diary.child("b"), diary.child("c")]
+    async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, _):
+        await leave_by(system.get("tree/b"), message)
+        expected = [f"stop b {word}", "stop c shutdown", "stop a shutdown", "start a", "start b", "start c"]
+        assert diary.take() == expected
+
+
+async def test_x3_the_exit_of_an_actor_that_is_no_child_is_ignored() -> None:
+    """Its exit reaches the supervisor all the same: an actor of another supervisor, of the same id."""
+    diary = Diary()
+    async with open_tree(diary.child("a"), diary=diary, intensity=0) as (system, tree):
+        stranger = await system.spawn(diary.child("a"))
+        supervisor = cell_of(tree.ref).actor
+        assert isinstance(supervisor, SupervisorActor)
+        supervisor.exited(cell_of(stranger), KILLED, final=False)
+        assert await states_of(tree) == {"a": "running"}
+        assert await system.get("tree/a").ask(Who()) == 1
+        assert diary.take() == ["start a"]
+
+
+async def test_x3_the_end_of_its_parent_stops_a_supervisor_which_stops_its_children() -> None:
+    diary = Diary()
+    inner = Supervisor("in", children=[diary.child("x"), diary.child("y")])
+    async with open_tree(diary.child("a"), inner, diary.child("b"), diary=diary) as (system, tree):
+        refs = [system.get(path) for path in ("tree/a", "tree/in", "tree/in/x", "tree/in/y", "tree/b")]
+        await tree.stop()
+        assert diary.take() == ["stop b shutdown", "stop y shutdown", "stop x shutdown", "stop a shutdown"]
+        assert not any(ref.is_alive for ref in refs)
