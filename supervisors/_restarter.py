@@ -81,7 +81,7 @@ class Restarter(Keeper):
         if not record.spec.significant:
             return
         others_run = any(
-            other.spec.significant and other.state is not ChildState.UNDEFINED
+            other.spec.significant and (other.state is not ChildState.UNDEFINED or other.is_held)
             for other in self.children.values()
         )
         if is_finished(self.auto_shutdown, others_run=others_run):
@@ -199,7 +199,7 @@ class Restarter(Keeper):
             if record.state is ChildState.RESTARTING:
                 expected.update(self.group(record))
         for record in records:
-            if record.state is ChildState.UNDEFINED and record.cell is not None and record not in expected:
+            if record.is_held and record not in expected:
                 self.end_cell(record, SHUTDOWN)
 
     # --- giving up ---------------------------------------------------------------------------------
