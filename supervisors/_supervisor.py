@@ -121,6 +121,7 @@ class SupervisorActor(Restarter):
             if record.request is message.token:
                 await self.stop_record(record, SHUTDOWN)
                 self._drop(record)
+        self.release_waiting()
 
     @handles
     async def terminate_child(self, message: TerminateChild) -> None:
