@@ -1,24 +1,34 @@
 """Escalation: what happens one floor up when a supervisor gives up (E1 to E3)."""
 
+from typing import cast
+
 import anyio
 import pytest
 
 from relight.runtime import (
     ActorStoppedError,
     AskError,
+    ExitKind,
     MailboxClosedError,
+    Ref,
 )
 from relight.supervisors import (
+    DynamicSupervisor,
+    DynamicSupervisorRef,
     Restart,
     Supervisor,
     open_system,
 )
+from relight.supervisors._losses import Loss, Losses
 from relight.supervisors.policies import Fixed
-from tests.runtime.desk import settle
+from tests.runtime.desk import cell_of, settle
 from tests.supervisors.conformance.trees import (
     crash,
     hear,
+    open_tree,
     spawn_tree,
+    states_of,
+    supervisor_of,
 )
 from tests.supervisors.recorded import (
     Diary,
@@ -190,3 +200,82 @@ async def test_e1_an_id_at_the_root_is_free_again_when_its_actor_has_ended(resta
                 await ref.ask(Finish())
             await settle()
             assert not ref.is_alive
+
+
+async def test_e1_a_supervisor_started_afresh_has_lost_what_was_started_on_request() -> None:
+    diary = Diary()
+    crowd = DynamicSupervisor("crowd", intensity=0)
+    inner = Supervisor("in", intensity=0, children=[diary.child("x")])
+    async with open_tree(inner, crowd, diary=diary) as (system, tree):
+        handle = system.supervisor("tree/in")
+        added = await handle.start_child(diary.child("y"))
+        listed = {child.id: child.ref for child in await tree.which_children()}
+        members = DynamicSupervisorRef(cell_of(cast("Ref", listed["crowd"])))
+        refs = [await members.start_child(diary.child(name)) for name in "pq"]
+        monitor = system.monitor(handle.ref)
+        await crash(system.get("tree/in/x"))
+        down = await monitor.wait()
+        assert down.reason.kind is ExitKind.SHUTDOWN
+        assert await states_of(handle) == {"x": "running"}
+        assert not added.is_alive
+        await crash(refs[0])
+        assert await states_of(members) == {}
+        assert not refs[1].is_alive
+        assert await states_of(tree) == {"in": "running", "crowd": "running"}
+
+
+async def test_e2_giving_up_is_an_event_an_entry_of_what_is_lost_and_a_line_of_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    diary = Diary()
+    inner = Supervisor("in", intensity=0, restart="transient", children=[diary.child("x")])
+    async with open_tree(inner, diary=diary) as (system, tree):
+        losses = supervisor_of(tree).context.losses
+        heard = hear(system, "actor.gave_up")
+        await crash(system.get("tree/in/x"))
+        assert heard == [("actor.gave_up", "tree/in")]
+        (loss,) = losses.read()
+        assert (loss.path, loss.child, loss.reason, loss.restarts) == ("tree/in", "x", "BoomError", 1)
+        assert losses.counts == {"SupervisorActor": 1}
+        written = capsys.readouterr()
+        assert "actor.gave_up" in written.out + written.err
+        assert "tree/in" in written.out + written.err
+        await tree.restart_child("in")
+        assert losses.read() == []
+
+
+@pytest.mark.parametrize("way", ["delete_child", "the supervisor above is restarted"])
+async def test_e2_a_loss_is_over_when_nobody_misses_it_any_more(way: str) -> None:
+    diary = Diary()
+    inner = Supervisor("in", intensity=0, restart="transient", children=[diary.child("x")])
+    outer = Supervisor("out", intensity=0, children=[inner, diary.child("a")])
+    async with open_tree(outer, diary=diary) as (system, tree):
+        losses = supervisor_of(tree).context.losses
+        await crash(system.get("tree/out/in/x"))
+        assert [loss.path for loss in losses.read()] == ["tree/out/in"]
+        if way == "delete_child":
+            await system.supervisor("tree/out").delete_child("in")
+        else:
+            await crash(system.get("tree/out/a"))
+            assert losses.counts == {"SupervisorActor": 2}
+        assert losses.read() == []
+
+
+def test_e2_as_many_losses_are_remembered_as_fit_and_the_oldest_make_room() -> None:
+    losses = Losses()
+    for number in range(300):
+        losses.add(Loss(f"tree/{number}", "x", "BoomError", 1, 5.0, float(number)), "SupervisorActor")
+    assert [loss.at for loss in losses.read()] == [float(number) for number in range(44, 300)]
+    assert losses.counts["SupervisorActor"] == 300
+
+
+@pytest.mark.parametrize(("inner", "outer"), [(0, 0), (1, 1), (2, 1), (1, 3)])
+async def test_e3_a_tree_of_two_levels_takes_the_product_of_their_budgets(inner: int, outer: int) -> None:
+    diary = Diary()
+    crashes = 0
+    below = Supervisor("in", intensity=inner, children=[diary.child("x")])
+    async with open_tree(below, diary=diary, intensity=outer) as (system, _):
+        while system.find("tree/in/x") is not None:
+            await crash(system.get("tree/in/x"))
+            crashes += 1
+    assert crashes == (inner + 1) * (outer + 1)

@@ -13,7 +13,6 @@ from relight.supervisors import (
     open_system,
 )
 from relight.supervisors._specs import StrategyName
-from relight.supervisors._supervisor import SupervisorActor
 from tests.runtime.desk import cell_of, settle
 from tests.supervisors.conformance.trees import (
     child_ref,
@@ -21,6 +20,7 @@ from tests.supervisors.conformance.trees import (
     open_tree,
     state_of,
     states_of,
+    supervisor_of,
 )
 from tests.supervisors.recorded import (
     Crash,
@@ -108,9 +108,7 @@ async def test_x3_the_exit_of_an_actor_that_is_no_child_is_ignored() -> None:
     diary = Diary()
     async with open_tree(diary.child("a"), diary=diary, intensity=0) as (system, tree):
         stranger = await system.spawn(diary.child("a"))
-        supervisor = cell_of(tree.ref).actor
-        assert isinstance(supervisor, SupervisorActor)
-        supervisor.exited(cell_of(stranger), KILLED, final=False)
+        supervisor_of(tree).exited(cell_of(stranger), KILLED, final=False)
         assert await states_of(tree) == {"a": "running"}
         assert await system.get("tree/a").ask(Who()) == 1
         assert diary.take() == ["start a"]

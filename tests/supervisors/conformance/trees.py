@@ -18,7 +18,8 @@ from relight.supervisors import (
     open_system,
 )
 from relight.supervisors._specs import AutoShutdownName, StrategyName
-from tests.runtime.desk import settle
+from relight.supervisors._supervisor import SupervisorActor
+from tests.runtime.desk import cell_of, settle
 from tests.supervisors.recorded import Crash, Diary
 
 
@@ -110,3 +111,10 @@ def hear(system: System, *events: str) -> list[tuple[str, object]]:
 
     system.events.listen(note)
     return said
+
+
+def supervisor_of(handle: SupervisorRef | DynamicSupervisorRef) -> SupervisorActor:
+    """Look behind a handle, where a test needs what has no face."""
+    supervisor = cell_of(handle.ref).actor
+    assert isinstance(supervisor, SupervisorActor)
+    return supervisor
