@@ -177,6 +177,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         self.incarnation += 1
         if self.incarnation > 1:
             self.kernel.restarts[type(self.actor).__name__] += 1
+            self.reason = NORMAL  # the error of the last end holds its frames, and with them its message
         self.resume()
 
     def resume(self) -> None:
@@ -279,6 +280,7 @@ class Cell(Mailbox, SlotOwner, Ref):
                 self.fail_in_hand(worker.slot, reason)
         is_between = self.state is _RESTARTING
         is_departing = self._is_departing
+        self.cancel_start("it was killed")
         if final:
             self.close(reason)
         for departure in tuple(self.departures or ()):
@@ -289,6 +291,11 @@ class Cell(Mailbox, SlotOwner, Ref):
             self.gone()
         else:
             Departure(self, reason, self.kernel.now(), final=final).begin(hooks=False)
+
+    def cancel_start(self, problem: str) -> None:
+        """Cancel the start hooks, if they are under way; their starter is told of the *problem*."""
+        if self.state is _STARTING and self in self.kernel.starts:
+            self.kernel.starts[self].cancel(problem)
 
     def close(self, reason: ExitReason) -> None:
         """Take no more messages and fail what is queued, at once."""
