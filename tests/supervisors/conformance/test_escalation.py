@@ -28,7 +28,6 @@ from tests.supervisors.conformance.trees import (
     open_tree,
     spawn_tree,
     states_of,
-    supervisor_of,
 )
 from tests.supervisors.recorded import (
     Diary,
@@ -224,24 +223,26 @@ async def test_e1_a_supervisor_started_afresh_has_lost_what_was_started_on_reque
         assert await states_of(tree) == {"in": "running", "crowd": "running"}
 
 
-async def test_e2_giving_up_is_an_event_an_entry_of_what_is_lost_and_a_line_of_the_log(
+async def test_e2_giving_up_is_an_event_a_metric_a_line_of_the_log_and_no_good_health(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     diary = Diary()
     inner = Supervisor("in", intensity=0, restart="transient", children=[diary.child("x")])
     async with open_tree(inner, diary=diary) as (system, tree):
-        losses = supervisor_of(tree).context.losses
         heard = hear(system, "actor.gave_up")
+        assert system.health().status == "ok"
         await crash(system.get("tree/in/x"))
         assert heard == [("actor.gave_up", "tree/in")]
-        (loss,) = losses.read()
-        assert (loss.path, loss.child, loss.reason, loss.restarts) == ("tree/in", "x", "BoomError", 1)
-        assert losses.counts == {"SupervisorActor": 1}
+        (problem,) = system.health().problems
+        assert (problem.path, problem.what, problem.is_lasting) == ("tree/in", "gave_up", True)
+        assert "x ended 1 times within 5 s (BoomError)" in problem.detail
+        assert system.health().status == "failing"
+        assert system.given_up_by_kind() == {"SupervisorActor": 1}
         written = capsys.readouterr()
         assert "actor.gave_up" in written.out + written.err
         assert "tree/in" in written.out + written.err
         await tree.restart_child("in")
-        assert losses.read() == []
+        assert system.health().status == "ok"
 
 
 @pytest.mark.parametrize("way", ["delete_child", "the supervisor above is restarted"])
@@ -249,24 +250,22 @@ async def test_e2_a_loss_is_over_when_nobody_misses_it_any_more(way: str) -> Non
     diary = Diary()
     inner = Supervisor("in", intensity=0, restart="transient", children=[diary.child("x")])
     outer = Supervisor("out", intensity=0, children=[inner, diary.child("a")])
-    async with open_tree(outer, diary=diary) as (system, tree):
-        losses = supervisor_of(tree).context.losses
+    async with open_tree(outer, diary=diary) as (system, _):
         await crash(system.get("tree/out/in/x"))
-        assert [loss.path for loss in losses.read()] == ["tree/out/in"]
+        assert [problem.path for problem in system.health().problems] == ["tree/out/in"]
         if way == "delete_child":
             await system.supervisor("tree/out").delete_child("in")
         else:
             await crash(system.get("tree/out/a"))
-            assert losses.counts == {"SupervisorActor": 2}
-        assert losses.read() == []
+            assert system.given_up_by_kind() == {"SupervisorActor": 2}
+        assert system.health().problems == ()
 
 
 def test_e2_as_many_losses_are_remembered_as_fit_and_the_oldest_make_room() -> None:
     losses = Losses()
     for number in range(300):
-        losses.add(Loss(f"tree/{number}", "x", "BoomError", 1, 5.0, float(number)), "SupervisorActor")
+        losses.add(Loss(f"tree/{number}", "x", "BoomError", 1, 5.0, float(number)))
     assert [loss.at for loss in losses.read()] == [float(number) for number in range(44, 300)]
-    assert losses.counts["SupervisorActor"] == 300
 
 
 @pytest.mark.parametrize(("inner", "outer"), [(0, 0), (1, 1), (2, 1), (1, 3)])

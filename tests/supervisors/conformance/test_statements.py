@@ -10,7 +10,7 @@ import pytest
 from tests.supervisors.conformance.test_exit_decision import EXITS, OUTCOMES
 
 COUNTS = {"V": 5, "T": 8, "X": 3, "B": 7, "G": 8, "S": 5, "A": 7, "U": 3, "D": 3, "E": 3, "N": 4, "Q": 10}
-"""Specs, starts, exits, budgets, groups, stops, administration, auto shutdown, dynamic supervisors, giving up,
+"""Specs, starts, exits, budgets, groups, stops, administration, auto shutdown, dynamic supervisors, losses,
 what OTP has not, and what ``gen_server`` promises: a number for each of its sentences."""
 STATEMENTS = [f"{letter}{number}" for letter, count in COUNTS.items() for number in range(1, count + 1)]
 
