@@ -36,7 +36,7 @@ from ._administration import (
 )
 from ._children import ChildRecord, ChildState
 from ._errors import SupervisionError
-from ._keeper import START_ERRORS, TreeContext
+from ._keeper import START_ERRORS, TreeContext, end_heritage
 from ._restarter import Restarter
 from ._specs import Spec, Supervisor, check_counts
 
@@ -82,6 +82,7 @@ class SupervisorActor(Restarter):
         for record in reversed(self.children.values()):
             record.overtake()
             if record.cell is not None:
+                end_heritage(record.cell, reason)
                 record.cell.kill(reason)
 
     # --- what children's cells say (Owner) ---------------------------------------------------------

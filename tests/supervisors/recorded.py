@@ -59,6 +59,8 @@ class Diary:
         self.notes = 0
         self.numbers: list[tuple[int, int]] = []
         """Of each note: which incarnation handled it, and its number."""
+        self.broken: set[int] = set()
+        """Numbers of incarnations that can't be made, where an actor heeds it."""
         self._incarnations: dict[str, int] = {}
 
     def take(self) -> list[str]:

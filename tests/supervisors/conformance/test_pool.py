@@ -32,7 +32,7 @@ from relight.supervisors import (
 )
 from relight.supervisors._administration import ReplaceMember
 from relight.supervisors._specs import RouteName
-from relight.supervisors.policies import Fixed
+from relight.supervisors.policies import Fixed, Policy
 from tests.runtime.desk import Answer, asking, cell_of, settle, telling
 from tests.supervisors.conformance.trees import crash, hear, open_tree
 from tests.supervisors.recorded import BoomError, Crash, Diary, Finish, Who, failing, ignoring
@@ -543,6 +543,30 @@ async def test_services_may_be_members() -> None:
         assert [await pool.ask(Ticket(seconds=0.1)) for _ in range(4)] == ["served"] * 4
         assert [service.provider for service in system.services()] == ["api-1", "api-2"]
         assert pool.statistics().handled == 4
+
+
+async def test_a_replaced_service_of_another_policy_gets_a_guard_of_its_own() -> None:
+    """Its ref is another one then, and what was queued has failed; the pool sends on what was not taken."""
+
+    class Hasty(Api):
+        policy = Policy(call_timeout=7.0)
+
+    async with open_pool(1, member=Child("api", Api)) as (_, pool):
+        before = pool.members()[0]
+        await pool.replace(Hasty)
+        assert not before.is_alive
+        assert cell_of(pool.members()[0]).call_timeout == 7.0
+        assert await pool.ask(Ticket()) == "served"
+
+
+async def test_a_service_may_be_replaced_by_a_plain_actor_and_back() -> None:
+    async with open_pool(1, member=Child("api", Api)) as (_, pool):
+        service = pool.members()[0]
+        await pool.replace(NewDesk)
+        assert not service.is_alive
+        assert await pool.ask(Ticket()) == "api-1 new"
+        await pool.replace(Api)
+        assert await pool.ask(Ticket()) == "served"
 
 
 async def test_services_are_replaced_without_losing_a_call() -> None:

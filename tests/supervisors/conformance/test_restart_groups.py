@@ -7,13 +7,32 @@ import anyio
 import pytest
 from anyio import CancelScope
 
-from relight.runtime import Actor, ActorStoppedError, MailboxFullError, StartError, handles
-from relight.supervisors import AlreadyPresentError, Child, Supervisor, open_system
+from relight.runtime import (
+    NORMAL,
+    Actor,
+    ActorStoppedError,
+    ExitKind,
+    ExitReason,
+    MailboxFullError,
+    StartError,
+    handles,
+)
+from relight.supervisors import AlreadyPresentError, Child, GuardedActor, Supervisor, open_system
 from relight.supervisors._administration import StartChild, TakeBack
-from relight.supervisors.policies import Fixed
+from relight.supervisors.policies import Backoff, Fixed, Policy
 from tests.runtime.desk import Answer, asking, cell_of, settle, telling
-from tests.supervisors.conformance.trees import counts_of, crash, hear, open_tree, spawn_tree, states_of
-from tests.supervisors.recorded import Crash, Diary, Nap, Note, Who, failing, hanging, ignoring
+from tests.supervisors.conformance.trees import (
+    child_ref,
+    counts_of,
+    crash,
+    hear,
+    open_tree,
+    spawn_tree,
+    state_of,
+    states_of,
+    supervisor_of,
+)
+from tests.supervisors.recorded import BoomError, Crash, Diary, Nap, Note, Who, failing, hanging, ignoring
 
 pytestmark = pytest.mark.anyio
 
@@ -427,3 +446,131 @@ async def test_g7_a_start_that_is_taken_back_while_its_child_waits_releases_the_
         assert isinstance(answer.error, ActorStoppedError)
         assert answer.at == 0.0
         assert await states_of(tree) == {"b": "undefined"}
+
+
+# --- services ---
+
+
+class Api(GuardedActor):
+    """A service that shares the diary."""
+
+    policy = Policy(restart_backoff=Fixed(1.0))
+
+    def __init__(self, diary: Diary) -> None:
+        self._diary = diary
+        self._number = diary.incarnation("api")
+        if self._number in diary.broken:
+            raise BoomError
+
+    async def started(self) -> None:
+        self._diary.lines.append("start api")
+
+    async def stopping(self, reason: ExitReason) -> None:
+        self._diary.lines.append(f"stop api {reason.kind}")
+
+    @handles
+    async def who(self, message: Who) -> int:
+        return self._number
+
+    @handles
+    async def nap(self, message: Nap) -> str:
+        await anyio.sleep(message.seconds)
+        return "rested"
+
+
+def services(diary: Diary, *, shutdown: float = 5.0, backoff: Backoff | None = None) -> list[Child]:
+    """Describe a service between two actors; ``a`` waits before its restarts."""
+    api = Child("api", partial(Api, diary), shutdown=shutdown)
+    return [diary.child("a", backoff=backoff), api, diary.child("b")]
+
+
+@pytest.mark.parametrize("shutdown", [0.0, 5.0])
+async def test_n2_a_service_in_a_group_keeps_its_ref_and_its_queue(shutdown: float) -> None:
+    diary = Diary()
+    children = services(diary, shutdown=shutdown, backoff=WAIT)
+    async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, tree):
+        api = system.get("tree/api")
+        async with anyio.create_task_group() as group:
+            hands = [await asking(group, api, Nap(1.0)) for _ in range(3)]
+            system.get("tree/a").tell_nowait(Crash())
+            await anyio.sleep(2.0)
+            queued = await asking(group, api, Who(), 60.0)
+            assert system.find("tree/api") is api
+            assert await states_of(tree) == {"a": "restarting", "api": "undefined", "b": "undefined"}
+        assert queued.value == 2
+        assert queued.at == pytest.approx(11.0 if shutdown else 10.0)
+        assert all(answer.is_in for answer in hands)
+        await settle()
+        if shutdown:
+            assert [answer.value for answer in hands] == ["rested"] * 3
+            stops = ["stop a boom", "stop b shutdown", "stop api shutdown"]
+            assert diary.take() == [*stops, "start a", "start api", "start b"]
+        assert system.get("tree/api") is api
+        assert (await child_ref(tree, "api")) is api
+        monitored = system.monitor(api)
+        await tree.stop()
+        assert (await monitored.wait()).reason.kind is (ExitKind.SHUTDOWN if shutdown else ExitKind.KILLED)
+
+
+@pytest.mark.parametrize(
+    "way", ["terminate a", "terminate api", "delete api", "stop api", "tree.stop", "kill"]
+)
+async def test_n3_a_service_that_is_held_fails_its_queue_at_once_when_it_will_not_come_back(way: str) -> None:
+    diary = Diary()
+    async with open_system() as system:
+        inner = Supervisor("in", strategy="one_for_all", children=services(diary, backoff=WAIT), shutdown=5.0)
+        outer = await spawn_tree(system, inner)
+        tree = system.supervisor("tree/in")
+        api = system.get("tree/in/api")
+        await crash(system.get("tree/in/a"))
+        async with anyio.create_task_group() as group:
+            answer = await asking(group, api, Who(), 1000.0)
+            match way:
+                case "terminate a":
+                    await tree.terminate_child("a")
+                case "terminate api":
+                    await tree.terminate_child("api")
+                case "delete api":
+                    await tree.delete_child("api")
+                case "stop api":
+                    await api.stop()
+                case "tree.stop":
+                    await outer.terminate_child("in")
+                case _:
+                    cell_of(tree.ref).kill()
+        assert isinstance(answer.error, ActorStoppedError)
+        assert answer.at == pytest.approx(0.0, abs=0.01)
+        assert not api.is_alive
+        assert "tree/in/api/service" not in [ref.path for ref in system.actors()]
+
+
+async def test_n2_a_service_that_does_not_start_again_with_its_group_keeps_its_queue() -> None:
+    diary = Diary()
+    diary.broken = {2, 3}
+    async with open_tree(*services(diary), diary=diary, strategy="one_for_all") as (system, _):
+        api = system.get("tree/api")
+        async with anyio.create_task_group() as group:
+            hand = await asking(group, api, Nap(1.0))
+            system.get("tree/a").tell_nowait(Crash())
+            await settle()
+            queued = await asking(group, api, Who(), 60.0)
+        assert hand.value == "rested"
+        assert queued.value == 4
+        assert system.get("tree/api") is api
+
+
+async def test_s1_a_stop_that_overtakes_the_pause_of_a_service_is_for_good() -> None:
+    diary = Diary()
+    async with open_tree(*services(diary), diary=diary, strategy="one_for_all") as (system, tree):
+        api = system.get("tree/api")
+        async with anyio.create_task_group() as group:
+            hand = await asking(group, api, Nap(2.0))
+            queued = await asking(group, api, Nap(2.0))
+            system.get("tree/a").tell_nowait(Crash())
+            await anyio.sleep(1.0)
+            supervisor = cell_of(system.get("tree/b")).owner
+            assert supervisor is supervisor_of(tree)
+            await supervisor.stop_child(cell_of(api), NORMAL, None)
+        assert hand.value == "rested"
+        assert queued.is_in
+        assert await state_of(tree, "api") in ("undefined", "running")
