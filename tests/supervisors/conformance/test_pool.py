@@ -579,3 +579,25 @@ async def test_services_are_replaced_without_losing_a_call() -> None:
         assert [answer.value for answer in [*answers, *late]] == ["served"] * 44
         assert Api.made == made + 2
         assert pool.members() == members
+
+
+async def test_a_new_member_that_is_not_wanted_is_left_out() -> None:
+    diary = Diary()
+    async with open_pool(1, member=diary.child("m", started=ignoring(2, 3))) as (_, pool):
+        await pool.resize(4)
+        assert [ref.path for ref in pool.members()] == ["pool/m-1", "pool/m-4"]
+
+
+async def test_a_service_that_has_failed_is_passed_over() -> None:
+    class Ill(Api):
+        policy = Policy(intensity=0, failed_probe=30.0)
+
+        @handles
+        async def crash_now(self, message: Crash) -> None:
+            raise BoomError
+
+    async with open_pool(2, member=Child("api", Ill)) as (system, pool):
+        await crash(pool.members()[0])
+        assert [node.state for node in system.tree() if node.role == "service"] == ["failed", "ok"]
+        assert [await pool.ask(Ticket()) for _ in range(4)] == ["served"] * 4
+        assert [ref.statistics().handled for ref in pool.members()] == [1, 4]

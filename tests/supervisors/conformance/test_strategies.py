@@ -1,5 +1,7 @@
 """Strategies: who restarts with whom, in which order, and what goes on meanwhile (G1 to G8)."""
 
+from functools import partial
+
 import anyio
 import msgspec
 import pytest
@@ -379,3 +381,31 @@ async def test_g8_a_dynamic_child_that_is_not_wanted_again_is_removed() -> None:
         crowd = await system.spawn(DynamicSupervisor("crowd", template=diary.child("a", started=ignoring(2))))
         await crash(await crowd.start())
         assert await counts_of(crowd) == (0, 0, 0, 0)
+
+
+async def test_g6_a_retry_of_a_child_that_was_deleted_is_nothing_to_another_of_its_id() -> None:
+    """The retry is queued behind requests that have put another child in its place."""
+    diary = Diary()
+    gate = Gate(2, held=2)
+    async with open_tree(diary.child("a", started=gate), diary=diary) as (system, tree):
+        await crash(system.get("tree/a"))
+
+        requests = [
+            partial(tree.terminate_child, "a"),
+            partial(tree.delete_child, "a"),
+            partial(tree.start_child, diary.child("a")),
+            *(
+                partial(request, "a")
+                for _ in range(2)
+                for request in (tree.terminate_child, tree.restart_child)
+            ),
+        ]
+        async with anyio.create_task_group() as group:
+            for request in requests:
+                group.start_soon(request)
+                await settle()
+            gate.opened.set()
+        await settle()
+        starts = [line for line in diary.take() if line.startswith("start")]
+        assert starts == ["startfail a", "start a", "start a", "start a"]
+        assert await system.get("tree/a").ask(Who()) == 5
