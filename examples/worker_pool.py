@@ -1,6 +1,7 @@
 """Three painters behind one ref: whoever has least to do gets the next picture."""
 
 import anyio
+
 import relight
 from relight import Actor, ActorCrashedError, Child, Pool, PoolRef, Request, handles
 

@@ -87,7 +87,9 @@ GOOD = {
     "a main guard": "```python\nif __name__ == '__main__':\n    print(1)  # prints: 1\n```\n",
     "a block not run": "<!-- not run: it fails -->\n```python\n1 / 0\n```\n",
     "a shown file": "<!-- from: examples/one.py -->\n```python\nprint(total)\n```\n",
-    "what a shown file prints": "<!-- from: examples/one.py -->\n```python\nprint(total)\n```\n```text\n1\n```\n",
+    "what a shown file prints": (
+        "<!-- from: examples/one.py -->\n```python\nprint(total)\n```\n```text\n1\n```\n"
+    ),
     "a file that is used": "<!-- file: a.py -->\n```python\n1\n```\n```console\n$ python a.py\n```\n",
     "commands": "```console\n$ make demo ARGS=-k\n$ python examples/one.py  # so\n1\n```\n",
     "a setting for a command": "```console\n$ A=1 python -c 'import os; os.environ[\"A\"]'\n```\n",
