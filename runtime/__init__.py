@@ -41,12 +41,16 @@ from ._errors import (
     SelfAskError,
     SettingsError,
     StartError,
+    SystemEndedError,
     UnhandledMessageError,
+    WrongThreadError,
 )
 from ._events import Events, Listener
 from ._exits import KILLED, NORMAL, SHUTDOWN, Exit, ExitKind, ExitReason, exit_reason, primary_error, text_of
 from ._faces import claim
+from ._forced_exit import ForcedExit, StopAsked
 from ._handlers import Handler, Overflow, handles
+from ._hands import StuckHandler
 from ._kernel import Kernel, Owner
 from ._logging import event_logger
 from ._mailbox import Item, message_of
@@ -56,9 +60,11 @@ from ._parking import Slot
 from ._redaction import redact, redact_end, redact_event, redact_mapping
 from ._ref import Ref
 from ._settings import Loaded, load_settings, same_setting
+from ._shutdown import ShutdownPhase, ShutdownProcedure
 from ._starting import fail_start, start_incarnation, starts_at_once
 from ._statistics import ActorState, ActorStatistics, DeadLetterStatistics
 from ._timers import Timer, Timers, TimerStatistics
+from ._watchdog import WatchdogStatistics
 
 __all__ = [
     "KILLED",
@@ -87,6 +93,7 @@ __all__ = [
     "Exit",
     "ExitKind",
     "ExitReason",
+    "ForcedExit",
     "Handler",
     "HandlerError",
     "Item",
@@ -108,13 +115,20 @@ __all__ = [
     "Root",
     "SelfAskError",
     "SettingsError",
+    "ShutdownPhase",
+    "ShutdownProcedure",
     "Slot",
     "StartError",
+    "StopAsked",
+    "StuckHandler",
+    "SystemEndedError",
     "Timer",
     "TimerStatistics",
     "Timers",
     "UnhandledMessageError",
+    "WatchdogStatistics",
     "Worker",
+    "WrongThreadError",
     "claim",
     "current_request",
     "event_logger",

@@ -35,6 +35,7 @@ from ._failures import FailureKind
 from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._intensity import RestartWindow
+from ._portal import Portal
 from ._run import run
 from ._settings import ProviderSettings, Settings
 from ._supervisor_ref import SupervisorRef
@@ -59,6 +60,7 @@ __all__ = [
     "GuardStatistics",
     "GuardedActor",
     "Histogram",
+    "Portal",
     "ProviderBlockedError",
     "ProviderError",
     "ProviderFailedError",
