@@ -20,7 +20,7 @@ from ._hands import LeftBehind
 EXIT_STATUS = 70
 """With which the process ends: EX_SOFTWARE of sysexits.h."""
 MARGIN = 3.0
-"""Seconds after the deadline of the stop: cancelled handlers unwind, and what doesn't is reported as stuck."""
+"""Seconds after the stop's deadline: cancelled handlers unwind, what doesn't is reported as stuck."""
 WRITING = 1.0
 """Seconds the last words may take: nobody may be reading them."""
 
@@ -92,7 +92,6 @@ class ForcedExit:
 
 
 def _lines(left: Sequence[LeftBehind], limit: float) -> list[str]:
-    lines = [f"relight: not ended {limit:.3g} s after the stop began, exit {EXIT_STATUS}; still at work:\n"]
-    for one in left:
-        lines.append(f"{one.path} ({one.doing})\n{one.stack}\n")
-    return lines if left else [*lines, "no actor's code that could be found\n"]
+    first = f"relight: not ended {limit:.3g} s after the stop began, exit {EXIT_STATUS}; still at work:\n"
+    at_work = [f"{one.path} ({one.doing})\n{one.stack}\n" for one in left]
+    return [first, *(at_work or ["no actor's code that could be found\n"])]

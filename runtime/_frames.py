@@ -41,7 +41,7 @@ class Hand:
     """The actor."""
     doing: str
     """The type of the message in hand, or the hook that runs: ``started``, ``stopping``, ``lifespan``."""
-    handler: object = None
+    handler: CoroutineType[object, object, object] | None = None
     """The coroutine that handles the message: one for each message. None for a hook."""
 
 
@@ -117,7 +117,10 @@ def _hand_in(step: Step) -> Hand | None:
     cell = names.get("cell")
     match names.get("self"):
         case Cell() as own if name == "drain":
-            return Hand(own, _message_in(names), step.awaits)
+            handler = step.awaits if isinstance(step.awaits, CoroutineType) else None
+            return Hand(
+                own, _message_in(names), cast("CoroutineType[object, object, object] | None", handler)
+            )
         case Departure() as departure if name == "_run_hooks":
             return Hand(departure.cell, "stopping")
         case Home() as home if name == "_run":

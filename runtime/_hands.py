@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING
 
-from ._frames import Hand, Step, asked_by, hand_of, stack_of, steps_of_coroutine, steps_of_thread, within
+from ._frames import Step, asked_by, hand_of, stack_of, steps_of_coroutine, steps_of_thread, within
 
 if TYPE_CHECKING:
     from ._cell import Cell
@@ -136,7 +136,7 @@ class Hands:
 
     def _see(self, task: object) -> _Sight | None:
         hand = hand_of(self._steps(task))
-        if hand is None or not isinstance(hand.handler, CoroutineType):
+        if hand is None or hand.handler is None:
             return None
         return _Sight(hand.cell, hand.doing, self._kernel.now(), weakref.ref(hand.handler))
 
