@@ -137,7 +137,8 @@ class _Call(Generic[ResultT]):
         self.name = name
         self._kernel = kernel
         self._procedure = procedure
-        self._scope = anyio.CancelScope()
+        self._scope: anyio.CancelScope | None = None
+        """Around it, once it has begun."""
         self._outcome: Future[ResultT] = Future()
 
     def wait(self) -> ResultT:
@@ -147,25 +148,30 @@ class _Call(Generic[ResultT]):
             return self._outcome.result()
         except BaseException:
             if self._outcome.cancel():  # the thread was interrupted: nobody waits any more
-                self._post(self._scope.cancel)
+                self._post(self._cancel)
             raise
 
     def fail(self, error: Exception) -> None:
         """End it, done or not. On the loop."""
         self._resolve(error)
-        self._scope.cancel()
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if self._scope is not None:
+            self._scope.cancel()
 
     def _post(self, callback: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and the portal has said so
             self._kernel.backend.run_soon(callback)
 
     def _begin(self) -> None:
-        if not self._outcome.done():
-            self._kernel.start_soon(self._run)
+        self._kernel.start_soon(self._run)
 
     async def _run(self) -> None:
+        if self._outcome.done():
+            return  # the thread left before
         try:
-            with self._scope:
+            with anyio.CancelScope() as self._scope:
                 result = await self._procedure()
                 with contextlib.suppress(InvalidStateError):  # the thread has left
                     self._outcome.set_result(result)
