@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from inspect import iscoroutine
 from types import CoroutineType, FrameType, GeneratorType
 from typing import cast
 
@@ -117,10 +118,7 @@ def _hand_in(step: Step) -> Hand | None:
     cell = names.get("cell")
     match names.get("self"):
         case Cell() as own if name == "drain":
-            handler = step.awaits if isinstance(step.awaits, CoroutineType) else None
-            return Hand(
-                own, _message_in(names), cast("CoroutineType[object, object, object] | None", handler)
-            )
+            return Hand(own, _message_in(names), step.awaits if iscoroutine(step.awaits) else None)
         case Departure() as departure if name == "_run_hooks":
             return Hand(departure.cell, "stopping")
         case Home() as home if name == "_run":

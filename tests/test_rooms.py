@@ -19,7 +19,10 @@ BACKENDS = {
 """Who may name a backend. The fakes run hypercorn on trio in a process of their own; a floor is what the
 backend itself can do."""
 
-UNITS = {"tests/runtime/test_dispatch.py": "relight.runtime._dispatch"}
+UNITS = {
+    "tests/runtime/test_dispatch.py": "relight.runtime._dispatch",
+    "tests/supervisors/test_forced_exit.py": "relight.supervisors._process",
+}
 """Tests of a part that no face shows."""
 
 EXTRAS = {

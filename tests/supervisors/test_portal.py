@@ -5,6 +5,7 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from math import inf
 from typing import TypeVar
@@ -292,7 +293,7 @@ async def test_a_thread_that_is_interrupted_cancels_its_call(monkeypatch: pytest
         finally:
             cancelled.set()
 
-    class Interrupted(_portal.Future[None]):
+    class Interrupted(Future[None]):
         def result(self, timeout: float | None = None) -> None:
             assert begun.wait(20.0)
             raise KeyboardInterrupt
@@ -320,7 +321,7 @@ async def test_a_call_whose_thread_left_before_the_loop_took_it_never_begins(
     async def begin() -> None:
         begun.append(1)
 
-    class Interrupted(_portal.Future[None]):
+    class Interrupted(Future[None]):
         def result(self, timeout: float | None = None) -> None:
             raise KeyboardInterrupt
 
