@@ -111,8 +111,8 @@ class Hands:
             if not sight.cell.queue or sight.since >= now:
                 continue
             ring = self._ring(task)
-            first = min(range(len(ring)), key=ring.__getitem__, default=0)
             if ring:
+                first = ring.index(min(ring))
                 found = StuckHandler(
                     sight.cell.path, sight.message, round(now - sight.since, 3), len(sight.cell.queue), ring
                 )

@@ -27,6 +27,7 @@ def note_signals(asked: StopAsked, *numbers: int) -> None:
             if asked.at is not None:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
+                return
             asked.at = time.monotonic()
             if callable(before):
                 before(number, frame)

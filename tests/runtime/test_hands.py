@@ -1,14 +1,29 @@
 """Messages in hand for long, and rings of asks: found in the tasks' frames, whoever looks."""
 
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from math import inf
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from relight import Actor, Child, GuardedActor, Ref, Request, Settings, System, handles, open_system
-from tests.runtime.desk import Crowd, Desk, Echo, Hold, Log, Note, asking, heard, open_desk, settle
+from relight import (
+    Actor,
+    Child,
+    GuardedActor,
+    Ref,
+    Request,
+    Settings,
+    StuckHandler,
+    System,
+    handles,
+    open_system,
+)
+from tests.runtime.desk import Crowd, Desk, Echo, Hold, Log, Note, asking, cell_of, heard, open_desk, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -175,3 +190,66 @@ async def test_a_ring_is_reported_once_and_virtual_time_is_not_disturbed() -> No
             assert (fields["actor_path"], fields["message"]) == (str(fields["ring"])[0], "Ask")
             assert system.watchdog_statistics().blocked == 0
             group.cancel_scope.cancel()
+
+
+async def test_a_users_own_ask_is_not_taken_for_an_actors() -> None:
+    class Asking(Desk):
+        @handles
+        async def echo(self, message: Echo) -> int:
+            return await self.ask(message.number)
+
+        async def ask(self, slot: int) -> int:
+            await anyio.sleep_forever()
+            return slot
+
+    async with open_desk(Asking) as (system, ref, _log), anyio.create_task_group() as group:
+        await asking(group, ref, Echo(1))
+        [one] = system.stuck(0.0)
+        assert (one.message, one.ring) == ("Echo", ())
+        group.cancel_scope.cancel()
+
+
+async def test_hooks_are_no_messages_in_hand() -> None:
+    class Slow(Desk):
+        async def stopping(self, reason: object) -> None:
+            await anyio.sleep(1)
+            listed.append(system.stuck(0.0))
+
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None]:
+            listed.append(system.stuck(0.0))
+            yield
+
+    listed: list[list[StuckHandler]] = []
+    async with open_system() as system:
+        ref = await system.spawn(Child("slow", partial(Slow, Log())))
+        async with anyio.create_task_group() as group:
+            group.start_soon(ref.stop)
+            await settle()
+            listed.append(system.stuck(0.0))
+    assert len(listed) == 3
+    assert "slow" not in {one.path for found in listed for one in found}
+
+
+async def test_who_waits_behind_a_long_message_is_in_no_ring() -> None:
+    async with open_desk() as (system, ref, log), anyio.create_task_group() as group:
+        await asking(group, ref, Hold(7))
+        await asking(group, ref, Echo(8))
+        hands = system._engine.watchdog.hands
+        hands.look()
+        await anyio.sleep(10)
+        assert hands.new_rings() == []
+        log.open()
+
+
+async def test_a_task_that_has_just_ended_has_nothing_in_hand() -> None:
+    async def end() -> None:
+        await anyio.lowlevel.checkpoint()
+
+    ended = end()
+    ended.close()
+    async with open_desk() as (system, ref, _log):
+        kernel = cell_of(ref).kernel
+        kernel.backend = replace(kernel.backend, coroutine_of=lambda _task: ended)
+        await ref.ask(Echo(1))
+        assert system.stuck(0.0) == []

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from math import inf
 
@@ -18,7 +19,7 @@ from relight import (
     handles,
     open_system,
 )
-from tests.runtime.desk import Desk, Log, heard
+from tests.runtime.desk import Desk, Log, cell_of, heard
 
 pytestmark = pytest.mark.anyio
 
@@ -251,3 +252,22 @@ async def test_no_thread_runs_where_nothing_is_watched() -> None:
     async with open_system(settings=Settings(watchdog_seconds=0.0)) as system:
         assert watchdogs() == []
         assert system.watchdog_statistics().blocked == 0
+
+
+async def test_the_thread_ends_where_the_loop_has_ended_without_its_system() -> None:
+    def closed(_callback: object) -> None:
+        raise RuntimeError("the loop is closed")
+
+    async with open_system(settings=QUICK) as system:
+        ref = await system.spawn(Child("a", partial(Desk, Log())))
+        kernel = cell_of(ref).kernel
+        kernel.backend = replace(kernel.backend, run_soon=closed)
+        await turn_until(lambda: not watchdogs())
+
+
+async def test_a_beat_that_comes_after_the_end_says_nothing(lines: Lines) -> None:
+    async with open_system(settings=QUICK) as system:
+        watchdog = system._engine.watchdog
+    watchdog._report = {"seconds": 1.0, "stack": ""}
+    watchdog._tick()
+    assert lines.names == []

@@ -5,13 +5,15 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from pathlib import Path
 
+import anyio
 import pytest
 
-from relight import Settings, open_system, run
+from relight import Actor, Child, Message, Settings, handles, open_system, run
 from relight.runtime import ForcedExit, StopAsked
+from relight.supervisors import _system
 from relight.supervisors._process import note_signals, stop_asked
 
 pytestmark = pytest.mark.slow
@@ -206,14 +208,76 @@ def test_the_first_signal_is_noted_and_passed_on_and_an_ignored_one_is_noted() -
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_the_process_ends_in_process_too(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """The exit is passed in, so that what is said last can be looked at here."""
-    left: list[int] = []
-    deadline = ForcedExit(0.0, leave=left.append)
+def test_a_second_signal_is_left_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda _pid, number: killed.append(number))
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        note_signals(StopAsked(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        assert killed == []
+        signal.raise_signal(signal.SIGUSR1)
+        assert killed == [signal.SIGUSR1]
+        assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_another_thread_than_the_main_one_owns_no_process() -> None:
+    owned: list[bool] = []
 
     async def main() -> None:
-        async with open_system(settings=Settings(log_level="error")) as system:
-            deadline.carry_out([], system.events)
+        owned.append(stop_asked.get() is not None)
+
+    thread = threading.Thread(target=run, args=(main,))
+    thread.start()
+    thread.join()
+    assert owned == [False]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_who_is_left_is_named_with_stacks(
+    backend: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit is passed in, so that the process that looks at it stays alive."""
+    left: list[int] = []
+
+    class Go(Message, frozen=True):
+        pass
+
+    class Digger(Actor):
+        @handles
+        async def go(self, message: Go) -> None:
+            with anyio.CancelScope(shield=True):
+                while not left:  # noqa: ASYNC110 - a thread sets it
+                    await anyio.sleep(0.01)
+
+    def deadline(_seconds: float, asked: StopAsked | None) -> ForcedExit:
+        return ForcedExit(-2.9, asked, left.append)
+
+    monkeypatch.setattr(_system, "ForcedExit", deadline)
+
+    async def main() -> None:
+        settings = Settings(watchdog_seconds=0.2)
+        async with open_system(settings=settings, shutdown_timeout=0.1) as system:
+            ref = await system.spawn(Child("digger", Digger))
+            await ref.tell(Go())
+            await anyio.sleep(0.01)
+
+    run(main, backend=backend)
+    assert left == [70]
+    said = capfd.readouterr().err
+    assert "digger (Go)" in said
+    assert ", in go" in said
+    assert "actors=digger" in said
+
+
+def test_last_words_are_said_where_nobody_is_left(capfd: pytest.CaptureFixture[str]) -> None:
+    left: list[int] = []
+
+    async def main() -> None:
+        async with open_system() as system:
+            ForcedExit(0.0, leave=left.append).carry_out([], system.events)
 
     run(main)
     assert left == [70]
