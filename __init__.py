@@ -22,6 +22,7 @@ Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fak
 `relight.actors.fakes`.
 """
 
+from . import _interrupt as _interrupt
 from .runtime import (
     Actor,
     ActorCrashedError,

@@ -248,8 +248,12 @@ async def test_a_task_that_has_just_ended_has_nothing_in_hand() -> None:
 
     ended = end()
     ended.close()
+
+    def coroutine_of(_task: object) -> object:
+        return ended
+
     async with open_desk() as (system, ref, _log):
         kernel = cell_of(ref).kernel
-        kernel.backend = replace(kernel.backend, coroutine_of=lambda _task: ended)
+        kernel.backend = replace(kernel.backend, coroutine_of=coroutine_of)
         await ref.ask(Echo(1))
         assert system.stuck(0.0) == []

@@ -210,7 +210,11 @@ def test_the_first_signal_is_noted_and_passed_on_and_an_ignored_one_is_noted() -
 
 def test_a_second_signal_is_left_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
-    monkeypatch.setattr(os, "kill", lambda _pid, number: killed.append(number))
+
+    def kill(_pid: int, number: int) -> None:
+        killed.append(number)
+
+    monkeypatch.setattr(os, "kill", kill)
     before = signal.getsignal(signal.SIGUSR1)
     try:
         note_signals(StopAsked(), signal.SIGUSR1)
