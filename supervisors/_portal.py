@@ -165,11 +165,12 @@ class _Call(Generic[ResultT]):
             self._kernel.backend.run_soon(callback)
 
     def _begin(self) -> None:
-        self._kernel.start_soon(self._run)
+        if not self._outcome.done():  # else the thread has left, or the engine's tasks are at their end
+            self._kernel.start_soon(self._run)
 
     async def _run(self) -> None:
         if self._outcome.done():
-            return  # the thread left before
+            return  # the thread left meanwhile
         try:
             with anyio.CancelScope() as self._scope:
                 result = await self._procedure()

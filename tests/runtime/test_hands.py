@@ -122,6 +122,10 @@ async def test_a_services_attempt_is_in_hand_like_any_message() -> None:
         assert (one.path, one.message, one.seconds) == ("provider/service", "Hold", 30.0)
 
 
+class IsolatedAsker(Asker):
+    isolated = True
+
+
 async def spawned(system: System, *paths: str, actor: type[Asker] = Asker) -> list[Ref]:
     return [await system.spawn(Child(path, partial(actor, [system]))) for path in paths]
 
@@ -132,6 +136,14 @@ async def test_a_ring_of_asks_is_named_by_all_its_paths() -> None:
         await asking(group, a, Ask("b", ("c", "a")))
         rings = {one.path: one.ring for one in system.stuck(0.0)}
         assert rings == {"a": ("a", "b", "c"), "b": ("b", "c", "a"), "c": ("c", "a", "b")}
+        group.cancel_scope.cancel()
+
+
+async def test_a_ring_is_seen_through_isolated_handlers() -> None:
+    async with open_system() as system, anyio.create_task_group() as group:
+        a, *_ = await spawned(system, "a", "b", actor=IsolatedAsker)
+        await asking(group, a, Ask("b", ("a",)))
+        assert [one.ring for one in system.stuck(0.0) if one.path == "a"] == [("a", "b")]
         group.cancel_scope.cancel()
 
 

@@ -337,3 +337,43 @@ async def test_a_call_whose_thread_left_before_the_loop_took_it_never_begins(
         thread.join()  # the loop stands still meanwhile
         await anyio.sleep(0.01)
     assert begun == []
+
+
+async def test_a_call_the_loop_has_not_taken_yet_fails_with_the_end_and_never_begins() -> None:
+    begun: list[int] = []
+    outcomes: list[object] = []
+
+    async def begin() -> None:
+        begun.append(1)
+
+    def work() -> None:
+        try:
+            portal.call(begin)
+        except SystemEndedError as error:
+            outcomes.append(error.call)
+
+    async with open_system() as system:
+        portal = system.portal
+        thread = threading.Thread(target=work)
+        thread.start()
+        while not portal._calls:
+            pass  # the loop stands still meanwhile
+        portal.close()
+        thread.join(20.0)
+        assert outcomes == ["portal.call()"]
+        await anyio.sleep(0.01)
+    assert begun == []
+
+
+async def test_a_call_whose_thread_leaves_between_its_start_and_its_first_step_does_nothing() -> None:
+    begun: list[int] = []
+
+    async def begin() -> None:
+        begun.append(1)
+
+    async with open_system() as system:
+        call = _portal._Call(system._kernel, "call", begin)
+        call._begin()
+        call._outcome.cancel()
+        await anyio.sleep(0.01)
+    assert begun == []
