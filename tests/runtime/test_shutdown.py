@@ -179,11 +179,11 @@ async def test_a_step_may_add_steps_to_later_phases_alone() -> None:
         system.at_shutdown(DRAIN, partial(add, INTAKE), name="1")
         system.at_shutdown(DRAIN, partial(add, DRAIN), name="2")
         system.at_shutdown(DRAIN, partial(add, CLOSE), name="3")
-    assert log == [
+    assert log.pop() == "CLOSE"
+    assert set(log) == {  # the steps of one phase run in no particular order
         "late: too late for INTAKE, the system is in DRAIN",
         "late: too late for DRAIN, the system is in DRAIN",
-        "CLOSE",
-    ]
+    }
 
 
 @pytest.mark.parametrize(
