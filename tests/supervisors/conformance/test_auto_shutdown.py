@@ -4,8 +4,7 @@ import anyio
 import pytest
 
 from relight.runtime import ExitKind, Request
-from relight.supervisors import Supervisor
-from relight.supervisors._specs import AutoShutdownName
+from relight.supervisors import AutoShutdownName, Supervisor
 from relight.supervisors.policies import Fixed
 from tests.supervisors.conformance.trees import child_ref, crash, hear, leave_by, open_tree, states_of
 from tests.supervisors.recorded import Crash, Diary, Die, Finish, Leave, Who, ignoring

@@ -12,10 +12,10 @@ from relight.runtime import (
     Request,
 )
 from relight.supervisors import (
+    StrategyName,
     Supervisor,
     open_system,
 )
-from relight.supervisors._specs import StrategyName
 from tests.runtime.desk import cell_of, settle
 from tests.supervisors.conformance.trees import (
     child_ref,

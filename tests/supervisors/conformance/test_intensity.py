@@ -7,12 +7,12 @@ from relight.runtime import ExitKind, StartError
 from relight.supervisors import (
     RestartIntensityError,
     RestartWindow,
+    StrategyName,
     Supervisor,
     SupervisorRef,
     System,
     open_system,
 )
-from relight.supervisors._specs import StrategyName
 from relight.supervisors.policies import Fixed
 from tests.runtime.desk import settle
 from tests.supervisors.conformance.trees import (

@@ -27,11 +27,11 @@ from relight.supervisors import (
     GuardedActor,
     Pool,
     PoolRef,
+    RouteName,
     System,
     open_system,
 )
 from relight.supervisors._administration import ReplaceMember
-from relight.supervisors._specs import RouteName
 from relight.supervisors.policies import Fixed, Policy
 from tests.runtime.desk import Answer, asking, cell_of, settle, telling
 from tests.supervisors.conformance.trees import crash, hear, open_tree

@@ -9,17 +9,18 @@ import pytest
 
 from relight.runtime import Actor, StartError
 from relight.supervisors import (
+    AutoShutdownName,
     Child,
     ChildSpecError,
     DynamicSupervisor,
     MaxChildrenError,
     Pool,
     Restart,
+    StrategyName,
     SupervisionError,
     Supervisor,
     open_system,
 )
-from relight.supervisors._specs import AutoShutdownName, StrategyName
 from relight.supervisors.policies import Exponential, Policy
 from tests.supervisors.conformance.trees import counts_of, spawn_tree, states_of
 from tests.supervisors.recorded import Diary

@@ -15,12 +15,12 @@ from relight.supervisors import (
     ChildRestartingError,
     DynamicSupervisor,
     RestartIntensityError,
+    StrategyName,
     Supervisor,
     SupervisorRef,
     System,
     open_system,
 )
-from relight.supervisors._specs import StrategyName
 from relight.supervisors.policies import Fixed
 from tests.runtime.desk import settle
 from tests.supervisors.conformance.trees import (

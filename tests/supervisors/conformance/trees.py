@@ -9,15 +9,16 @@ import pytest
 
 from relight.runtime import AskError, Ref, Request
 from relight.supervisors import (
+    AutoShutdownName,
     ChildStatus,
     DynamicSupervisorRef,
     Spec,
+    StrategyName,
     Supervisor,
     SupervisorRef,
     System,
     open_system,
 )
-from relight.supervisors._specs import AutoShutdownName, StrategyName
 from relight.supervisors._supervisor import SupervisorActor
 from tests.runtime.desk import cell_of, settle
 from tests.supervisors.recorded import Crash, Diary
