@@ -71,6 +71,10 @@ class Cut(Generic[ResultT]):
                 self.error = error
             self.ended = True
 
+    def restart(self) -> None:
+        """Count from here on."""
+        self._counted = 0
+
     def _count(self) -> bool:
         self._counted += 1
         if self._counted != self.number:
