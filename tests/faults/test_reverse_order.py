@@ -8,14 +8,27 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import Literal
 
 import anyio
 import pytest
 
-from relight import Actor, Child, ExitKind, ExitReason, Message, Supervisor, System, handles, open_system
+from relight import (
+    Actor,
+    Child,
+    ExitKind,
+    ExitReason,
+    Message,
+    RelightError,
+    Supervisor,
+    System,
+    handles,
+    open_system,
+)
 from tests.runtime.desk import settle
 from tests.support.cuts import Cut, Moment
 from tests.support.rest import living_tasks
@@ -24,17 +37,14 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 RUNS = int(os.environ.get("RELIGHT_ORDER_RUNS", "100"))
 
-LEAVES = (
-    "top/a",
-    "top/mid/b",
-    "top/mid/low/c",
-    "top/mid/low/d",
-    "top/mid/e",
-    "top/f",
-    "top/side/g",
-    "top/side/h",
-)
+BELOW = ("a", "mid/b", "mid/low/c", "mid/low/d", "mid/e", "f", "side/g", "side/h")
+LEAVES = tuple(f"top/{path}" for path in BELOW)
 """In start order."""
+
+StrategyName = Literal["one_for_one", "one_for_all", "rest_for_one"]
+
+ALONE: tuple[StrategyName, ...] = ("one_for_one",)
+TOGETHER: tuple[StrategyName, ...] = ("one_for_all", "rest_for_one")
 
 
 class Crash(Message, frozen=True):
@@ -46,6 +56,7 @@ class Chronicle:
     """Starts and stops of all incarnations, in order."""
 
     rng: Random
+    strategies: tuple[StrategyName, ...]
     lines: list[tuple[str, str, ExitKind | None]] = field(
         default_factory=list[tuple[str, str, ExitKind | None]]
     )
@@ -55,9 +66,11 @@ class Chronicle:
         if self.rng.random() < 0.7:
             await anyio.sleep(self.rng.random())
 
-    def stops(self) -> list[str]:
-        """List what was stopped by its supervisor."""
-        return [path for deed, path, kind in self.lines if deed == "stop" and kind is ExitKind.SHUTDOWN]
+    def last_stops(self) -> list[str]:
+        """List what was stopped by its supervisor, and for good."""
+        last = {path: kind for _, path, kind in self.lines}
+        order = list(reversed(dict.fromkeys(path for _, path, _ in reversed(self.lines))))
+        return [path for path in order if last[path] is ExitKind.SHUTDOWN]
 
 
 class Orderly(Actor):
@@ -89,7 +102,8 @@ def children(chronicle: Chronicle) -> list[Child | Supervisor]:
     a, b, c, d, e, f, g, h = map(leaf, LEAVES)
 
     def supervisor(name: str, *below: Child | Supervisor) -> Supervisor:
-        return Supervisor(name, intensity=1000, children=below)
+        strategy = chronicle.rng.choice(chronicle.strategies)
+        return Supervisor(name, strategy=strategy, intensity=1000, children=below)
 
     return [a, supervisor("mid", b, supervisor("low", c, d), e), f, supervisor("side", g, h)]
 
@@ -101,7 +115,7 @@ async def start(system: System, chronicle: Chronicle) -> None:
         if isinstance(child, Child):
             await top.start_child(child)
         else:
-            await top.start_supervisor(child)
+            await top.start_child(child)
 
 
 Phase = Callable[[System, Chronicle], Awaitable[None]]
@@ -116,7 +130,8 @@ async def run(system: System, chronicle: Chronicle) -> None:
 async def restart(system: System, chronicle: Chronicle) -> None:
     """Crash some leaves and wait for what follows."""
     for path in chronicle.rng.sample(LEAVES, 3):
-        await system.get(path).tell(Crash())
+        with suppress(RelightError):  # it is being stopped with its group
+            await system.get(path).tell(Crash())
         await chronicle.pause()
     await anyio.sleep(3)
 
@@ -160,7 +175,7 @@ async def cut_at(turn: int, procedure: Callable[[Callable[[], None]], Awaitable[
 
 
 def check(chronicle: Chronicle) -> None:
-    stops = chronicle.stops()
+    stops = chronicle.last_stops()
     assert stops == [path for path in reversed(LEAVES) if path in stops], stops
     started = Counter(path for deed, path, _ in chronicle.lines if deed == "start")
     stopped = Counter(path for deed, path, _ in chronicle.lines if deed == "stop")
@@ -168,13 +183,24 @@ def check(chronicle: Chronicle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "lasts"), [(start, 5.0), (run, 9.0), (restart, 5.0), (stop, 5.0), (leave, 5.0)]
+    ("phase", "lasts", "strategies"),
+    [
+        (start, 5.0, ALONE),
+        (run, 9.0, ALONE),
+        (restart, 5.0, ALONE),
+        (restart, 9.0, TOGETHER),
+        (stop, 5.0, ALONE),
+        (leave, 5.0, ALONE),
+    ],
+    ids=["start", "run", "restart", "group-restart", "stop", "leave"],
 )
-async def test_the_stop_is_in_exact_reverse_order(phase: Phase, lasts: float) -> None:
+async def test_the_stop_is_in_exact_reverse_order(
+    phase: Phase, lasts: float, strategies: tuple[StrategyName, ...]
+) -> None:
     tasks, rng = living_tasks(), Random(phase.__name__)
     stopped: Counter[int] = Counter()
     for number in range(RUNS):
-        chronicle = Chronicle(rng)
+        chronicle = Chronicle(rng, strategies)
         life = partial(live, chronicle, phase)
         if number % 2:
             await cancelled_at(rng.random() * lasts, life)
@@ -183,6 +209,6 @@ async def test_the_stop_is_in_exact_reverse_order(phase: Phase, lasts: float) ->
         await settle()
         check(chronicle)
         assert living_tasks() == tasks
-        stopped[len(chronicle.stops())] += 1
+        stopped[len(chronicle.last_stops())] += 1
     assert stopped[len(LEAVES)] > 0
     assert phase is not start or len(stopped) > 3, "hardly ever cancelled in the middle"
