@@ -62,7 +62,7 @@ class Baseline:
         assert not kernel.dispatcher.armed
         assert tasks_for_nothing(self.system) == self.tasks, "a task was left behind"
         assert len(living_timers(self.system)) == self.timers, living_timers(self.system)
-        root = self.system._root
+        root = self.system.root.ref
         for ref in {*registry.cells(), root, *cells}:
             assert isinstance(ref, ActorCell)
             check_at_rest(ref)
