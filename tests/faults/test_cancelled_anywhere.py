@@ -12,7 +12,9 @@ from relight import (
     Actor,
     ActorCrashedError,
     Child,
+    DynamicSupervisor,
     MailboxClosedError,
+    Pool,
     Ref,
     StartError,
     Supervisor,
@@ -253,6 +255,55 @@ async def test_a_request_waits_behind_a_hanging_start_and_leaves(moment: Moment)
             await cut.run(lambda: sup.start_child(Child("b", partial(Desk, stage.log))))  # noqa: B023
             await stage.empty()
             stage.baseline.check(new=["tree", "tree/slow", *(["tree/b"] if cut.ended else [])])
+
+
+async def test_a_dynamic_child_is_started_whole_or_not_at_all(moment: Moment) -> None:
+    for cut in cuts(moment):
+        async with open_stage() as stage:
+            template = Child("session", partial(Hooked, stage.log))
+            sup = await stage.system.spawn(DynamicSupervisor("sessions", template=template))
+            await cut.run(sup.start)
+            await stage.empty()
+            assert len(await sup.which_children()) == cut.ended
+            await settle()
+            stage.baseline.check(new=["sessions", *(["sessions/session-1"] if cut.ended else [])])
+            await sup.stop()
+            stage.baseline.check(sup.ref)
+            assert balanced(stage.log)
+
+
+async def test_a_dynamic_child_is_terminated_or_was_never_asked_to(moment: Moment) -> None:
+    for cut in cuts(moment):
+        async with open_stage() as stage:
+            template = Child("session", partial(Hooked, stage.log))
+            sup = await stage.system.spawn(DynamicSupervisor("sessions", template=template))
+            ref = await sup.start()
+            await cut.run(lambda: sup.terminate_child(ref))  # noqa: B023
+            await stage.empty()
+            assert not (cut.ended and ref.is_alive)
+            stage.baseline.check(ref, new=["sessions", *([ref.path] if ref.is_alive else [])])
+
+
+async def test_an_ask_of_a_pool_is_one_members_or_nobodys(moment: Moment) -> None:
+    for cut in cuts(moment):
+        async with open_stage() as stage, anyio.create_task_group() as group:
+            pool = await stage.system.spawn(
+                Pool("desks", member=Child("desk", partial(Narrow, stage.log)), size=2)
+            )
+            names = {ref.path for ref in stage.system.actors()} - {"desk"}
+            for message in (Hold(1), Hold(2), Echo(3), Echo(4)):  # each has one in hand and one queued
+                await asking(group, pool, message)
+
+            async def open_later() -> None:
+                await anyio.sleep(1)
+                stage.log.open()
+
+            group.start_soon(open_later)
+            await cut.run(lambda: pool.ask(Echo(5), timeout=50))  # noqa: B023
+            handled = stage.log.count(5)
+            await stage.empty()
+            assert stage.log.count(5) == handled == int(cut.ended or handled)
+            stage.baseline.check(new=names)
 
 
 # --- watching ---

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import Literal
 
 import anyio
 import pytest
@@ -170,7 +171,11 @@ class Housed(Worker):
 
 KINDS = (Worker, Hooked, Housed)
 BACKOFFS: tuple[Backoff | None, ...] = (None, Fixed(0.5), Exponential(0.2, cap=5.0))
-STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
+STRATEGIES: tuple[Literal["one_for_one", "one_for_all", "rest_for_one"], ...] = (
+    "one_for_one",
+    "one_for_all",
+    "rest_for_one",
+)
 
 
 def plant(books: Books, line_intensity: int, hall_intensity: int) -> Supervisor:
@@ -244,7 +249,7 @@ async def reaper(books: Books, until: float) -> None:
     rng = books.rng
     while anyio.current_time() < until:
         await anyio.sleep(rng.expovariate(0.3))
-        how = rng.choices(list(WAYS), WAYS.values())[0]
+        how = rng.choices(list(WAYS), list(WAYS.values()))[0]
         try:
             if how in ("axe", "line", "hall"):
                 paths = {"axe": WORKERS, "line": LINES, "hall": HALLS}[how]
