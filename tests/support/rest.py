@@ -77,5 +77,5 @@ def check_at_rest(cell: ActorCell) -> None:
     assert not cell.departures, cell
     assert (found.queued, found.in_hand, found.waiting) == (0, 0, 0), (cell, found)
     assert found.accepted == found.handled + found.dead_letters + found.abandoned
-    for monitor in cell.monitors or ():
+    for monitor in (cell.ties.monitors or ()) if cell.ties is not None else ():
         assert not monitor._waiters, cell

@@ -74,6 +74,17 @@ class RegistryAgainstModel(RuleBasedStateMachine):
         if self.is_live(actor):
             self.held = [(name, holder) for name, holder in self.held if holder is not actor]
 
+    @rule(name=names)
+    def give_a_name_back(self, name: str) -> None:
+        """Free an extra name; a path stays its actor's own."""
+        holder = self.holder(name)
+        if holder is None or holder.path == name:
+            with pytest.raises(NoSuchActorError):
+                self.registry.release(name)
+        else:
+            self.registry.release(name)
+            self.held.remove((name, holder))
+
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def end_a_live_one(self, data: st.DataObject) -> None:
