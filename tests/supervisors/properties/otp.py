@@ -193,7 +193,8 @@ class ModelSupervisor:
     def _start(self, child: ModelChild) -> str:
         faults = self.faults.get(child.id)
         fault = faults.pop(0) if faults else ""
-        self.trace.append(f"startfail {child.id}" if fault else f"start {child.id}")
+        word = {"": "start", "fail": "startfail", "ignore": "ignore"}[fault]
+        self.trace.append(f"{word} {child.id}")
         child.due = inf
         child.state = "undefined" if fault else "running"
         if fault == "ignore" and child.restart == "temporary":
