@@ -17,6 +17,7 @@ from typing import Protocol
 
 import anyio
 import anyio.abc
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._exits import primary_error
 from ._forced_exit import ForcedExit
@@ -83,6 +84,10 @@ class Engine:
         self._outside.start_soon(self._watch)
         try:
             kernel: Kernel = await self._outside.start(self._run)
+            if self._halt.is_set():
+                # Trio's `start` returns although it was cancelled when the task it starts, being shielded,
+                # ends well. The block would run without a system, and see its errors, not the cancellation.
+                await checkpoint_if_cancelled()
         except BaseException as error:  # noqa: BLE001 - re-raised without its group
             await self._leave_outside()
             raise primary_error(error) from None

@@ -31,7 +31,18 @@ _STUCK = ExitReason(ExitKind.KILLED, detail="its start does not give way to its 
 class Entry:
     """One start under way."""
 
-    __slots__ = ("_actor", "_chore", "_error", "_home", "_is_over", "_problem", "_timer", "_turn", "cell")
+    __slots__ = (
+        "_actor",
+        "_chore",
+        "_error",
+        "_home",
+        "_is_over",
+        "_problem",
+        "_timer",
+        "_turn",
+        "_unwind",
+        "cell",
+    )
 
     def __init__(self, cell: Cell, actor: Actor) -> None:
         self.cell = cell
@@ -47,6 +58,8 @@ class Entry:
         self._timer: Timer | None = None
         self._turn: Slot | None = None
         """Who waits for the end."""
+        self._unwind = UNWIND
+        """Seconds the hooks may take to end when they are cancelled."""
 
     async def enter(self, timeout: float) -> Home | None:
         """Run the hooks and wait for them; returns what holds the lifespan.
@@ -59,7 +72,9 @@ class Entry:
         """
         kernel = self.cell.kernel
         kernel.schedule(self._chore)
-        if timeout < inf:
+        if timeout == inf:  # a supervisor: it stops in order what it has started
+            self._unwind = self.cell.shutdown
+        else:
             self._call_in(timeout, lambda: self.cancel(f"its start took longer than {timeout:.3g} s"))
         try:
             await self._wait()
@@ -67,8 +82,10 @@ class Entry:
             self.cancel("its start was cancelled")
             with anyio.CancelScope(shield=True):
                 await self._wait()  # at most until it counts as stuck
-            self._leave()
-            raise
+            if self._error is not None:
+                raise
+            # It had started in the same moment. As an actor that runs it is stopped by whoever was cancelled,
+            # at the next wait or by taking it back; dropped here, its stop hook would never be run.
         if self._error is not None:
             raise self._error
         return self._home
@@ -80,8 +97,8 @@ class Entry:
         self._problem = problem
         if not self._chore.cancel():
             self._end(StartError(self.cell.path, problem))
-        else:
-            self._call_in(UNWIND, self._stuck)
+        elif self._unwind < inf:
+            self._call_in(self._unwind, self._stuck)
 
     async def _wait(self) -> None:
         if not self._is_over:

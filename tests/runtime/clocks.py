@@ -3,6 +3,7 @@
 import asyncio
 import selectors
 from collections import deque
+from collections.abc import Callable
 from typing import cast
 
 
@@ -12,8 +13,11 @@ class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.skipped = 0.0
+        self.on_turn: Callable[[], bool] | None = None
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.on_turn is not None and self.on_turn():
+            return super().select(0)
         if timeout is None:
             return super().select(None)
         ready = super().select(0)
@@ -28,6 +32,15 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+
+    @property
+    def on_turn(self) -> Callable[[], bool] | None:
+        """Called before each turn of the loop; True when it has made something ready."""
+        return self._jumping.on_turn
+
+    @on_turn.setter
+    def on_turn(self, callback: Callable[[], bool] | None) -> None:
+        self._jumping.on_turn = callback
 
     def time(self) -> float:
         return self._jumping.skipped
