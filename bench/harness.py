@@ -112,6 +112,27 @@ async def in_turns(value: Round, floor: Round, seconds: float, *, at_least: int 
     return summary(values, floors)
 
 
+class Turns:
+    """Values and floors, for questions that measure several things in one round."""
+
+    def __init__(self) -> None:
+        self._values: list[float] = []
+        self._floors: list[float] = []
+
+    def add(self, value: float, floor: float) -> None:
+        """Note one round of each."""
+        self._values.append(value)
+        self._floors.append(floor)
+
+    def best(self) -> Measured:
+        """Compare the best rounds: for work that noise can only slow down."""
+        return summary(self._values, self._floors)
+
+    def medians(self) -> Measured:
+        """Compare the middle rounds: for percentiles."""
+        return medians(self._values, self._floors)
+
+
 def summary(values: Sequence[float], floors: Sequence[float]) -> Measured:
     """Compare the best value with the best floor: noise only ever adds, so the least is the truest."""
     ratios = sorted(value / floor for value, floor in zip(values, floors, strict=True))
@@ -121,6 +142,18 @@ def summary(values: Sequence[float], floors: Sequence[float]) -> Measured:
         ratio=min(values) / min(floors),
         spread=spread(ratios),
         rounds=len(values),
+    )
+
+
+def medians(values: Sequence[float], floors: Sequence[float]) -> Measured:
+    """Compare by the median of the rounds' ratios: a p99 has no best round."""
+    ratios = [value / floor for value, floor in zip(values, floors, strict=True)]
+    return Measured(
+        value=statistics.median(values),
+        floor=statistics.median(floors),
+        ratio=statistics.median(ratios),
+        spread=spread(ratios),
+        rounds=len(ratios),
     )
 
 
