@@ -9,6 +9,7 @@ import msgspec
 from . import (
     ask,
     backlog,
+    beam,
     children,
     depth,
     fan,
@@ -44,6 +45,7 @@ QUESTIONS = {
     "depth": Question(depth.answer),
     "backlog": Question(backlog.answer),
     "million": Question(million.answer),
+    "beam": Question(beam.answer),
     "guarded": Question(guarded.answer),
     "neighbour": Question(neighbour.answer, keeps_busy=False),
 }

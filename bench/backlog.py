@@ -92,7 +92,7 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
         tree = await system.spawn(Supervisor("tree", children=[Child("reader", Reader)]))
         reader = system.get("tree/reader")
         other = await system.spawn(Child("other", Counter))
-        await _ask_around(reader, other, queue)
+        await ask_around(reader, other, queue)
         settle()
         yield await _of_the_caller(stage, reader, other, queue, rounds)
         yield await _of_others(stage, "backlog_other", reader, lambda: _asks(other), queue, rounds)
@@ -105,7 +105,7 @@ async def _of_the_caller(stage: Stage, reader: Ref, other: Ref, queue: int, roun
     """Have an actor ask while its own mailbox is long, and while it is empty."""
     turns = Turns()
     for _ in range(rounds):
-        turns.add(await _ask_around(reader, other, queue), await _ask_around(reader, other, 0))
+        turns.add(await ask_around(reader, other, queue), await ask_around(reader, other, 0))
     return figure(
         "backlog_caller",
         stage,
@@ -115,7 +115,8 @@ async def _of_the_caller(stage: Stage, reader: Ref, other: Ref, queue: int, roun
     )
 
 
-async def _ask_around(reader: Ref, other: Ref, queue: int) -> float:
+async def ask_around(reader: Ref, other: Ref, queue: int) -> float:
+    """Have *reader* ask *other* while so many messages wait behind; seconds an ask."""
     took: list[float] = []
 
     async def ask() -> None:
@@ -159,8 +160,8 @@ async def _drains(stage: Stage, reader: Ref, long: int, rounds: int) -> Figure:
     """Time the messages of a long queue and of short ones, from the first's turn to the last's."""
     turns = Turns()
     for _ in range(rounds):
-        short = [await _drain(reader, SHORT) for _ in range(20)]
-        turns.add(await _drain(reader, long), min(short))
+        short = [await drain(reader, SHORT) for _ in range(20)]
+        turns.add(await drain(reader, long), min(short))
     return figure(
         "backlog_drain",
         stage,
@@ -170,7 +171,8 @@ async def _drains(stage: Stage, reader: Ref, long: int, rounds: int) -> Figure:
     )
 
 
-async def _drain(reader: Ref, queue: int) -> float:
+async def drain(reader: Ref, queue: int) -> float:
+    """Have a queue handled; seconds a message, from the turn of the first to that of the last."""
     times: list[float] = []
     mark = Mark(times)
     reader.tell_nowait(mark)

@@ -24,11 +24,11 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
     many, few = (QUICK_MANY, QUICK_FEW) if stage.is_quick else (MANY, FEW)
     for name, actor in (("children", Counter), ("children_hooks", Hooked)):
         starts, stops = Turns(), Turns()
-        large, small = _tree(many, actor), _tree(few, actor)
+        large, small = describe(many, actor), describe(few, actor)
         async with open_system() as system:
             for number in range(_rounds(stage)):
-                many_start, many_stop = await _round(system, large, 1)
-                few_start, few_stop = await _round(system, small, many // few)
+                many_start, many_stop = await start_and_stop(system, large, 1)
+                few_start, few_stop = await start_and_stop(system, small, many // few)
                 if not number:
                     settle()  # the first round was the warm-up
                     continue
@@ -48,11 +48,12 @@ def _rounds(stage: Stage) -> int:
     return 3 if stage.is_quick else 8
 
 
-def _tree(children: int, actor: type[Actor]) -> Supervisor:
+def describe(children: int, actor: type[Actor]) -> Supervisor:
+    """Describe a supervisor of so many children."""
     return Supervisor("tree", children=[Child(f"child-{number}", actor) for number in range(children)])
 
 
-async def _round(system: System, tree: Supervisor, times: int) -> tuple[float, float]:
+async def start_and_stop(system: System, tree: Supervisor, times: int) -> tuple[float, float]:
     """Start and stop a tree some times; returns seconds a child for either."""
     starting = stopping = 0.0
     for _ in range(times):

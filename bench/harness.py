@@ -82,6 +82,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     target_of: Literal["ratio", "value"] = "ratio"
     floor_is: str = ""
     """What the floor is, in words."""
+    note: str = ""
+    """Why there is no floor."""
     spread: float = 0.0
     rounds: int = 1
     machine: str = ""
@@ -179,6 +181,7 @@ def figure(
     unit: str = "us",
     floor_is: str = "",
     target: Target | None = None,
+    note: str = "",
 ) -> Figure:
     """Hold what was measured against its target, and write down where it was."""
     of = "ratio" if target is None else target.of
@@ -194,6 +197,7 @@ def figure(
         met=None if target is None or judged is None else judged <= target.limit,
         target_of=of,
         floor_is=floor_is,
+        note=note,
         spread=measured.spread,
         rounds=measured.rounds,
         machine=machine(),

@@ -75,14 +75,14 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
     count = QUICK_CHILDREN if stage.is_quick else CHILDREN
     storms, bystanders = Turns(), Turns()
     async with open_system() as system:
-        children = await _children(system, count)
+        children = await start_children(system, count)
         calm = Supervisor("calm", children=[Child("bystander", Counter)])
         await system.spawn(calm)
         bystander = system.get("calm/bystander")
-        await _storm(children)
+        await storm(children)
         settle()
         for _ in range(3 if stage.is_quick else 15):
-            storms.add(await _storm(children), await _one_by_one(children))
+            storms.add(await storm(children), await _one_by_one(children))
             beside = await _latencies_in_a_storm(children, bystander)
             bystanders.add(percentile(beside, 0.99), percentile(await _quiet(bystander), 0.99))
     yield figure(
@@ -100,13 +100,14 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
     )
 
 
-async def _children(system: System, count: int) -> list[Ref]:
+async def start_children(system: System, count: int) -> list[Ref]:
+    """Start so many children of one supervisor that do what `storm` needs."""
     specs = [Child(f"child-{number}", Fragile) for number in range(count)]
     await system.spawn(Supervisor("storm", intensity=_ENDLESS, period=1.0, children=specs))
     return [system.get(f"storm/{spec.id}") for spec in specs]
 
 
-async def _storm(children: Sequence[Ref]) -> float:
+async def storm(children: Sequence[Ref]) -> float:
     """Crash all, and wait until the next incarnation of each has answered; seconds a child."""
     began = clock()
     await _crash(children)
@@ -133,7 +134,7 @@ async def _latencies_in_a_storm(children: Sequence[Ref], bystander: Ref) -> list
     took: list[float] = []
     async with anyio.create_task_group() as group:
         group.start_soon(_ask_for_ever, bystander, took)
-        await _storm(children)
+        await storm(children)
         group.cancel_scope.cancel()
     return took
 
