@@ -7,10 +7,10 @@ of both the best round counts. Where Erlang is not installed our figures stand a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 
-from relight import Child, Supervisor, open_system
+from relight import Child, Supervisor, System, open_system
 
 from . import ask, backlog, children, fan, ping_pong, restart, restart_storm, spawn, tell
 from ._counter import Counter
@@ -104,19 +104,16 @@ async def _lives(match: Match) -> Parts:
             yield await match.seconds(name, ours, spawn.SPAWNS, theirs, AHEAD if actor is Counter else None)
         many = children.QUICK_MANY if match.stage.is_quick else children.MANY
         for number, verb in enumerate(("start", "stop")):
-            ours = partial(
-                _children,
-                partial(children.start_and_stop, system, children.describe(many, Counter), 1),
-                number,
-            )
-            yield await match.seconds(f"children_{verb}", ours, many, f"a supervisor of {many:,}, each child")
+            ours = partial(_children, system, many, number)
+            theirs = f"a supervisor of {many:,}, each child"
+            yield await match.seconds(f"children_{verb}", ours, many, theirs)
     idle = await spawn.idle(match.stage)
     ours = Measured(value=idle.value)
     yield match.once("idle_actor", ours, spawn.IDLE, "B", "an idle gen_server and its child spec")
 
 
-async def _children(both: Callable[[], Awaitable[tuple[float, float]]], number: int) -> float:
-    return (await both())[number]
+async def _children(system: System, many: int, number: int) -> float:
+    return (await children.live(system, many, actor=Counter))[number] / many
 
 
 async def _crashes(match: Match) -> Parts:

@@ -6,9 +6,10 @@ number of children in a round: one supervisor of ten thousand, then ten of a tho
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
-from relight import Actor, Child, Supervisor, System, open_system
+from relight import Actor, Child, DynamicSupervisor, Supervisor, System, open_system
 
 from ._counter import Counter
 from .harness import MICROSECONDS, Figure, Stage, Target, Turns, clock, figure, settle
@@ -16,24 +17,27 @@ from .spawn import Hooked
 
 MANY, FEW = 10_000, 1_000
 QUICK_MANY, QUICK_FEW = 2_000, 200
+ROUNDS, QUICK_ROUNDS = 8, 3
 TARGET = Target(1.3)
+
+Life = Callable[[System, int], Awaitable[tuple[float, float]]]
+"""Starts a supervisor with so many children and stops it; returns the seconds either took."""
 
 
 async def answer(stage: Stage) -> AsyncIterator[Figure]:
     """Start and stop supervisors with many children and with few, in turns."""
+    lives: dict[str, Life] = {
+        "children": partial(live, actor=Counter),
+        "children_hooks": partial(live, actor=Hooked),
+        "dynamic": partial(live_dynamic, actor=Counter),
+        "dynamic_hooks": partial(live_dynamic, actor=Hooked),
+    }
     many, few = (QUICK_MANY, QUICK_FEW) if stage.is_quick else (MANY, FEW)
-    for name, actor in (("children", Counter), ("children_hooks", Hooked)):
-        starts, stops = Turns(), Turns()
-        large, small = describe(many, actor), describe(few, actor)
+    for name, life in lives.items():
         async with open_system() as system:
-            for number in range(_rounds(stage)):
-                many_start, many_stop = await start_and_stop(system, large, 1)
-                few_start, few_stop = await start_and_stop(system, small, many // few)
-                if not number:
-                    settle()  # the first round was the warm-up
-                    continue
-                starts.add(many_start, few_start)
-                stops.add(many_stop, few_stop)
+            starts, stops = await _measure(
+                system, life, many, few, QUICK_ROUNDS if stage.is_quick else ROUNDS
+            )
         for verb, turns in (("start", starts), ("stop", stops)):
             yield figure(
                 f"{name}_{verb}",
@@ -44,24 +48,41 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
             )
 
 
-def _rounds(stage: Stage) -> int:
-    return 3 if stage.is_quick else 8
+async def _measure(system: System, life: Life, many: int, few: int, rounds: int) -> tuple[Turns, Turns]:
+    """Take turns; returns starts and stops, in seconds a child."""
+    starts, stops = Turns(), Turns()
+    await life(system, many)
+    settle()
+    for _ in range(rounds):
+        many_start, many_stop = await life(system, many)
+        few_start = few_stop = 0.0
+        for _ in range(many // few):
+            start, stop = await life(system, few)
+            few_start += start
+            few_stop += stop
+        starts.add(many_start / many, few_start / many)
+        stops.add(many_stop / many, few_stop / many)
+    return starts, stops
 
 
-def describe(children: int, actor: type[Actor]) -> Supervisor:
-    """Describe a supervisor of so many children."""
-    return Supervisor("tree", children=[Child(f"child-{number}", actor) for number in range(children)])
+async def live(system: System, children: int, *, actor: type[Actor]) -> tuple[float, float]:
+    """Start a supervisor whose children are in its description."""
+    specs = [Child(f"child-{number}", actor) for number in range(children)]
+    tree = Supervisor("tree", children=specs)
+    began = clock()
+    supervisor = await system.spawn(tree)
+    started = clock()
+    await supervisor.stop()
+    return started - began, clock() - started
 
 
-async def start_and_stop(system: System, tree: Supervisor, times: int) -> tuple[float, float]:
-    """Start and stop a tree some times; returns seconds a child for either."""
-    starting = stopping = 0.0
-    for _ in range(times):
-        began = clock()
-        supervisor = await system.spawn(tree)
-        started = clock()
-        await supervisor.stop()
-        starting += started - began
-        stopping += clock() - started
-    children = times * len(tree.children)
-    return starting / children, stopping / children
+async def live_dynamic(system: System, children: int, *, actor: type[Actor]) -> tuple[float, float]:
+    """Start children of a dynamic supervisor one by one, and stop it."""
+    template = Child("child", actor, restart="temporary")
+    supervisor = await system.spawn(DynamicSupervisor("crowd", template=template))
+    began = clock()
+    for _ in range(children):
+        await supervisor.start()
+    started = clock()
+    await supervisor.stop()
+    return started - began, clock() - started
