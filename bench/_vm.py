@@ -5,6 +5,7 @@ It has one scheduler, as we have one thread, and stays on the core this process 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Generator
@@ -34,12 +35,16 @@ class Beam:
         """Have it do one round of work; seconds, or bytes, for one piece.
 
         Raises:
-            RuntimeError: It went down; its last words are on standard error.
+            RuntimeError: It went down.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(f"{question} {number}\n")
         self._process.stdin.flush()
-        return float(self._line())
+        line = self._line()
+        try:
+            return float(line)
+        except ValueError as error:
+            raise RuntimeError(f"bench: the BEAM went down: {line}") from error
 
     def round_of(self, question: str, number: int) -> Round:
         """Make a round of a question."""
@@ -51,10 +56,7 @@ class Beam:
 
     def _line(self) -> str:
         assert self._process.stdout is not None
-        line = self._process.stdout.readline().strip()
-        if not line:
-            raise RuntimeError("bench: the BEAM gave no answer")
-        return line
+        return self._process.stdout.readline().strip()
 
 
 @contextmanager
@@ -66,7 +68,9 @@ def open_beam() -> Generator[Beam | None]:
         return
     source = str(_SOURCE).replace("\\", "\\\\").replace('"', '\\"')
     command = [erl, *_OPTIONS, "-eval", _PROGRAM.format(source=source)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "ERL_CRASH_DUMP_SECONDS": "0"}  # no dump of its memory when it goes down
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         try:
             yield Beam(process)
         except BaseException:

@@ -66,11 +66,22 @@ def _pairs(base: Sequence[Figure], new: Sequence[Figure]) -> list[tuple[Figure, 
     return [(before, figure) for before, figure in found if before is not None]
 
 
+def best_of(runs: Sequence[Sequence[Figure]]) -> list[Figure]:
+    """Choose each figure's best round, in the order they were measured."""
+    best: dict[tuple[str, str], Figure] = {}
+    for figures in runs:
+        for figure in figures:
+            key = (figure.name, figure.backend)
+            if key not in best or _judged(figure) < _judged(best[key]):
+                best[key] = figure
+    return list(best.values())
+
+
 def change(base: Figure, new: Figure) -> float:
     """Return the change as a share: 0.1 is ten per cent slower."""
-    if base.ratio is not None and new.ratio is not None and new.unit != _BYTES:
-        return new.ratio / base.ratio - 1.0
-    return new.value / base.value - 1.0
+    if base.ratio is None or new.ratio is None:
+        return new.value / base.value - 1.0
+    return _judged(new) / _judged(base) - 1.0
 
 
 def verdict(base: Figure, new: Figure) -> str:
@@ -79,6 +90,10 @@ def verdict(base: Figure, new: Figure) -> str:
     if abs(by) <= max(LEAST, base.spread, new.spread):
         return ""
     return "slower" if by > 0 else "faster"
+
+
+def _judged(figure: Figure) -> float:
+    return figure.value if figure.ratio is None or figure.unit == _BYTES else figure.ratio
 
 
 def _line(base: Figure, new: Figure) -> str:
@@ -102,11 +117,8 @@ def _row(base: Figure, new: Figure) -> str:
 
 
 def _short(figure: Figure) -> str:
-    return (
-        f"{figure.value:.3g} {figure.unit}"
-        if figure.ratio is None or figure.unit == _BYTES
-        else f"{figure.ratio:.3g}x"
-    )
+    is_value = figure.ratio is None or figure.unit == _BYTES
+    return f"{figure.value:.3g} {figure.unit}" if is_value else f"{figure.ratio:.3g}x"
 
 
 def _long(figure: Figure) -> str:
