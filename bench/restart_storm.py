@@ -18,7 +18,7 @@ from .harness import MICROSECONDS, Figure, Stage, Target, Turns, clock, figure, 
 
 CHILDREN = 1000
 QUICK_CHILDREN = 200
-QUIET_ASKS = 2000
+QUIET_ASKS = 1000
 TARGET = Target(1.3)
 
 _ENDLESS = 1_000_000_000

@@ -30,6 +30,7 @@ ANSWERS = {
 
 @pytest.mark.slow
 @pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
 @pytest.mark.parametrize("question", ANSWERS)
 async def test_a_question_is_answered_with_its_figures_each_beside_a_floor(question: str) -> None:
     figures: list[Figure] = [figure async for figure in QUESTIONS[question].answer(STAGE)]
@@ -45,7 +46,7 @@ async def test_a_question_is_answered_with_its_figures_each_beside_a_floor(quest
 @pytest.mark.skipif(not _crowd.IS_POSSIBLE, reason="this system does not tell how much memory a process uses")
 @pytest.mark.parametrize("what", ["actors", "tasks"])
 def test_a_crowd_is_looked_at_in_a_process_of_its_own(what: str) -> None:
-    crowd = _crowd.look("asyncio", "actors" if what == "actors" else "tasks", 5000)
+    crowd = _crowd.look("asyncio", "actors" if what == "actors" else "tasks", 2000)
     assert 100.0 < crowd.bytes < 100_000.0
     assert 0.0 < crowd.start < 1.0
     assert 0.0 < crowd.collection < 1.0
