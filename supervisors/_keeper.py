@@ -27,7 +27,7 @@ from ..runtime import (
     text_of,
 )
 from ._child import Child
-from ._children import ChildRecord, ChildState, factory_class, has_start_hooks
+from ._children import RESTARTING, RUNNING, UNDEFINED, ChildRecord, factory_class, has_start_hooks
 from ._errors import (
     AlreadyPresentError,
     AlreadyStartedError,
@@ -98,7 +98,7 @@ class Keeper(Actor):
         """Take a spec into the list; refuse an id that is there already."""
         known = self.children.get(spec.id)
         if known is not None:
-            if known.state is ChildState.RUNNING:
+            if known.state is RUNNING:
                 raise AlreadyStartedError(self.cell.path, spec.id, known.ref)
             raise AlreadyPresentError(self.cell.path, spec.id)
         if isinstance(spec, Child):
@@ -177,7 +177,7 @@ class Keeper(Actor):
     def end_cell(self, record: ChildRecord, reason: ExitReason) -> None:
         """Leave a child that does not run as it is: what is queued for it fails with *reason*."""
         record.overtake()
-        record.state = ChildState.UNDEFINED
+        record.state = UNDEFINED
         cell, record.cell = record.cell, None
         if cell is not None:
             cell.close(reason)
@@ -193,7 +193,7 @@ class Keeper(Actor):
         """Begin to stop a child for good; its record stays. Returns the cell to wait for, if any."""
         record.overtake()
         cell, record.cell = record.cell, None
-        record.state = ChildState.UNDEFINED
+        record.state = UNDEFINED
         if cell is not None:
             seconds = record.spec.shutdown if timeout is None else timeout
             if seconds <= 0:
@@ -217,7 +217,7 @@ class Keeper(Actor):
     async def pause_record(self, record: ChildRecord, reason: ExitReason) -> None:
         """Stop a child's incarnation and wait for its end; its cell and its queue stay for the next."""
         record.overtake()
-        record.state = ChildState.UNDEFINED
+        record.state = UNDEFINED
         cell = record.cell
         if cell is not None:
             seconds = record.spec.shutdown
@@ -254,7 +254,7 @@ class Keeper(Actor):
         if record is None or not cell.is_idle or cell.home is not None or cell.plan.has_stopping:
             return False
         record.overtake()
-        record.state = ChildState.UNDEFINED
+        record.state = UNDEFINED
         record.cell = None
         cell.depart(reason, grace=0.0, final=True)
         self.forget_if_over(record)
@@ -283,7 +283,7 @@ class Keeper(Actor):
 
     def has_begun(self, record: ChildRecord) -> None:
         """Note that an incarnation of a child runs."""
-        record.state = ChildState.RUNNING
+        record.state = RUNNING
         record.began = self.kernel.now()
         if self.context.losses:
             self.context.losses.recover(self.path_of(record))
@@ -298,9 +298,9 @@ class Keeper(Actor):
     def find_stopped(self, id: str) -> ChildRecord:  # noqa: A002
         """Return the record of a child that is known but not running, or raise."""
         record = self.find(id)
-        if record.state is ChildState.RUNNING:
+        if record.state is RUNNING:
             raise ChildRunningError(self.cell.path, id)
-        if record.state is ChildState.RESTARTING:
+        if record.state is RESTARTING:
             raise ChildRestartingError(self.cell.path, id)
         return record
 
