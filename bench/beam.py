@@ -108,8 +108,9 @@ async def _lives(match: Match) -> Parts:
             theirs = f"a supervisor of {many:,}, each child"
             yield await match.seconds(f"children_{verb}", ours, many, theirs)
     idle = await spawn.idle(match.stage)
-    ours = Measured(value=idle.value)
-    yield match.once("idle_actor", ours, spawn.IDLE, "B", "an idle gen_server and its child spec")
+    yield match.once(
+        "idle_actor", Measured(value=idle.value), spawn.IDLE, "B", "an idle gen_server and its child spec"
+    )
 
 
 async def _children(system: System, many: int, number: int) -> float:

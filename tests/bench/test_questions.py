@@ -38,6 +38,7 @@ async def test_a_question_is_answered_with_its_figures_each_beside_a_floor(quest
     assert best_of([figures]) == figures  # no name twice
     for figure in figures:
         assert figure.value > 0.0
+        assert figure.floor is not None
         assert figure.ratio == pytest.approx(figure.value / figure.floor, rel=0.5)
         assert figure.floor_is
 

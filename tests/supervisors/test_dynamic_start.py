@@ -25,8 +25,8 @@ class Named(Actor):
         return self.names
 
 
-def crowd(template: Child, **options: int) -> DynamicSupervisor:
-    return DynamicSupervisor("crowd", template=template, **options)
+def crowd(template: Child, max_children: int | None = None) -> DynamicSupervisor:
+    return DynamicSupervisor("crowd", template=template, max_children=max_children)
 
 
 async def test_a_child_without_a_hook_is_there_before_anybody_else_runs() -> None:
