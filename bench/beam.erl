@@ -9,6 +9,7 @@
 -export([start_counter/0, start_plain/1, start_fragile/2, start_hooked/0]).
 
 main() ->
+    persistent_term:put(schedstat, schedstat()),
     io:format("~s~n", [erlang:system_info(otp_release)]),
     serve().
 
@@ -138,9 +139,31 @@ answer(backlog_caller, N) ->
 
 each(N, Work) ->
     erlang:garbage_collect(),
-    Began = erlang:monotonic_time(nanosecond),
+    Began = clock(),
     Work(),
-    (erlang:monotonic_time(nanosecond) - Began) / 1.0e9 / N.
+    (clock() - Began) / 1.0e9 / N.
+
+%% The processor time of the scheduler's thread in nanoseconds, as the other side measures its own; where the
+%% system does not tell, the time on the wall. A thread of its own reads it, while the scheduler sleeps.
+clock() ->
+    case persistent_term:get(schedstat) of
+        none -> erlang:monotonic_time(nanosecond);
+        File ->
+            {ok, Text} = prim_file:read_file(File),
+            binary_to_integer(hd(binary:split(Text, <<" ">>)))
+    end.
+
+schedstat() ->
+    Tasks = case file:list_dir("/proc/self/task") of {ok, Names} -> Names; _ -> [] end,
+    Folders = ["/proc/self/task/" ++ Task || Task <- Tasks],
+    case [Folder || Folder <- Folders, is_scheduler(prim_file:read_file(Folder ++ "/comm"))] of
+        [Folder] -> Folder ++ "/schedstat";
+        _ -> none
+    end.
+
+is_scheduler({ok, <<"1_scheduler\n">>}) -> true;
+is_scheduler({ok, <<"erts_sched_1\n">>}) -> true;
+is_scheduler(_) -> false.
 
 repeat(0, _) -> ok;
 repeat(N, Work) -> Work(), repeat(N - 1, Work).
@@ -172,11 +195,11 @@ start_and_stop(N, Start) ->
 
 start_and_stop_children(N) ->
     Specs = [spec(Id, {start_counter, []}) || Id <- lists:seq(1, N)],
-    Began = erlang:monotonic_time(nanosecond),
+    Began = clock(),
     Supervisor = start_supervisor(one_for_one, Specs),
-    Started = erlang:monotonic_time(nanosecond),
+    Started = clock(),
     stop_supervisor(Supervisor),
-    Stopped = erlang:monotonic_time(nanosecond),
+    Stopped = clock(),
     {(Started - Began) / 1.0e9 / N, (Stopped - Started) / 1.0e9 / N}.
 
 fragile_children(N) ->
@@ -232,7 +255,7 @@ handle_call({meet, Other}, _, {Parent, none, Left}) -> {reply, ok, {Parent, Othe
 
 handle_cast(add, Total) -> {noreply, Total + 1};
 handle_cast({mark, To}, Total) ->
-    To ! {mark, erlang:monotonic_time(nanosecond)},
+    To ! {mark, clock()},
     {noreply, Total};
 handle_cast(ball, {Parent, _, 0} = State) -> Parent ! game_over, {noreply, State};
 handle_cast(ball, {Parent, Other, Left}) ->
