@@ -8,12 +8,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 from ..runtime import (
     Actor,
     ActorCell,
     Cell,
+    Exited,
     ExitKind,
     ExitReason,
     HandlerError,
@@ -23,6 +24,7 @@ from ..runtime import (
     Ref,
     StartError,
     fail_start,
+    handles,
     start_incarnation,
     text_of,
 )
@@ -69,6 +71,12 @@ class Keeper(Actor):
         """The ref that others are given in place of this supervisor's own."""
         self.children: dict[str, ChildRecord] = {}
         """In start order."""
+
+    traps_exits: ClassVar[bool] = True
+
+    @handles
+    async def exit_signal(self, message: Exited) -> None:
+        """Ignore it: children's exits come another way, and to nobody else's does a supervisor listen."""
 
     cell: Cell
     """The supervisor's own cell, from its start on."""
@@ -149,6 +157,9 @@ class Keeper(Actor):
             StartError: It did not start. A cell it had before is kept, with its queue.
         """
         is_new = record.cell is None
+        leaving = self._leaving_at(record) if is_new else None
+        if leaving is not None:
+            await leaving.wait_stopped()
         try:
             actor = self.make(record)
             cell = record.cell or self._make_cell(record, actor)
@@ -201,6 +212,11 @@ class Keeper(Actor):
             cell.begin_stop(reason, seconds + _service_margin(record, cell.actor), final=True)
         return cell
 
+    def _leaving_at(self, record: ChildRecord) -> Cell | None:
+        """Find who was killed with an earlier incarnation of this supervisor and unwinds in this place."""
+        holder = self.kernel.registry.find(self.path_of(record))
+        return holder if isinstance(holder, Cell) and not holder.is_alive else None
+
     async def stop_record(
         self, record: ChildRecord, reason: ExitReason, timeout: float | None = None
     ) -> None:
@@ -235,6 +251,9 @@ class Keeper(Actor):
         if made is None or issubclass(made, GuardedActor) or has_start_hooks(made):
             return None
         record = self.add(spec)
+        if self._leaving_at(record) is not None:
+            del self.children[record.id]
+            return None
         try:
             actor = self.make(record)
             cell = self._make_cell(record, actor)
