@@ -147,11 +147,11 @@ class Keeper(Actor):
             raise StartError(path, f"its factory returned {type(actor).__name__}, not an actor")
         return actor
 
-    async def start_record(self, record: ChildRecord) -> Ref:
+    async def start_record(self, record: ChildRecord) -> Ref | None:
         """Start a child that is not running; what is queued for it is handled by this incarnation.
 
         Returns:
-            Its ref: of an actor that has ended, where the child wants not to be started now (`Ignore`).
+            None; where the child wants not to be started now (`Ignore`), the ref of an actor that has ended.
 
         Raises:
             StartError: It did not start. A cell it had before is kept, with its queue.
@@ -174,7 +174,7 @@ class Keeper(Actor):
                     self.end_cell(record, reason)
             raise
         self.has_begun(record)
-        return record.ref
+        return None
 
     def _ignored(self, record: ChildRecord, ignore: Ignore) -> Ref:
         reason = ExitReason(ExitKind.NORMAL, detail=f"ignored: {ignore.why}")
