@@ -39,6 +39,7 @@ from ._health import Health, Problem
 from ._intensity import RestartWindow
 from ._losses import Loss
 from ._pool_ref import PoolRef
+from ._portal import Portal
 from ._run import run
 from ._settings import ProviderSettings, Settings
 from ._specs import (
@@ -81,6 +82,7 @@ __all__ = [
     "MaxChildrenError",
     "Pool",
     "PoolRef",
+    "Portal",
     "Problem",
     "ProviderBlockedError",
     "ProviderError",

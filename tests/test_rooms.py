@@ -25,6 +25,7 @@ UNITS = {
     "tests/supervisors/conformance/test_pool.py": "relight.supervisors._administration",
     "tests/supervisors/conformance/test_restart_groups.py": "relight.supervisors._administration",
     "tests/supervisors/conformance/trees.py": "relight.supervisors._supervisor",
+    "tests/supervisors/test_forced_exit.py": "relight.supervisors._process",
 }
 """Tests of a part that no face shows."""
 
