@@ -61,7 +61,7 @@ from ._handlers import Handler, Overflow, handles
 from ._kernel import Kernel, Owner
 from ._logging import event_logger
 from ._mailbox import Item, message_of
-from ._messages import Message, Request
+from ._messages import Errand, Message, Request
 from ._monitors import Down, Monitor
 from ._parking import Slot
 from ._redaction import redact, redact_end, redact_event, redact_mapping
@@ -69,7 +69,7 @@ from ._ref import Ref
 from ._settings import Loaded, load_settings, same_setting
 from ._starting import fail_start, start_incarnation, starts_at_once
 from ._statistics import ActorState, ActorStatistics, DeadLetterStatistics
-from ._timers import Timer, Timers, TimerStatistics
+from ._timers import Timed, Timer, Timers, TimerStatistics
 
 __all__ = [
     "KILLED",
@@ -94,6 +94,7 @@ __all__ = [
     "DispatchStatistics",
     "Down",
     "Engine",
+    "Errand",
     "Events",
     "Exit",
     "ExitKind",
@@ -122,6 +123,7 @@ __all__ = [
     "SettingsError",
     "Slot",
     "StartError",
+    "Timed",
     "Timer",
     "TimerStatistics",
     "Timers",

@@ -47,10 +47,12 @@ class Timed(Protocol):
 class Timer:
     """A callback at a moment; ``cancel`` takes it back at no cost."""
 
-    __slots__ = ("callback", "done")
+    __slots__ = ("callback", "done", "due")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], due: float = inf) -> None:
         self.callback = callback
+        self.due = due
+        """The moment, on the system's clock."""
         self.done = False
 
     def cancel(self) -> None:
@@ -73,6 +75,8 @@ class TimerStatistics:
     """Entries in lanes."""
     in_heap: int
     """Entries in the heap."""
+    pending: int
+    """Those of all entries whose deadline still matters."""
 
 
 class Timers:
@@ -123,13 +127,20 @@ class Timers:
 
     def call_at(self, due: float, callback: Callable[[], None]) -> Timer:
         """Call *callback* at the moment *due*; the timer returned can be cancelled."""
-        timer = Timer(callback)
+        timer = Timer(callback, due)
         self.at(due, timer)
         return timer
 
     def statistics(self) -> TimerStatistics:
         """Count the deadlines kept."""
-        return TimerStatistics(len(self._lanes), sum(map(len, self._lanes.values())), len(self._heap))
+        in_lanes = sum(map(len, self._lanes.values()))
+        return TimerStatistics(len(self._lanes), in_lanes, len(self._heap), len(self.pending()))
+
+    def pending(self) -> list[tuple[float, Timed]]:
+        """List what still waits for its deadline, with the moments, soonest first."""
+        entries = [item for lane in self._lanes.values() for item in lane]
+        entries += [(due, entry) for due, _, entry in self._heap]
+        return sorted((item for item in entries if not item[1].done), key=lambda item: item[0])
 
     async def run(self) -> None:
         """Expire what falls due, until cancelled."""

@@ -37,6 +37,7 @@ from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._intensity import RestartWindow
 from ._losses import Loss
+from ._outlook import restarts_due
 from ._pool_ref import PoolRef
 from ._run import run
 from ._settings import ProviderSettings, Settings
@@ -88,6 +89,7 @@ __all__ = [
     "System",
     "current_attempt",
     "open_system",
+    "restarts_due",
     "run",
 ]
 
