@@ -58,11 +58,17 @@ class Timer:
     def cancel(self) -> None:
         """Take the timer back; it never fires after this."""
         self.done = True
+        # It stays in the heap until that is swept; the callback would keep an ended actor alive till then.
+        self.callback = _nothing
 
     def expire(self) -> None:
         """Fire."""
         self.done = True
         self.callback()
+
+
+def _nothing() -> None:
+    """Stand in for the callback of a timer that was taken back."""
 
 
 @dataclass(frozen=True, slots=True)

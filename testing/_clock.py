@@ -150,14 +150,13 @@ async def give_way() -> None:
 
 
 async def let_pass(due: float) -> None:
-    """Let time pass until something may have changed: in virtual time until whatever is due next.
+    """Let time pass until something may have changed: in virtual time, until what is due next has happened.
 
     Args:
         due: The moment at which to return at the latest.
     """
     now = anyio.current_time()
     if is_virtual():
-        await settle()
         await anyio.sleep(max(0.0, min(_next_deadline(), due) - now))
         await settle()
     else:

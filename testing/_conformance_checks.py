@@ -66,7 +66,7 @@ async def survives_askers_that_leave(subject: Subject) -> None:
                 if ref.statistics().crashed:
                     name = type(request).__name__
                     raise AssertionError(
-                        f"it crashed when the asker of {name} left: clean up in finally blocks"
+                        f"it crashed once an asker of {name} had left: clean up in finally blocks"
                     )
             await subject.send(system, ref, request)
 

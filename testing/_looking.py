@@ -6,7 +6,7 @@ import anyio
 
 from ..runtime import Cell, Kernel
 from ..supervisors import System
-from ._clock import let_pass
+from ._clock import give_way, let_pass
 
 
 def root_of(system: System) -> Cell:
@@ -32,6 +32,7 @@ class Patience:
     def __init__(self, timeout: float) -> None:
         self.due = anyio.current_time() + timeout
         """The moment when it ends."""
+        self._is_settled = False
 
     @property
     def is_over(self) -> bool:
@@ -40,4 +41,8 @@ class Patience:
 
     async def wait(self) -> None:
         """Let others run until it is worth another look."""
-        await let_pass(self.due)
+        if self._is_settled:
+            await let_pass(self.due)
+        else:  # what others are about to do comes before time goes on
+            self._is_settled = True
+            await give_way()
