@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import ClassVar
 
 from ..runtime import Actor, Message
 from ..supervisors.policies import Policy
@@ -105,9 +106,9 @@ class ActorConformance:
             return Counter()
     """
 
-    messages: Sequence[Message] = ()
+    messages: ClassVar[Sequence[Message]] = ()
     """Samples of what the actor handles."""
-    options: dict[str, object] = {}  # noqa: RUF012 - read only; a subclass puts its own in its place
+    options: ClassVar[Mapping[str, object]] = {}
     """Other arguments of `check_actor_conformance`."""
 
     def make(self) -> Actor:

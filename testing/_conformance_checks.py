@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import pickle
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import copy, deepcopy
 from functools import partial
@@ -282,8 +282,7 @@ def _snapshot(value: object) -> object:
         return copy(value)
 
 
-def _facts(fields: object) -> str:
-    assert isinstance(fields, dict)
+def _facts(fields: Mapping[str, object]) -> str:
     return ", ".join(
         f"{name}={value}" for name, value in fields.items() if name not in ("actor_path", "traceback")
     )

@@ -35,9 +35,6 @@ CAPACITY = 1024
 CALL_TIMEOUT = 5.0
 """Seconds an ask without a timeout waits for a reply, as with a plain actor."""
 
-Reply = ReplyT | Exception | Callable[[Request[ReplyT]], ReplyT | Awaitable[ReplyT]]
-"""A scripted reply: a value, an exception that the asker gets as it is, or a function of the request."""
-
 
 class Recorder(Ref):
     """A ref that keeps what it is sent and answers as it is told to. Needs no system.
@@ -100,7 +97,11 @@ class Recorder(Ref):
                 raise AssertionError(f"{self._path}: no {wanted.__name__} within {timeout:g} s; {seen}")
             await patience.wait()
 
-    def reply(self, kind: type[Request[ReplyT]], *replies: Reply[ReplyT]) -> None:
+    def reply(
+        self,
+        kind: type[Request[ReplyT]],
+        *replies: ReplyT | Exception | Callable[[Request[ReplyT]], ReplyT | Awaitable[ReplyT]],
+    ) -> None:
         """Answer asks of this type, subclasses included, from now on, and those that wait already.
 
         Args:

@@ -130,3 +130,15 @@ async def test_living_actors_are_listed_once_each_in_start_order() -> None:
         first = await system.spawn(named("front", log))
         second = await system.spawn(Child("second", partial(Desk, log)))
         assert [ref for ref in system.actors() if ref in (first, second)] == [first, second]
+
+
+async def test_every_name_is_listed_with_whose_it_is() -> None:
+    log = Log()
+    async with open_system() as system:
+        ref = await system.spawn(named("front-desk", log))
+        registry = cell_of(ref).kernel.registry
+        assert registry.names() == {"named": ref, "front-desk": ref}
+        registry.names().clear()
+        assert len(registry) == 2
+        await ref.stop()
+        assert registry.names() == {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
 from typing import ClassVar
@@ -34,7 +34,7 @@ async def test_a_good_service_passes_every_check(check: str) -> None:
 @real_time
 @pytest.mark.slow
 async def test_the_suite_runs_in_real_time_too() -> None:
-    await check_actor_conformance(Counter, [Add(1), Note(), Nap(0.01)])
+    await check_actor_conformance(Counter, [Add(1), Note(), Nap(0.01)], rounds=10)
     checks = ["restarts_afresh", "stops_in_time", "ignores_unknown_messages"]
     await check_actor_conformance(Service, [Add(1)], checks=checks, policy=QUICK)
 
@@ -47,7 +47,7 @@ class TestCounter(ActorConformance):
     """The suite as a class."""
 
     messages = MESSAGES
-    options: ClassVar[dict[str, object]] = {"rounds": 10}
+    options: ClassVar[Mapping[str, object]] = {"rounds": 10}
 
     def make(self) -> Actor:
         return Counter()
@@ -340,9 +340,9 @@ async def test_the_report_names_the_actor_and_each_rule() -> None:
 
 
 async def test_a_check_that_does_not_exist_is_refused() -> None:
-    for options in ({"checks": ["no_such"]}, {"skip": ["no_such"]}):
+    for checks, skip in ((["no_such"], []), (None, ["no_such"])):
         with pytest.raises(ValueError, match="there is no check 'no_such': choose from handles_"):
-            await check_actor_conformance(Counter, [Add()], **options)
+            await check_actor_conformance(Counter, [Add()], checks=checks, skip=skip)
 
 
 async def test_a_start_that_fails_is_said() -> None:

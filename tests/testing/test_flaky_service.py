@@ -138,7 +138,7 @@ async def test_told_messages_are_attempts_too(virtual_system: System) -> None:
 
 async def test_without_a_script_it_answers_nothing(virtual_system: System) -> None:
     flaky = await virtual_system.spawn(Child("flaky", FlakyService))
-    assert await flaky.ask(Add()) is None  # type: ignore[comparison-overlap]
+    assert await flaky.ask(Add()) is None
 
 
 async def test_a_subclass_makes_its_own_kind(virtual_system: System) -> None:

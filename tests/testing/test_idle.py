@@ -146,8 +146,8 @@ async def test_each_kind_of_deadline_is_named(virtual_system: System) -> None:
         await settle()
         with pytest.raises(AssertionError) as caught:
             await wait_until_idle(virtual_system, timers=True, timeout=1)
+        text = str(caught.value)
+        assert "flaky/service: the deadline of Add" in text
+        assert "flaky/service: the deadline of an attempt" in text
+        assert "flaky/service: GuardedMailbox.wait_for_retry" in text
         group.cancel_scope.cancel()
-    text = str(caught.value)
-    assert "flaky/service: the deadline of Add" in text
-    assert "flaky/service: the deadline of an attempt" in text
-    assert "flaky/service: GuardedMailbox.wait_for_retry" in text
