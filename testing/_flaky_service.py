@@ -11,7 +11,7 @@ from typing import Generic, Self, TypeVar, assert_never
 import anyio
 
 from ..runtime import Message, handles
-from ..supervisors import GuardedActor, ProviderError, current_attempt
+from ..supervisors import Attempt, GuardedActor, ProviderError, current_attempt
 from ._outcomes import Crash, Delay, Fail, Hang, Ok, Outcome
 
 ServiceT = TypeVar("ServiceT", bound="FlakyService")
@@ -23,12 +23,8 @@ class SeenAttempt:
 
     message: Message
     """What was asked or told."""
-    number: int
-    """Counted from 1 for each call."""
-    idempotency_key: str
-    """The same for every attempt of one call."""
-    deadline: float
-    """The moment when the caller stops waiting."""
+    attempt: Attempt
+    """Its number within the call, the idempotency key, the deadline."""
     incarnation: int
     """Which object of the service made it, counted from 1."""
     at: float
@@ -37,6 +33,11 @@ class SeenAttempt:
     """The moment it ended; None while it is under way."""
     outcome: str = "under way"
     """Then ``answered``, ``failed``, ``crashed`` or ``cancelled``."""
+
+    @property
+    def number(self) -> int:
+        """Which attempt of its call it was, counted from 1."""
+        return self.attempt.number
 
 
 class FlakyScript(Generic[ServiceT]):
@@ -55,7 +56,8 @@ class FlakyScript(Generic[ServiceT]):
         provider: str = "flaky",
     ) -> None:
         self._service = service
-        self._outcomes = deque(outcomes)
+        self.outcomes = deque(outcomes)
+        """What attempts take next, one each, unless their message's type has outcomes of its own."""
         self._by_type = {kind: deque(scripted) for kind, scripted in (by_type or {}).items()}
         self.then: Outcome = Ok() if then is None else then
         """What every attempt does that finds no outcome left."""
@@ -79,7 +81,7 @@ class FlakyScript(Generic[ServiceT]):
 
     def add(self, *outcomes: Outcome) -> Self:
         """Put more outcomes at the end of the script."""
-        self._outcomes.extend(outcomes)
+        self.outcomes.extend(outcomes)
         return self
 
     def on(self, kind: type[Message], *outcomes: Outcome) -> Self:
@@ -90,7 +92,7 @@ class FlakyScript(Generic[ServiceT]):
     @property
     def left(self) -> int:
         """How many outcomes have not been used, those by type included."""
-        return len(self._outcomes) + sum(map(len, self._by_type.values()))
+        return len(self.outcomes) + sum(map(len, self._by_type.values()))
 
     def attempts_of(self, kind: type[Message]) -> list[SeenAttempt]:
         """List the attempts at messages of one type."""
@@ -102,15 +104,12 @@ class FlakyScript(Generic[ServiceT]):
             if kind in self._by_type:
                 scripted = self._by_type[kind]
                 return scripted.popleft() if scripted else self.then
-        return self._outcomes.popleft() if self._outcomes else self.then
+        return self.outcomes.popleft() if self.outcomes else self.then
 
     async def attempt(self, message: Message, incarnation: int) -> object:
         """Go through one attempt and write down what became of it."""
         outcome = self.choose(message)
-        now = current_attempt()
-        seen = SeenAttempt(
-            message, now.number, now.idempotency_key, now.deadline, incarnation, anyio.current_time()
-        )
+        seen = SeenAttempt(message, current_attempt(), incarnation, anyio.current_time())
         self.attempts.append(seen)
         self.in_flight += 1
         self.in_flight_peak = max(self.in_flight_peak, self.in_flight)
@@ -141,7 +140,7 @@ class FlakyScript(Generic[ServiceT]):
             case Fail():
                 raise self._error(outcome)
             case Crash():
-                raise outcome.error
+                raise outcome.error.with_traceback(None)  # it may have been raised before
             case Hang():
                 await anyio.sleep_forever()
                 return None

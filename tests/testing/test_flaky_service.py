@@ -38,8 +38,8 @@ async def test_attempts_go_as_the_script_says_and_are_written_down(virtual_syste
         [began, began + 3.0, began + 4.0]
     )
     assert {attempt.message for attempt in script.attempts} == {Add(1)}
-    assert len({attempt.idempotency_key for attempt in script.attempts}) == 1
-    assert {attempt.deadline - began for attempt in script.attempts} == {180.0}
+    assert len({attempt.attempt.idempotency_key for attempt in script.attempts}) == 1
+    assert {attempt.attempt.deadline - began for attempt in script.attempts} == {180.0}
     assert script.left == 0
 
 
