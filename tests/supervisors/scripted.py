@@ -24,9 +24,12 @@ from relight.supervisors import (
 )
 from relight.supervisors.policies import Breaker, Concurrency, Fixed, Policy, Retry
 from relight.testing import Crash, Delay, Fail, FlakyScript, FlakyService, Hang, Ok, SeenAttempt
-from relight.testing import Outcome as Step
+from relight.testing import Outcome as AttemptOutcome
 
 PROVIDER = "svc"
+
+Step = AttemptOutcome
+"""How one attempt goes."""
 
 STEADY = Policy(retry=Retry(backoff=Fixed(1.0)), restart_backoff=Fixed(1.0))
 """The defaults without chance: each wait is a second."""
