@@ -19,7 +19,7 @@
     relight.run(main)
 
 Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fakes for tests in
-`relight.actors.fakes`.
+`relight.actors.fakes`, the kit for your own tests in `relight.testing`.
 """
 
 from . import _interrupt as _interrupt

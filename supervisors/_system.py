@@ -27,6 +27,7 @@ from ._child import Child
 from ._guard_statistics import GuardStatistics
 from ._guarded_cell import GuardedCell
 from ._health import Health, judge
+from ._outlook import ended_children, restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
 from ._process import stop_asked
@@ -157,6 +158,23 @@ class System(SystemTies):
     def given_up_by_kind(self) -> dict[str, int]:
         """Count what was given up since the system was opened, by the actor's class."""
         return dict(self._tree.losses.counts)
+
+    def restarts_due(self) -> list[tuple[str, float]]:
+        """List the actors that are to be started again, by path, each with the moment on the system's clock.
+
+        One whose restart waits for nothing but its supervisor's turn is due now.
+        """
+        return restarts_due(self._cells(), self._kernel.now())
+
+    def ended_children(self) -> list[str]:
+        """List the paths of children that have ended and that their supervisors still hold.
+
+        Between two turns of its supervisor a child may be listed. For longer it is a leak.
+        """
+        return ended_children(self._cells())
+
+    def _cells(self) -> list[Cell]:
+        return [self._tree.root.cell, *self._kernel.registry.cells()]
 
     def stop(self) -> None:
         """Begin the orderly stop; the block of `open_system` is cancelled."""

@@ -23,7 +23,7 @@ from typing import Generic, TypeVar, cast
 import anyio
 import trio
 
-from tests.runtime.clocks import JumpingLoop
+from relight.testing import JumpingLoop
 
 ResultT = TypeVar("ResultT")
 
