@@ -578,7 +578,7 @@ async def test_an_exit_signal_ends_a_start() -> None:
     async with open_system() as system, anyio.create_task_group() as group:
 
         async def spawn() -> None:
-            with pytest.raises(StartError, match="ended meanwhile|was killed"):
+            with pytest.raises(StartError, match=r"ended meanwhile|was killed"):
                 await system.spawn(Child("slow", partial(Slow, log)))
 
         group.start_soon(spawn)
