@@ -212,7 +212,7 @@ async def test_an_actor_is_killed_while_it_starts() -> None:
     async with open_system() as system, anyio.create_task_group() as group:
 
         async def spawn() -> None:
-            with pytest.raises(StartError, match=r"ended meanwhile|was killed"):
+            with pytest.raises(StartError, match="ended meanwhile"):
                 await system.spawn(Child("slow", partial(Slow, log)))
 
         group.start_soon(spawn)

@@ -295,13 +295,14 @@ async def test_a_link_to_an_actor_whose_start_fails_carries_a_signal() -> None:
 
     class Slow(Desk):
         async def started(self) -> None:
-            await anyio.sleep(60)
+            await anyio.sleep(1)
+            raise ValueError("not today")
 
     async with open_office(Trapper) as (system, (trapper,), seen), anyio.create_task_group() as group:
 
         async def spawn() -> None:
             with pytest.raises(StartError):
-                await system.spawn(Child("slow", partial(Slow, log), start_timeout=1.0))
+                await system.spawn(Child("slow", partial(Slow, log)))
 
         group.start_soon(spawn)
         await settle()
@@ -578,7 +579,7 @@ async def test_an_exit_signal_ends_a_start() -> None:
     async with open_system() as system, anyio.create_task_group() as group:
 
         async def spawn() -> None:
-            with pytest.raises(StartError, match=r"ended meanwhile|was killed"):
+            with pytest.raises(StartError, match="ended meanwhile"):
                 await system.spawn(Child("slow", partial(Slow, log)))
 
         group.start_soon(spawn)
