@@ -52,7 +52,7 @@ class System(SystemTies):
         self._tree = tree
         self._engine = engine
         self._supervisor = SupervisorRef(tree.cell)
-        self._portal = Portal(kernel, self.spawn)
+        self._portal = Portal(kernel, self._spawn)
         engine.when_over(self._portal.close)
 
     @overload
@@ -82,6 +82,9 @@ class System(SystemTies):
             AlreadyStartedError: A child of this id runs.
             NameTakenError: Its name is another live actor's.
         """
+        return await self._spawn(spec)
+
+    async def _spawn(self, spec: Spec) -> Ref | SupervisorRef | DynamicSupervisorRef:
         return await self._supervisor.start_child(spec)
 
     def supervisor(self, path: str) -> SupervisorRef:

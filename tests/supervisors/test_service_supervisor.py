@@ -505,7 +505,7 @@ async def test_a_full_mailbox_drops_told_messages_where_the_service_says_so(
         with anyio.fail_after(0.5):
             await ref.tell(Job("c"))
         await anyio.sleep(3)
-        assert [seen.name for seen in script.seen] == handled
+        assert script.names == handled
         (letter,) = system.dead_letters.read()
         assert letter.reason == "overflow"
         await at_rest(system)

@@ -37,6 +37,7 @@ from tests.supervisors.conformance.trees import (
     child_ref,
     counts_of,
     crash,
+    open_group,
     open_tree,
     spawn_tree,
     state_of,
@@ -82,7 +83,7 @@ async def test_a6_requests_to_a_supervisor_that_ends_fail_at_once() -> None:
                 await request
             failures.append((type(caught.value).__name__, anyio.current_time()))
 
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             group.start_soon(ask, tree.start_child(diary.child("a", started=hanging(1))))
             await settle()
             group.start_soon(ask, tree.which_children())
@@ -234,7 +235,7 @@ async def test_a2_a_terminated_child_fails_what_is_queued_for_it_at_once() -> No
     diary = Diary()
     async with open_tree(diary.child("a"), diary=diary) as (system, tree):
         ref = system.get("tree/a")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             in_hand = await asking(group, ref, Nap(2.0))
             queued = await asking(group, ref, Who())
             ref.tell_nowait(Note())
@@ -286,7 +287,7 @@ async def test_a5_a_child_that_has_just_died_is_not_active() -> None:
         async def waiting(_: int) -> None:
             await released.wait()
 
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             group.start_soon(tree.start_child, diary.child("c", started=waiting))
             await settle()
             group.start_soon(count)

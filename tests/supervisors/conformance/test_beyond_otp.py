@@ -32,6 +32,7 @@ from tests.supervisors.conformance.trees import (
     counts_of,
     crash,
     leave_by,
+    open_group,
     open_tree,
     spawn_tree,
     states_of,
@@ -61,7 +62,7 @@ async def test_n2_messages_queued_while_a_child_restarts_go_to_its_next_incarnat
     async with open_system() as system:
         tree = await system.spawn(Supervisor("tree", children=[diary.child("a")]))
         ref = await child_ref(tree, "a")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             group.start_soon(leave_by, ref, Crash())
             await anyio.lowlevel.checkpoint()
             for _ in range(3):
@@ -266,7 +267,7 @@ async def test_n2_the_poison_is_not_delivered_again_and_the_rest_keeps_its_order
     diary = Diary()
     async with open_tree(diary.child("a"), diary=diary) as (system, _):
         ref = system.get("tree/a")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             before = await asking(group, ref, Nap(1.0))
             ref.tell_nowait(Note(1))
             poison = await asking(group, ref, Crash())
@@ -291,7 +292,7 @@ async def test_n3_whatever_ends_the_actor_the_asker_in_hand_hears_of_it_at_once(
 ) -> None:
     diary = Diary()
     async with open_tree(diary.child("a", restart), diary=diary) as (system, _):
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, system.get("tree/a"), ENDS[end])
         expected = ActorCrashedError if end == "crash" else ActorStoppedError
         assert type(answer.error) is expected
@@ -303,7 +304,7 @@ async def test_n3_an_actor_that_is_not_restarted_fails_its_queue_at_once(end: st
     diary = Diary()
     async with open_tree(diary.child("a", "temporary"), diary=diary) as (system, _):
         ref = system.get("tree/a")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             await asking(group, ref, Nap(1.0))
             await asking(group, ref, ENDS[end])
             queued = [await asking(group, ref, Who()) for _ in range(3)]
@@ -317,7 +318,7 @@ async def test_n3_an_asker_of_an_actor_that_can_not_start_again_hears_of_the_end
     async with open_tree(child, diary=diary, intensity=3, strategy="one_for_all") as (system, _):
         ref = system.get("tree/a")
         await crash(ref)
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, ref, Who())
         assert isinstance(answer.error, ActorStoppedError)
         assert isinstance(answer.error.reason.error, RestartIntensityError)
@@ -328,12 +329,12 @@ async def test_n4_the_reason_of_an_exit_is_one_exception_and_its_group_stays_att
     class Troupe(Actor):
         @handles
         async def work(self, message: Note) -> None:
-            async with anyio.create_task_group() as group:
+            async with open_group() as group:
                 group.start_soon(anyio.sleep_forever)
                 group.start_soon(self.fail)
 
         async def fail(self) -> None:
-            async with anyio.create_task_group():
+            async with open_group():
                 raise BoomError
 
     async with open_system() as system:
@@ -356,7 +357,7 @@ async def test_n4_an_exit_asked_for_inside_a_task_group_is_that_exit() -> None:
     class Troupe(Actor):
         @handles
         async def work(self, message: Note) -> None:
-            async with anyio.create_task_group():
+            async with open_group():
                 raise Exit
 
     async with open_system() as system:

@@ -25,7 +25,7 @@ from relight.supervisors import (
     open_system,
 )
 from tests.runtime.desk import asking, cell_of, settle
-from tests.supervisors.conformance.trees import crash, leave_by, open_tree
+from tests.supervisors.conformance.trees import crash, leave_by, open_group, open_tree
 from tests.supervisors.recorded import (
     BoomError,
     Crash,
@@ -70,7 +70,7 @@ async def test_q2_who_calls_an_actor_that_is_killed_in_mid_call_gets_the_reason_
     diary = Diary()
     async with open_system() as system:
         ref = await system.spawn(diary.child("a"))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, ref, Nap(1000.0))
             cell_of(ref).kill()
         assert isinstance(answer.error, ActorStoppedError)
@@ -84,7 +84,7 @@ async def test_q2_who_calls_an_actor_whose_lifespan_breaks_gets_the_reason_at_on
     class Client(Actor):
         @asynccontextmanager
         async def lifespan(self) -> AsyncGenerator[None]:
-            async with anyio.create_task_group() as group:
+            async with open_group() as group:
                 group.start_soon(self.connection)
                 yield
 
@@ -99,7 +99,7 @@ async def test_q2_who_calls_an_actor_whose_lifespan_breaks_gets_the_reason_at_on
 
     async with open_system() as system:
         ref = await system.spawn(Child("client", Client, restart="temporary"))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, ref, Nap(1000.0))
             broken.set()
         assert isinstance(answer.error, ActorCrashedError)
@@ -259,7 +259,7 @@ async def test_q8_an_actor_is_suspended_and_resumed_from_outside() -> None:
     async with open_system() as system:
         ref = await system.spawn(Child("book", Book))
         system.suspend(ref)
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, ref, Who())
             assert not answer.is_in
             assert ref.statistics().state == "suspended"

@@ -34,7 +34,7 @@ from relight.supervisors import (
 from relight.supervisors._administration import ReplaceMember
 from relight.supervisors.policies import Fixed, Policy
 from tests.runtime.desk import Answer, asking, cell_of, settle, telling
-from tests.supervisors.conformance.trees import crash, hear, open_tree
+from tests.supervisors.conformance.trees import crash, hear, open_group, open_tree
 from tests.supervisors.recorded import BoomError, Crash, Diary, Finish, Who, failing, ignoring
 
 pytestmark = pytest.mark.anyio
@@ -127,7 +127,7 @@ async def test_members_take_turns() -> None:
 
 
 async def test_the_least_loaded_member_gets_the_message() -> None:
-    async with open_pool(route="least_loaded") as (_, pool), anyio.create_task_group() as group:
+    async with open_pool(route="least_loaded") as (_, pool), open_group() as group:
         busy = [await asking(group, pool, Ticket(seconds=10.0)) for _ in range(2)]
         free = await many(pool, 5)
         assert len(set(free)) == 1
@@ -185,7 +185,7 @@ async def test_a_full_member_is_passed_over_while_another_has_room() -> None:
     class Narrow(Desk):
         mailbox = 1
 
-    async with open_pool(2, member=Child("desk", Narrow)) as (_, pool), anyio.create_task_group() as group:
+    async with open_pool(2, member=Child("desk", Narrow)) as (_, pool), open_group() as group:
         answers = [await asking(group, pool, Ticket(seconds=1.0)) for _ in range(4)]
         with pytest.raises(MailboxFullError):
             pool.tell_nowait(Ticket())
@@ -256,7 +256,7 @@ async def test_a_sender_that_waits_for_room_at_a_member_that_ends_goes_to_anothe
         mailbox = 1
 
     member = Child("desk", Narrow, shutdown=0.0)
-    async with open_pool(2, member=member, route=key_of) as (_, pool), anyio.create_task_group() as group:
+    async with open_pool(2, member=member, route=key_of) as (_, pool), open_group() as group:
         owner = (await pool.ask(Ticket(1))).split()[0]
         hands = [await asking(group, pool, Ticket(1, seconds=100.0)) for _ in range(2)]
         waiting = await asking(group, pool, Ticket(1), 50.0)
@@ -287,7 +287,7 @@ async def test_a_pool_without_members_takes_nothing() -> None:
 async def test_a_pool_that_is_given_up_takes_nothing_and_leaves_no_asker() -> None:
     async with open_pool(intensity=1) as (system, pool):
         heard = hear(system, "actor.gave_up")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             in_hand = await asking(group, pool, Ticket(seconds=2.0))
             for _ in range(2):
                 idle = next(ref for ref in pool.members() if not ref.statistics().in_hand)
@@ -394,7 +394,7 @@ async def test_a_pool_grows() -> None:
 
 
 async def test_members_that_are_too_many_handle_what_is_queued_for_them() -> None:
-    async with open_pool(3) as (system, pool), anyio.create_task_group() as group:
+    async with open_pool(3) as (system, pool), open_group() as group:
         answers = [await asking(group, pool, Ticket(seconds=1.0)) for _ in range(9)]
         await pool.resize(1)
         assert anyio.current_time() == 0.0
@@ -406,7 +406,7 @@ async def test_members_that_are_too_many_handle_what_is_queued_for_them() -> Non
 
 
 async def test_members_that_are_too_many_have_the_time_to_drain_and_no_more() -> None:
-    async with open_pool(2) as (system, pool), anyio.create_task_group() as group:
+    async with open_pool(2) as (system, pool), open_group() as group:
         answers = [await asking(group, pool, Ticket(seconds=20.0)) for _ in range(4)]
         await pool.resize(1, drain=3.0)
         await anyio.sleep(9.0)
@@ -417,7 +417,7 @@ async def test_members_that_are_too_many_have_the_time_to_drain_and_no_more() ->
 
 
 async def test_a_member_that_crashes_while_it_drains_is_restarted_for_the_rest_of_its_queue() -> None:
-    async with open_pool(2) as (system, pool), anyio.create_task_group() as group:
+    async with open_pool(2) as (system, pool), open_group() as group:
         second = pool.members()[1]
         hand = await asking(group, second, Ticket(seconds=1.0))
         poison = await asking(group, second, Crash())
@@ -451,7 +451,7 @@ async def test_a_new_member_that_does_not_start_fails_the_resize_and_those_befor
 async def test_members_are_replaced_one_at_a_time_under_load_without_losing_a_message() -> None:
     async with open_pool(3) as (_, pool):
         serving: list[int] = []
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answers: list[Answer[str]] = []
 
             async def load() -> None:
@@ -490,7 +490,7 @@ async def test_members_may_be_replaced_by_others_of_the_same_make() -> None:
 
 async def test_a_new_make_that_does_not_start_is_taken_back() -> None:
     """The first member is what it was before, with its queue; the others were not touched."""
-    async with open_pool(2) as (_, pool), anyio.create_task_group() as group:
+    async with open_pool(2) as (_, pool), open_group() as group:
         hand = await asking(group, pool.members()[0], Ticket(seconds=1.0))
         queued = await asking(group, pool.members()[0], Ticket())
         with pytest.raises(StartError):
@@ -572,7 +572,7 @@ async def test_a_service_may_be_replaced_by_a_plain_actor_and_back() -> None:
 
 
 async def test_services_are_replaced_without_losing_a_call() -> None:
-    async with open_pool(2, member=Child("api", Api)) as (_, pool), anyio.create_task_group() as group:
+    async with open_pool(2, member=Child("api", Api)) as (_, pool), open_group() as group:
         made, members = Api.made, pool.members()
         answers = [await asking(group, pool, Ticket(seconds=1.0), 60.0) for _ in range(40)]
         await pool.replace()
@@ -607,7 +607,7 @@ async def test_a_service_that_has_failed_is_passed_over() -> None:
 
 async def test_a_member_that_ends_by_itself_while_it_drains_is_done() -> None:
     member = Child("desk", Desk, restart="transient")
-    async with open_pool(2, member=member) as (system, pool), anyio.create_task_group() as group:
+    async with open_pool(2, member=member) as (system, pool), open_group() as group:
         second = pool.members()[1]
         hand = await asking(group, second, Ticket(seconds=1.0))
         last = await asking(group, second, Finish())

@@ -26,6 +26,7 @@ from tests.supervisors.conformance.trees import (
     counts_of,
     crash,
     hear,
+    open_group,
     open_tree,
     spawn_tree,
     state_of,
@@ -67,7 +68,7 @@ async def test_n2_messages_to_held_siblings_go_to_their_next_incarnation_in_orde
     children = [diary.child("a", backoff=WAIT), diary.child("b")]
     async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, _):
         b = system.get("tree/b")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             in_hand = await asking(group, b, Nap(1.0))
             for number in range(3):
                 b.tell_nowait(Note(number))
@@ -88,7 +89,7 @@ async def test_n2_the_message_in_hand_of_a_sibling_is_finished_within_its_shutdo
     diary = Diary()
     children = [diary.child("a"), diary.child("b", shutdown=3.0), diary.child("c", shutdown=3.0)]
     async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, _):
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             short = await asking(group, system.get("tree/b"), Nap(2.0))
             long = await asking(group, system.get("tree/c"), Nap(60.0))
             await crash(system.get("tree/a"))
@@ -115,7 +116,7 @@ async def test_n2_a_sender_that_waits_for_room_at_a_held_sibling_is_let_in_after
     async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, _):
         await crash(system.get("tree/a"))
         b = system.get("tree/b")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             for number in range(3):
                 await telling(group, b, Note(number))
             with pytest.raises(MailboxFullError):
@@ -130,7 +131,7 @@ async def test_n3_held_siblings_fail_their_queues_at_once_when_the_supervisor_en
     children = [diary.child("a", backoff=WAIT), diary.child("b"), diary.child("z", "transient")]
     answers: list[Answer[int]] = []
     async with (
-        anyio.create_task_group() as group,
+        open_group() as group,
         open_tree(*children, diary=diary, strategy="rest_for_one", intensity=1) as (system, tree),
     ):
         b = system.get("tree/b")
@@ -162,7 +163,7 @@ async def test_g7_terminating_the_waiting_child_releases_the_others(way: str) ->
         a, b = system.get("tree/a"), system.get("tree/b")
         await crash(a)
         diary.take()
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, b, Who())
             await (tree.terminate_child("a") if way == "terminate_child" else a.stop())
         assert isinstance(answer.error, ActorStoppedError)
@@ -213,7 +214,7 @@ async def test_g7_terminating_a_held_sibling_leaves_the_others_waiting() -> None
     async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, tree):
         b, c = system.get("tree/b"), system.get("tree/c")
         await crash(system.get("tree/a"))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, b, Who())
             await tree.terminate_child("b")
         assert isinstance(answer.error, ActorStoppedError)
@@ -261,7 +262,7 @@ async def test_a3_a_held_sibling_may_be_deleted() -> None:
     async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, tree):
         b = system.get("tree/b")
         await crash(system.get("tree/a"))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, b, Who())
             await tree.delete_child("b")
         assert isinstance(answer.error, ActorStoppedError)
@@ -318,7 +319,7 @@ async def test_g8_a_member_that_is_not_wanted_again_does_not_stop_the_restart_of
     children = [diary.child("a"), diary.child("b", started=ignoring(2)), diary.child("c")]
     async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, tree):
         b = system.get("tree/b")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             in_hand = await asking(group, b, Nap(1.0))
             queued = await asking(group, b, Who())
             system.get("tree/a").tell_nowait(Crash())
@@ -400,7 +401,7 @@ async def test_s1_a_stop_in_the_middle_of_a_group_restart_ends_every_member() ->
     async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, tree):
         c = system.get("tree/c")
         await crash(system.get("tree/a"))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, c, Who())
             group.start_soon(tree.stop)
             await settle()
@@ -423,7 +424,7 @@ async def test_n3_a_supervisor_that_is_killed_in_the_middle_of_a_group_restart_l
         tree = await spawn_tree(system, inner)
         c, b = system.get("tree/in/c"), system.get("tree/in/b")
         await crash(system.get("tree/in/a"))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answers = [await asking(group, ref, Who()) for ref in (b, c)]
             await tree.terminate_child("in")
         assert [type(answer.error) for answer in answers] == [ActorStoppedError, ActorStoppedError]
@@ -440,7 +441,7 @@ async def test_g7_a_start_that_is_taken_back_while_its_child_waits_releases_the_
         token = object()
         ref = await supervisor.ask(StartChild(diary.child("a", backoff=WAIT), token))
         await crash(ref)
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, b, Who())
             supervisor.tell_nowait(TakeBack(token))
         assert isinstance(answer.error, ActorStoppedError)
@@ -490,7 +491,7 @@ async def test_n2_a_service_in_a_group_keeps_its_ref_and_its_queue(shutdown: flo
     children = services(diary, shutdown=shutdown, backoff=WAIT)
     async with open_tree(*children, diary=diary, strategy="one_for_all") as (system, tree):
         api = system.get("tree/api")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             hands = [await asking(group, api, Nap(1.0)) for _ in range(3)]
             system.get("tree/a").tell_nowait(Crash())
             await anyio.sleep(2.0)
@@ -523,7 +524,7 @@ async def test_n3_a_service_that_is_held_fails_its_queue_at_once_when_it_will_no
         tree = system.supervisor("tree/in")
         api = system.get("tree/in/api")
         await crash(system.get("tree/in/a"))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, api, Who(), 1000.0)
             match way:
                 case "terminate a":
@@ -549,7 +550,7 @@ async def test_n2_a_service_that_does_not_start_again_with_its_group_keeps_its_q
     diary.broken = {2, 3}
     async with open_tree(*services(diary), diary=diary, strategy="one_for_all") as (system, _):
         api = system.get("tree/api")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             hand = await asking(group, api, Nap(1.0))
             system.get("tree/a").tell_nowait(Crash())
             await settle()
@@ -563,7 +564,7 @@ async def test_s1_a_stop_that_overtakes_the_pause_of_a_service_is_for_good() -> 
     diary = Diary()
     async with open_tree(*services(diary), diary=diary, strategy="one_for_all") as (system, tree):
         api = system.get("tree/api")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             hand = await asking(group, api, Nap(2.0))
             queued = await asking(group, api, Nap(2.0))
             system.get("tree/a").tell_nowait(Crash())

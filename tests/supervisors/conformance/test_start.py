@@ -23,7 +23,7 @@ from relight.supervisors import (
     open_system,
 )
 from tests.runtime.desk import settle
-from tests.supervisors.conformance.trees import counts_of, crash, hear, spawn_tree, states_of
+from tests.supervisors.conformance.trees import counts_of, crash, hear, open_group, spawn_tree, states_of
 from tests.supervisors.recorded import (
     BoomError,
     Crash,
@@ -95,7 +95,7 @@ async def test_t8_a_hanging_start_of_a_subtree_that_is_cut_off_leaves_none_of_it
     )
     async with open_system() as system:
         tree = await system.spawn(Supervisor("tree", shutdown=1.0))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
 
             async def start() -> None:
                 with pytest.raises(AskError):
@@ -159,7 +159,7 @@ async def test_t1_the_start_returns_only_after_the_last_child() -> None:
         await released.wait()
 
     async with open_system() as system:
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
 
             async def spawn() -> None:
                 await spawn_tree(system, diary.child("a"), diary.child("b", started=waiting))
@@ -312,10 +312,10 @@ async def test_t7_what_a_start_hook_returns_is_handed_back() -> None:
         ref = await tree.start_child(diary.child("a"))
         assert ref.info == 1
         await tree.terminate_child("a")
-        ref = await tree.restart_child("a")
-        assert ref.info == 2
-        await crash(ref)
-        assert ref.info == 3
+        again = await tree.restart_child("a")
+        assert again.info in (2,)
+        await crash(again)
+        assert again.info == 3
         assert (await tree.start_child(Child("plain", Plain))).info is None
 
 
@@ -328,7 +328,7 @@ async def test_t8_a_supervisor_is_busy_while_a_child_starts() -> None:
 
     async with open_system() as system:
         tree = await spawn_tree(system, diary.child("a"))
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             group.start_soon(tree.start_child, diary.child("b", started=waiting))
             await settle()
             answers: list[dict[str, str]] = []

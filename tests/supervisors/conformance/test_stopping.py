@@ -19,6 +19,7 @@ from tests.supervisors.conformance.trees import (
     crash,
     hear,
     leave_by,
+    open_group,
     open_tree,
     spawn_tree,
 )
@@ -141,7 +142,7 @@ async def test_s1_a_child_that_is_stopped_twice_is_stopped_once() -> None:
         tree = await system.spawn(Supervisor("tree", children=[diary.child("a", slow_stop=1.0)]))
         ref = await child_ref(tree, "a")
         diary.take()
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             for _ in range(3):
                 group.start_soon(ref.stop)
         assert diary.take() == ["stop a normal"]
@@ -154,7 +155,7 @@ async def test_s4_a_child_can_be_stopped_by_its_ref_while_its_supervisor_stops()
         children = [diary.child("a"), diary.child("b", slow_stop=2.0)]
         tree = await system.spawn(Supervisor("tree", children=children))
         a = await child_ref(tree, "a")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             group.start_soon(tree.stop)
             await settle()
             await a.stop()
@@ -192,7 +193,7 @@ async def test_s1_the_order_holds_when_an_outer_scope_is_cancelled(moment: str) 
                     system.get("tree/f").tell_nowait(Crash())
                     await settle()
                 case "stop":
-                    async with anyio.create_task_group() as stopping:
+                    async with open_group() as stopping:
                         stopping.start_soon(tree.stop)
                         await anyio.sleep(0.1)
                         reached.set()
@@ -201,7 +202,7 @@ async def test_s1_the_order_holds_when_an_outer_scope_is_cancelled(moment: str) 
             reached.set()
             await anyio.sleep_forever()
 
-    async with anyio.create_task_group() as group:
+    async with open_group() as group:
         group.start_soon(run)
         await reached.wait()
         await anyio.sleep(0.1)
@@ -238,7 +239,7 @@ async def test_s2_a_child_has_its_shutdown_time_and_an_infinite_one_is_waited_fo
 async def test_s2_a_child_killed_at_once_fails_its_call_in_hand_at_once() -> None:
     diary = Diary()
     async with open_tree(diary.child("a", shutdown=0), diary=diary) as (system, tree):
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             answer = await asking(group, system.get("tree/a"), Nap(1000.0))
             await tree.terminate_child("a")
         assert isinstance(answer.error, ActorStoppedError)
@@ -304,7 +305,7 @@ async def test_s4_a_child_that_ends_by_itself_during_the_shutdown_does_not_distu
         heard = hear(system, "actor.crashed", "actor.gave_up")
         monitor = system.monitor(tree.ref)
         b = system.get("tree/b")
-        async with anyio.create_task_group() as group:
+        async with open_group() as group:
             group.start_soon(tree.stop)
             await anyio.sleep(1.0)
             await leave_by(b, message)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
+import anyio
+import anyio.abc
 import pytest
 
 from relight.runtime import AskError, Ref, Request
@@ -44,6 +46,13 @@ async def spawn_tree(
             children=children,
         )
     )
+
+
+@asynccontextmanager
+async def open_group() -> AsyncGenerator[anyio.abc.TaskGroup]:
+    """Open a task group of which type checkers know that it swallows no error."""
+    async with anyio.create_task_group() as group:
+        yield group
 
 
 @asynccontextmanager
