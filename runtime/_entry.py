@@ -147,19 +147,13 @@ class Entry:
     def _end(self, error: Exception | None) -> None:
         """Note the end; only the first counts: what was left behind may end later."""
         if self._is_over:
-            self._leave()
             return
         self._is_over = True
         self._error = error
         if self._timer is not None:
             self._timer.cancel()
-        if self._turn is not None:
-            self._turn.resolve()
-
-    def _leave(self) -> None:
-        """Let go of a lifespan that nobody will use."""
-        if self._home is not None:
-            self._home.cancel()
+        assert self._turn is not None
+        self._turn.resolve()
 
     def _call_in(self, seconds: float, callback: Callable[[], None]) -> None:
         kernel = self.cell.kernel

@@ -1,5 +1,7 @@
 """Starting: what a start hook that hangs, or can't be cancelled, does to those who start it."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
 
@@ -137,3 +139,27 @@ async def test_a_cancelled_start_of_a_tree_is_not_stuck_while_it_stops_what_had_
         assert log == ["stopped"]
         assert system.actors() == []
         assert "actor.stuck" not in [name for name, _ in events]
+
+
+class StubbornHoused(Stubborn):
+    """Can't be cancelled, and enters a lifespan after all."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None, None]:
+        self.log.append("enters")
+        try:
+            yield
+        finally:
+            self.log.append("left")
+
+
+async def test_a_lifespan_entered_by_a_start_that_was_left_behind_is_left() -> None:
+    log = Log()
+    async with open_system() as system:
+        with pytest.raises(StartError, match="does not give way"):
+            await system.spawn(Child("stubborn", partial(StubbornHoused, log), start_timeout=2.0))
+        await anyio.sleep(100)
+        assert log.count("enters") == log.count("left")
