@@ -28,6 +28,8 @@ STYLES = ("started", "factory", "lifespan")
 DEPTH = 3
 """Levels of supervisors."""
 UNKNOWN = "nobody"
+_BLIND = frozenset({"terminate_dynamic", "count_dynamic"})
+"""Requests to a dynamic supervisor that are not made when it has yet to hear of an exit."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class _Maker:
         for _ in range(self.rng.randint(2, 5)):
             if may_ask and self.chance(0.5):
                 call = self.call(nodes, sup)
-                if not (call.verb == "terminate_dynamic" and call.argument in gone):
+                if not (gone and call.verb in _BLIND):
                     steps.append(call)
             else:
                 step = self.exit_below(nodes, sup)
@@ -207,7 +209,7 @@ class _Maker:
     def dynamic_call(self, nodes: dict[str, Node], dyn: Dyn) -> Call:
         verb = self.rng.choice(
             ("start_dynamic", "start_dynamic", "start_dynamic", "terminate_dynamic")
-            + ("which_children", "count_children")
+            + ("which_children", "count_dynamic")
         )
         if verb == "start_dynamic":
             number = self.dynamic[dyn.name] = self.dynamic.get(dyn.name, 0) + 1

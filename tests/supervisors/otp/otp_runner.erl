@@ -147,10 +147,9 @@ end_supervisor(Name) ->
     end.
 
 call(Verb, Name, Argument) ->
-    case ets:lookup(names, Name) of
-        [] -> dead;
-        [{_, Pid}] ->
-            try answer(ask(Verb, Pid, Argument)) catch exit:_ -> dead end
+    case live(Name) of
+        undefined -> dead;
+        Pid -> try answer(ask(Verb, Pid, Argument)) catch exit:_ -> dead end
     end.
 
 ask(start_child, Pid, Node) ->
@@ -166,6 +165,7 @@ ask(terminate_child, Pid, Id) -> supervisor:terminate_child(Pid, Id);
 ask(restart_child, Pid, Id) -> supervisor:restart_child(Pid, Id);
 ask(delete_child, Pid, Id) -> supervisor:delete_child(Pid, Id);
 ask(which_children, Pid, _) -> {which, which(Pid)};
+ask(count_dynamic, Pid, _) -> {count, count(Pid)};
 ask(count_children, Pid, _) -> {count, count(Pid)}.
 
 answer(ok) -> ok;
