@@ -44,7 +44,18 @@ from ._errors import (
     UnhandledMessageError,
 )
 from ._events import Events, Listener
-from ._exits import KILLED, NORMAL, SHUTDOWN, Exit, ExitKind, ExitReason, exit_reason, primary_error, text_of
+from ._exits import (
+    KILLED,
+    NORMAL,
+    SHUTDOWN,
+    Exit,
+    ExitKind,
+    ExitReason,
+    Ignore,
+    exit_reason,
+    primary_error,
+    text_of,
+)
 from ._faces import claim
 from ._handlers import Handler, Overflow, handles
 from ._kernel import Kernel, Owner
@@ -89,6 +100,7 @@ __all__ = [
     "ExitReason",
     "Handler",
     "HandlerError",
+    "Ignore",
     "Item",
     "Kernel",
     "Listener",

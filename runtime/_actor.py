@@ -47,6 +47,8 @@ class Actor:
 
     __slots__ = ("__dict__", "__weakref__", "_home")
     _home: _Home
+    start_info: object = None
+    """What `started` returned."""
 
     @property
     def ref(self) -> Ref:
@@ -62,8 +64,13 @@ class Actor:
                 f"{type(self).__name__}.ref: the runtime has not adopted this object yet; use it in started()"
             ) from None
 
-    async def started(self) -> None:
-        """Prepare before the first message of this incarnation. Raising fails the start."""
+    async def started(self) -> object:
+        """Prepare before the first message of this incarnation.
+
+        What it returns is `Ref.info` afterwards. Raising fails the start; `Ignore` says that the actor
+        is not wanted now.
+        """
+        return None
 
     async def stopping(self, reason: ExitReason) -> None:
         """Clean up after the last message of this incarnation, whatever ended it but a kill.

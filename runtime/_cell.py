@@ -130,6 +130,31 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Tell whether the actor takes messages."""
         return self.state not in (_STOPPING, _STOPPED)
 
+    @property
+    def is_running(self) -> bool:
+        """Tell whether an incarnation lives: it may be starting, suspended, or on its way out in order."""
+        return self.state not in (_RESTARTING, _STOPPED)
+
+    @property
+    def info(self) -> object:
+        """What the newest incarnation's start hook returned; see `Ref.info`."""
+        return self.actor.start_info
+
+    @property
+    def is_serving(self) -> bool:
+        """Tell whether messages are handled now."""
+        return self.active is not None
+
+    @property
+    def load(self) -> int:
+        """How many messages wait, for room or their turn, or are in hand."""
+        return len(self.queue) + len(self.workers) + (self.waiting if self.senders else 0)
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether a message could be taken at once."""
+        return len(self.queue) < self.capacity
+
     def __repr__(self) -> str:
         return f"<Ref {self._path} {self.state}>"
 

@@ -62,6 +62,19 @@ class Exit(Exception):  # noqa: N818 - a request, not an error
         """The reason the supervisor and the monitors see."""
 
 
+class Ignore(Exception):  # noqa: N818 - a request, not an error
+    """Raise it in a factory, in ``started`` or on the way into a lifespan: this child is not wanted now.
+
+    Nothing has failed: the supervisor goes on with the next child. The spec is kept, and can be
+    started later, unless the child is temporary or its supervisor dynamic.
+    """
+
+    def __init__(self, why: str = "not wanted now") -> None:
+        super().__init__(why)
+        self.why = why
+        """Why, in words."""
+
+
 def exit_reason(error: BaseException) -> ExitReason:
     """Turn what an actor raised into its one exit reason."""
     primary = primary_error(error)

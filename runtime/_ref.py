@@ -28,6 +28,11 @@ class Ref(ABC):
     def is_alive(self) -> bool:
         """Tell whether the actor takes messages: it runs, restarts or is suspended."""
 
+    @property
+    @abstractmethod
+    def info(self) -> object:
+        """What the actor's ``started`` returned, of its newest incarnation: a port it listens on, say."""
+
     @abstractmethod
     async def tell(self, message: Message) -> None:
         """Send *message* and go on; wait while the mailbox is full.

@@ -8,7 +8,7 @@ import anyio
 
 from ._actor import Actor
 from ._errors import StartError
-from ._exits import ExitReason, text_of
+from ._exits import ExitReason, Ignore, primary_error, text_of
 from ._home import Home
 from ._statistics import ActorState
 
@@ -33,6 +33,7 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
 
     Raises:
         StartError: A hook raised, or the time was up. The error is its cause.
+        Ignore: A hook said so: the actor is not wanted now.
     """
     _check_alive(cell)
     cell.adopt(actor)
@@ -43,6 +44,9 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
         except BaseException as error:
             if not cell.kernel.is_failure(error):
                 raise
+            primary = primary_error(error)
+            if isinstance(primary, Ignore):
+                raise primary from None
             raise StartError(cell.path, f"{type(error).__name__}: {text_of(error)}", error) from error
         if scope.cancelled_caught:
             raise StartError(cell.path, f"its start took longer than {timeout:.3g} s")
@@ -54,7 +58,9 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
 
 async def _enter(cell: Cell, actor: Actor) -> None:
     if cell.plan.has_started:
-        await actor.started()
+        info = await actor.started()
+        if info is not None:  # else the class's own None serves, and an idle actor stays small
+            actor.start_info = info
     if cell.plan.has_lifespan:
         home = Home(cell, actor)
         await home.enter()

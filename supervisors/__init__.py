@@ -12,7 +12,7 @@ about every call by the `Policy`, and its failures stay its own.
 
 from ..runtime import claim
 from ._administration import ChildCounts, ChildStatus
-from ._child import Child, Restart, Supervisor
+from ._child import Child, Restart
 from ._errors import (
     AlreadyPresentError,
     AlreadyStartedError,
@@ -22,6 +22,7 @@ from ._errors import (
     ChildRunningError,
     ChildSpecError,
     CircuitBreakerOpenError,
+    MaxChildrenError,
     ProviderBlockedError,
     ProviderError,
     ProviderFailedError,
@@ -35,9 +36,12 @@ from ._failures import FailureKind
 from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._intensity import RestartWindow
+from ._losses import Loss
+from ._pool_ref import PoolRef
 from ._run import run
 from ._settings import ProviderSettings, Settings
-from ._supervisor_ref import SupervisorRef
+from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
+from ._supervisor_ref import DynamicSupervisorRef, SupervisorRef
 from ._system import System, open_system
 
 __all__ = [
@@ -54,11 +58,17 @@ __all__ = [
     "ChildSpecError",
     "ChildStatus",
     "CircuitBreakerOpenError",
+    "DynamicSupervisor",
+    "DynamicSupervisorRef",
     "Estimate",
     "FailureKind",
     "GuardStatistics",
     "GuardedActor",
     "Histogram",
+    "Loss",
+    "MaxChildrenError",
+    "Pool",
+    "PoolRef",
     "ProviderBlockedError",
     "ProviderError",
     "ProviderFailedError",
@@ -70,6 +80,7 @@ __all__ = [
     "RetriesExhaustedError",
     "RetryKey",
     "Settings",
+    "Spec",
     "StreamBrokenError",
     "SupervisionError",
     "Supervisor",

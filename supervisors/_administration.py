@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..runtime import NORMAL, Cell, ExitReason, Message, Ref, Request
-from ._child import Child, Supervisor
+from ..runtime import Actor, Cell, ExitReason, Message, Ref, Request
+from ._specs import Spec
 
 
 class StartChild(Request[Ref], frozen=True):
     """Start a child at the end of the list."""
 
-    spec: Child | Supervisor
+    spec: Spec
+    token: object
+    """Tells this request from any other."""
 
 
 class TakeBack(Message, frozen=True):
     """The asker of a start has left: nothing of it is to stay."""
 
-    request: StartChild
+    token: object
 
 
 class TerminateChild(Request[None], frozen=True):
     """Stop a child; its spec stays, unless it is temporary."""
 
     id: str
-    reason: ExitReason = NORMAL
-    timeout: float | None = None
 
 
 class RestartChild(Request[Ref], frozen=True):
@@ -52,7 +53,45 @@ class ChildExited(Message, frozen=True):
     """An incarnation of a child has ended, not by its supervisor's will."""
 
     cell: Cell
+    incarnation: int
     reason: ExitReason
+
+
+class TerminateRef(Request[None], frozen=True):
+    """Stop a child known by its ref; for supervisors whose children have no ids of their own."""
+
+    ref: Ref
+
+
+class StartNumbered(Request[Ref], frozen=True):
+    """Start one more child from the template, with arguments of its own."""
+
+    arguments: tuple[object, ...]
+    named: dict[str, object]
+    token: object
+
+
+class Resize(Request[None], frozen=True):
+    """Change how many members of a pool get messages."""
+
+    size: int
+    drain: float
+    """Seconds that members which are too many have to handle what is queued for them."""
+
+
+class Retire(Message, frozen=True):
+    """Look whether a member that gets no more messages has handled the last."""
+
+    id: str
+    due: float
+    """The moment when it is stopped in any case."""
+
+
+class ReplaceMember(Request[None], frozen=True):
+    """Start a member of a pool afresh, perhaps of another make."""
+
+    id: str
+    start: Callable[[], Actor] | None
 
 
 class StopRef(Request[None], frozen=True):
@@ -68,6 +107,8 @@ class TryRestart(Message, frozen=True):
 
     id: str
     turn: int
+    is_counted: bool
+    """Its restart window has counted it already."""
 
 
 @dataclass(frozen=True, slots=True)

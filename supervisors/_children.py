@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..runtime import Actor, Cell, Message, Ref, Timer
+from ..runtime import Actor, Cell, Ref, Timer
 from ._child import Child
 
 
@@ -15,12 +15,12 @@ class ChildState(enum.Enum):
 
     RUNNING = enum.auto()
     RESTARTING = enum.auto()
-    """Its last incarnation has ended or failed to start, the next is due."""
+    """Its last incarnation has ended or failed to start, and the next try is due."""
     UNDEFINED = enum.auto()
-    """Known, not running, and nobody will start it unasked."""
+    """Known and not running. With a cell it waits for the restart of its group, without it for nothing."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ChildRecord:
     """One child of one supervisor."""
 
@@ -29,7 +29,7 @@ class ChildRecord:
     """How to start it; for a child supervisor, made from its description."""
     is_supervisor: bool
     cell: Cell | None = None
-    """Its place while it runs or restarts."""
+    """Its place while it runs, restarts, or waits for the restart of its group."""
     state: ChildState = ChildState.UNDEFINED
     failures: int = 0
     """Exits in a row that came too soon after the start; the backoff counts them."""
@@ -39,8 +39,8 @@ class ChildRecord:
     """Counts decisions, so that a restart that was overtaken does nothing."""
     timer: Timer | None = field(default=None)
     """The wait before its restart."""
-    request: Message | None = None
-    """The request that started it, so that the request can be taken back."""
+    request: object = None
+    """The token of the request that started it, so that the request can be taken back."""
 
     @property
     def ref(self) -> Ref:
@@ -48,6 +48,16 @@ class ChildRecord:
         assert self.cell is not None
         front = getattr(self.cell.actor, "front", None)
         return front if isinstance(front, Ref) else self.cell
+
+    @property
+    def front_or_cell(self) -> Ref | None:
+        """The ref others use; None while it has no cell."""
+        return None if self.cell is None else self.ref
+
+    @property
+    def is_active(self) -> bool:
+        """Tell whether it is really alive: an exit its supervisor has not come to yet is one."""
+        return self.state is ChildState.RUNNING and self.cell is not None and self.cell.is_running
 
     def overtake(self) -> int:
         """Take back a restart that waits, and number the next decision."""

@@ -209,6 +209,17 @@ class ChildNotFoundError(_ChildError):
     problem = "is not known here"
 
 
+class MaxChildrenError(_ChildError):
+    """The dynamic supervisor has as many children as it may."""
+
+    problem = "is one too many: stop another first, or raise max_children"
+
+    def __init__(self, supervisor: str, child: str, max_children: int) -> None:
+        super().__init__(supervisor, child)
+        self.max_children = max_children
+        """How many there may be."""
+
+
 class RestartIntensityError(SupervisionError):
     """A child had to be restarted more often than its supervisor allows, so the supervisor gave up."""
 

@@ -98,6 +98,16 @@ class GuardedMailbox(ActorCell):
         """Messages that count against the mailbox's bound."""
         return len(self.queue) + len(self.waiting_retries) + len(self.due_retries)
 
+    @property
+    def load(self) -> int:
+        """How many calls wait, for room, their turn or their retry, or are in hand."""
+        return super().load + len(self.waiting_retries) + len(self.due_retries)
+
+    @property
+    def has_room(self) -> bool:
+        """Tell whether a call could be taken at once."""
+        return self.length < self.capacity
+
     def admit(self) -> int:
         """Move in waiting senders, as far as the retries leave room."""
         room = self.capacity

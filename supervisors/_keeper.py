@@ -6,7 +6,7 @@ The part of a supervisor that carries out; `SupervisorActor` decides.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,13 +16,17 @@ from ..runtime import (
     Cell,
     ExitKind,
     ExitReason,
+    HandlerError,
+    Ignore,
     Kernel,
+    NameTakenError,
     Ref,
     StartError,
+    fail_start,
     start_incarnation,
     text_of,
 )
-from ._child import Child, Supervisor
+from ._child import Child
 from ._children import ChildRecord, ChildState, factory_class, has_start_hooks
 from ._errors import (
     AlreadyPresentError,
@@ -32,8 +36,12 @@ from ._errors import (
     ChildRunningError,
 )
 from ._guarded import GuardedActor
+from ._losses import Losses
 from ._settings import Settings
+from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
 
+START_ERRORS = (StartError, NameTakenError, HandlerError)
+"""Why a child may not start: an answer to whoever asked for it, and no crash of its supervisor."""
 SERVICE_MARGIN = 3.0
 """A service that is cut off at its own deadline may take two more to unwind."""
 
@@ -44,10 +52,12 @@ class TreeContext:
 
     settings: Settings
     """What an operator may change."""
-    supervisor: Callable[[Supervisor, TreeContext], Child]
+    supervisor: Callable[[Supervisor | DynamicSupervisor | Pool, TreeContext], Child]
     """Makes the child spec of a supervisor below."""
     service: Callable[[str, Child, GuardedActor, TreeContext], Actor]
     """Makes the supervisor of a service; called with its path, its spec and its first object."""
+    losses: Losses
+    """What was given up."""
 
 
 class Keeper(Actor):
@@ -80,23 +90,19 @@ class Keeper(Actor):
     async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
         """Stop a child because its ref was asked to."""
 
-    @abstractmethod
-    def after_stop(self, record: ChildRecord) -> None:
-        """Decide what is kept of a child that was stopped through its ref."""
-
     # --- starting and stopping -----------------------------------------------------------------------
 
-    def add(self, spec: Child | Supervisor) -> ChildRecord:
+    def add(self, spec: Spec) -> ChildRecord:
         """Take a spec into the list; refuse an id that is there already."""
         known = self.children.get(spec.id)
         if known is not None:
-            if known.cell is not None:
+            if known.state is ChildState.RUNNING:
                 raise AlreadyStartedError(self.cell.path, spec.id, known.ref)
             raise AlreadyPresentError(self.cell.path, spec.id)
-        if isinstance(spec, Supervisor):
-            record = ChildRecord(spec.id, self.context.supervisor(spec, self.context), is_supervisor=True)
-        else:
+        if isinstance(spec, Child):
             record = ChildRecord(spec.id, spec, is_supervisor=False)
+        else:
+            record = ChildRecord(spec.id, self.context.supervisor(spec, self.context), is_supervisor=True)
         self.children[spec.id] = record
         return record
 
@@ -105,6 +111,7 @@ class Keeper(Actor):
 
         Raises:
             StartError: Its factory raised, or returned no actor.
+            Ignore: Its factory wants no actor now.
         """
         actor = self.call_factory(record)
         if isinstance(actor, GuardedActor):
@@ -116,9 +123,12 @@ class Keeper(Actor):
 
         Raises:
             StartError: It raised, or returned no actor.
+            Ignore: It wants no actor now.
         """
         try:
             actor = cast("object", record.spec.start())
+        except Ignore:
+            raise
         except Exception as error:
             problem = f"{type(error).__name__}: {text_of(error)}"
             raise StartError(self.path_of(record), problem, error) from error
@@ -127,39 +137,92 @@ class Keeper(Actor):
             raise StartError(path, f"its factory returned {type(actor).__name__}, not an actor")
         return actor
 
-    async def start_record(self, record: ChildRecord) -> None:
-        """Start a child that has no cell.
+    async def start_record(self, record: ChildRecord) -> Ref:
+        """Start a child that is not running; what is queued for it is handled by this incarnation.
+
+        Returns:
+            Its ref: of an actor that has ended, where the child wants not to be started now (`Ignore`).
 
         Raises:
-            StartError: It did not start; it has no cell then.
+            StartError: It did not start. A cell it had before is kept, with its queue.
         """
-        cell, actor = self._make_cell(record, self.make(record))
+        is_new = record.cell is None
         try:
+            actor = self.make(record)
+            cell = record.cell or self._make_cell(record, actor)
             await start_incarnation(cell, actor, timeout=record.spec.start_timeout)
+        except Ignore as ignore:
+            return self._ignored(record, ignore)
         except BaseException as error:
-            cell.close(ExitReason(ExitKind.CRASHED, error))
-            cell.gone()
-            record.cell = None
+            if record.cell is not None:
+                reason = ExitReason(ExitKind.CRASHED, error.__cause__ or error)
+                fail_start(record.cell, reason)
+                if is_new:
+                    self.end_cell(record, reason)
             raise
         self.has_begun(record)
+        return record.ref
+
+    def _ignored(self, record: ChildRecord, ignore: Ignore) -> Ref:
+        reason = ExitReason(ExitKind.NORMAL, detail=f"ignored: {ignore.why}")
+        # A factory that wants no actor leaves none to make a cell for, but a ref has to be returned.
+        cell = record.cell or ActorCell(self.kernel, self.path_of(record), Actor(), self, 0.0)
+        record.cell = cell
+        self.end_cell(record, reason)
+        self.forget_if_over(record)
+        return cell
+
+    def end_cell(self, record: ChildRecord, reason: ExitReason) -> None:
+        """Leave a child that does not run as it is: what is queued for it fails with *reason*."""
+        record.overtake()
+        record.state = ChildState.UNDEFINED
+        cell, record.cell = record.cell, None
+        if cell is not None:
+            cell.close(reason)
+            cell.gone()
+
+    @abstractmethod
+    def forget_if_over(self, record: ChildRecord) -> None:
+        """Drop the spec of a child that has ended, where it is not to be kept."""
+
+    def begin_stop(
+        self, record: ChildRecord, reason: ExitReason, timeout: float | None = None
+    ) -> Cell | None:
+        """Begin to stop a child for good; its record stays. Returns the cell to wait for, if any."""
+        record.overtake()
+        cell, record.cell = record.cell, None
+        record.state = ChildState.UNDEFINED
+        if cell is not None:
+            seconds = record.spec.shutdown if timeout is None else timeout
+            if seconds <= 0:
+                cell.kill()
+            cell.begin_stop(reason, seconds + _service_margin(record, cell.actor), final=True)
+        return cell
 
     async def stop_record(
         self, record: ChildRecord, reason: ExitReason, timeout: float | None = None
     ) -> None:
-        """Stop a child and wait for its end; its record stays."""
+        """Stop a child for good and wait for its end; its record stays."""
+        cell = self.begin_stop(record, reason, timeout)
+        if cell is not None:
+            await _wait_or_kill([cell])
+
+    async def stop_together(self, records: Iterable[ChildRecord], reason: ExitReason) -> None:
+        """Stop children for good, all at the same time, each within its own shutdown time."""
+        cells = [cell for record in records if (cell := self.begin_stop(record, reason)) is not None]
+        await _wait_or_kill(cells)
+
+    async def pause_record(self, record: ChildRecord, reason: ExitReason) -> None:
+        """Stop a child's incarnation and wait for its end; its cell and its queue stay for the next."""
         record.overtake()
-        cell, record.cell = record.cell, None
         record.state = ChildState.UNDEFINED
-        if cell is None:
-            return
-        seconds = record.spec.shutdown if timeout is None else timeout
-        if seconds <= 0:
-            cell.kill()
-        try:
-            await cell.stop_and_wait(reason, seconds + _service_margin(record, cell.actor), final=True)
-        except BaseException:  # this supervisor is killed, and its record does not hold the child any more
-            cell.kill()
-            raise
+        cell = record.cell
+        if cell is not None:
+            seconds = record.spec.shutdown
+            if seconds <= 0:
+                cell.kill(final=False)
+            cell.begin_stop(reason, seconds + _service_margin(record, cell.actor), final=False)
+            await _wait_or_kill([cell])
 
     def start_at_once(self, spec: Child) -> Ref | None:
         """Start a child in the caller's stack; None when its start has to wait for something.
@@ -171,9 +234,12 @@ class Keeper(Actor):
             return None
         record = self.add(spec)
         try:
-            cell, actor = self._make_cell(record, self.make(record))
+            actor = self.make(record)
+            cell = self._make_cell(record, actor)
             cell.adopt(actor)
             cell.begin()
+        except Ignore as ignore:
+            return self._ignored(record, ignore)
         except BaseException:
             self.children.pop(record.id, None)
             raise
@@ -189,10 +255,10 @@ class Keeper(Actor):
         record.state = ChildState.UNDEFINED
         record.cell = None
         cell.depart(reason, grace=0.0, final=True)
-        self.after_stop(record)
+        self.forget_if_over(record)
         return True
 
-    def _make_cell(self, record: ChildRecord, actor: Actor) -> tuple[Cell, Actor]:
+    def _make_cell(self, record: ChildRecord, actor: Actor) -> Cell:
         cell = self.new_cell(record, actor)
         self.kernel.registry.claim(cell.path, cell)
         if record.spec.name is not None and not _is_front_of_service(record, actor):
@@ -202,7 +268,7 @@ class Keeper(Actor):
                 self.kernel.registry.forget(cell)
                 raise
         record.cell = cell
-        return cell, actor
+        return cell
 
     def new_cell(self, record: ChildRecord, actor: Actor) -> Cell:
         """Make the place a child lives in."""
@@ -217,6 +283,8 @@ class Keeper(Actor):
         """Note that an incarnation of a child runs."""
         record.state = ChildState.RUNNING
         record.began = self.kernel.now()
+        if self.context.losses:
+            self.context.losses.recover(self.path_of(record))
 
     def find(self, id: str) -> ChildRecord:  # noqa: A002
         """Return the record of a child, or raise."""
@@ -237,6 +305,17 @@ class Keeper(Actor):
     def record_of(self, cell: Cell) -> ChildRecord | None:
         record = self.children.get(cell.path.rpartition("/")[2])
         return record if record is not None and record.cell is cell else None
+
+
+async def _wait_or_kill(cells: Sequence[Cell]) -> None:
+    """Wait for the ends of *cells*. Cancelled, kill them: nobody's record holds them any more."""
+    try:
+        for cell in cells:
+            await cell.wait_stopped()
+    except BaseException:
+        for cell in cells:
+            cell.kill()
+        raise
 
 
 def _is_front_of_service(record: ChildRecord, actor: Actor) -> bool:

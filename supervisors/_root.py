@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ..runtime import SHUTDOWN, ActorCell, Cell, ExitReason, Kernel, start_incarnation
-from ._child import Supervisor
 from ._children import ChildRecord
 from ._intensity import RestartWindow
 from ._keeper import TreeContext
+from ._losses import Losses
 from ._service_supervisor import service_supervisor
 from ._settings import Settings
-from ._supervisor import SupervisorActor, supervisor_child
+from ._specs import Supervisor
+from ._subtree import subtree_child
+from ._supervisor import SupervisorActor
 
 ROOT_INTENSITY = 5
 ROOT_PERIOD = 60.0
@@ -21,6 +25,8 @@ class RootSupervisor(SupervisorActor):
     Each child has a window of its own, so that what one user of a shared system spawns can't end
     what another did.
     """
+
+    keeps_ended: ClassVar[bool] = False
 
     def __init__(self, context: TreeContext) -> None:
         super().__init__(Supervisor("root", intensity=ROOT_INTENSITY, period=ROOT_PERIOD), context)
@@ -40,20 +46,13 @@ class RootSupervisor(SupervisorActor):
     def exceeded(self, record: ChildRecord, reason: ExitReason) -> None:
         """Give up this child alone, and say so."""
         assert record.cell is not None
-        self.report_given_up(record.cell.path, record, reason)
-        self.let_go(record, reason)
+        self.report_given_up(record.cell, record, reason)
+        self.end_cell(record, reason)
+        self.forget_if_over(record)
 
-    def let_go(self, record: ChildRecord, reason: ExitReason) -> None:
+    def forget_if_over(self, record: ChildRecord) -> None:
         """Forget a child that has ended: its id may be used again."""
-        super().let_go(record, reason)
-        self._forget(record)
-
-    def after_stop(self, record: ChildRecord) -> None:
-        """Forget a child that was stopped: its id may be used again."""
-        self._forget(record)
-
-    def _forget(self, record: ChildRecord) -> None:
-        self.children.pop(record.id, None)
+        super().forget_if_over(record)
         self._windows.pop(record.id, None)
 
 
@@ -62,11 +61,12 @@ class Tree:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.losses = Losses()
         self.cell: Cell | None = None
 
     async def start(self, kernel: Kernel) -> None:
         """Start the root supervisor."""
-        context = TreeContext(self._settings, supervisor_child, service_supervisor)
+        context = TreeContext(self._settings, subtree_child, service_supervisor, self.losses)
         actor = RootSupervisor(context)
         self.cell = ActorCell(kernel, "root", actor, self, shutdown=float("inf"))
         await start_incarnation(self.cell, actor, timeout=float("inf"))

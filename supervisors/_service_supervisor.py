@@ -8,11 +8,12 @@ goes wrong can't take its siblings down with it.
 from __future__ import annotations
 
 from ..runtime import SHUTDOWN, Actor, Cell, ExitReason, StartError
-from ._child import Child, Supervisor
+from ._child import Child
 from ._children import ChildRecord
 from ._guarded import GuardedActor
 from ._guarded_cell import GuardedCell
 from ._keeper import TreeContext
+from ._specs import Supervisor
 from ._supervisor import SupervisorActor
 from .policies import Policy
 
@@ -84,7 +85,7 @@ class ServiceSupervisor(SupervisorActor):
         cell = record.cell
         assert isinstance(cell, GuardedCell)
         seconds = self._policy.failed_probe
-        self.report_given_up(cell.path, record, reason)
+        self.report_given_up(cell, record, reason)
         self.kernel.events.error("provider.failed", provider=self._provider, next_probe_in=seconds)
         cell.fail_until(self.kernel.now() + seconds)
         self.window.clear()

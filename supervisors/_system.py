@@ -15,15 +15,19 @@ from ..runtime import (
     Events,
     Kernel,
     Monitor,
+    NoSuchActorError,
     Ref,
     event_logger,
 )
-from ._child import Child, Supervisor
+from ._child import Child
 from ._guard_statistics import GuardStatistics
 from ._guarded_cell import GuardedCell
+from ._pool_ref import PoolRef
 from ._root import Tree
 from ._settings import Settings
-from ._supervisor_ref import SupervisorRef
+from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
+from ._supervisor import SupervisorActor
+from ._supervisor_ref import DynamicSupervisorRef, SupervisorRef
 
 ResultT = TypeVar("ResultT")
 
@@ -38,29 +42,44 @@ class System:
         self._supervisor = SupervisorRef(root)
 
     @overload
-    async def spawn(self, child: Child) -> Ref: ...
+    async def spawn(self, spec: Child) -> Ref: ...
     @overload
-    async def spawn(self, child: Supervisor) -> SupervisorRef: ...
+    async def spawn(self, spec: Supervisor) -> SupervisorRef: ...
+    @overload
+    async def spawn(self, spec: DynamicSupervisor) -> DynamicSupervisorRef: ...
+    @overload
+    async def spawn(self, spec: Pool) -> PoolRef: ...
 
-    async def spawn(self, child: Child | Supervisor) -> Ref | SupervisorRef:
+    async def spawn(self, spec: Spec) -> Ref | SupervisorRef | DynamicSupervisorRef:
         """Start an actor, or a whole subtree, below the root.
 
         A service gets a supervisor of its own with the policy of its settings. A child of the root
         that crashes more than 5 times in 60 s is given up, alone; its refs raise from then on.
 
         Args:
-            child: What to start. The id is its name: free again when it has ended.
+            spec: What to start. The id is its name: free again when it has ended.
 
         Returns:
-            The actor's ref; for a `Supervisor` the handle that administers it.
+            The actor's ref; for a supervisor the handle that administers it. An actor that answered
+            `Ignore` has ended already: its ref raises.
 
         Raises:
             StartError: It did not start; nothing of it is left.
             AlreadyStartedError: A child of this id runs.
+            NameTakenError: Its name is another live actor's.
         """
-        if isinstance(child, Supervisor):
-            return await self._supervisor.start_supervisor(child)
-        return await self._supervisor.start_child(child)
+        return await self._supervisor.start_child(spec)
+
+    def supervisor(self, path: str) -> SupervisorRef:
+        """Return the handle that administers the supervisor at *path*.
+
+        Raises:
+            NoSuchActorError: No supervisor of a fixed list of children runs there.
+        """
+        cell = self._kernel.registry.find(path)
+        if isinstance(cell, Cell) and type(cell.actor) is SupervisorActor:
+            return SupervisorRef(cell)
+        raise NoSuchActorError(path)
 
     @property
     def root(self) -> SupervisorRef:

@@ -390,7 +390,7 @@ async def test_a_start_that_outlasts_the_deadline_of_who_asked_for_it_leaves_not
 async def test_handles_say_whom_they_administer() -> None:
     async with open_system() as system:
         tree = await system.spawn(Supervisor("tree"))
-        inner = await tree.start_supervisor(Supervisor("in"))
+        inner = await tree.start_child(Supervisor("in"))
         assert repr(inner) == "<SupervisorRef tree/in>"
         assert inner.path == inner.ref.path == "tree/in"
         assert repr(system.root) == "<SupervisorRef root>"

@@ -87,7 +87,7 @@ def test_a_wrong_option_of_a_supervisor_is_refused_by_name_and_value(field: str,
 
 
 def test_children_that_are_no_specs_are_refused() -> None:
-    with pytest.raises(ChildSpecError, match="Child or Supervisor specs") as caught:
+    with pytest.raises(ChildSpecError, match="must be specs") as caught:
         msgspec.structs.replace(Supervisor("s"), children=[Child("a", Plain), Plain])
     assert caught.value.value is Plain
 

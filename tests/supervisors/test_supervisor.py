@@ -364,7 +364,7 @@ async def test_a_hanging_start_of_a_subtree_that_is_cut_off_leaves_none_of_its_c
 
             async def start() -> None:
                 with pytest.raises(AskError):
-                    await tree.start_supervisor(inner)
+                    await tree.start_child(inner)
 
             group.start_soon(start)
             await wait_all_tasks_blocked()
