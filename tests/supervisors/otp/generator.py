@@ -28,8 +28,6 @@ STYLES = ("started", "factory", "lifespan")
 DEPTH = 3
 """Levels of supervisors."""
 UNKNOWN = "nobody"
-_BLIND = frozenset({"terminate_dynamic", "count_dynamic"})
-"""Requests to a dynamic supervisor that are not made when it has yet to hear of an exit."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,6 @@ class _Maker:
             "brutal" if self.chance(0.15) else "wait",
             kept,
             self.significant(kept, auto_above),
-            self.outcomes(0.1),
         )
 
     def child(self, depth: int, auto: str) -> Node:
@@ -157,7 +154,9 @@ class _Maker:
         for _ in range(self.rng.randint(2, 5)):
             if may_ask and self.chance(0.5):
                 call = self.call(nodes, sup)
-                if not (gone and call.verb in _BLIND):
+                if call.verb != "count_dynamic" and not (
+                    call.verb == "terminate_dynamic" and call.argument in gone
+                ):
                     steps.append(call)
             else:
                 step = self.exit_below(nodes, sup)

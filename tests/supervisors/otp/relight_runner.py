@@ -285,7 +285,7 @@ class Run:
                 top = (await self.system.spawn(spec)).ref
         except StartError:
             return ["failed"]
-        return ["ok" if top.is_alive else "ignored"]
+        return [_started(top)]
 
     async def _stop(self) -> list[Term]:
         handle = self._handle(self.scenario.tree.name)
@@ -440,7 +440,8 @@ class Run:
 
 
 def _started(ref: Ref) -> str:
-    return "ok" if ref.is_alive else "ignored"
+    assert isinstance(ref, Cell)
+    return "ok" if ref.incarnation else "ignored"
 
 
 def _state(ref: Ref | None, *, restarting: bool) -> str:
@@ -472,6 +473,7 @@ async def run_one(scenario: Scenario, settle: Callable[[], Awaitable[None]]) -> 
 
 def run_scenarios(scenarios: Sequence[Scenario], backend: str = "trio") -> list[Term]:
     """Run scenarios one after the other in one event loop and return their traces."""
+
     async def run_all(settle: Callable[[], Awaitable[None]]) -> list[Term]:
         return [await run_one(scenario, settle) for scenario in scenarios]
 

@@ -4,7 +4,7 @@ A scenario is written for Erlang as ``{scenario, Tree, Events}``:
 
     {worker, Name, Restart, Significant, Outcomes, Shutdown}
     {sup, Name, {Strategy, Auto}, Intensity, Restart, Significant, Outcomes, Children}
-    {dyn, Name, {Restart, Shutdown}, Intensity, Restart, Significant, Outcomes}
+    {dyn, Name, {Restart, Shutdown}, Intensity, Restart, Significant, []}
 
 ``Outcomes`` says how the first starts of a child end: ok, fail or ignore; every later one is ok. Each
 trace has one step for the start of the tree, one for each event and one for the stop at the end:
@@ -99,7 +99,6 @@ class Dyn:
     child_shutdown: str = "wait"
     restart: str = "permanent"
     significant: bool = False
-    outcomes: Outcomes = ()
 
     def term(self) -> Term:
         return (
@@ -109,7 +108,7 @@ class Dyn:
             self.intensity,
             self.restart,
             _flag(self.significant),
-            list(self.outcomes),
+            [],
         )
 
     def text(self) -> str:
@@ -118,7 +117,6 @@ class Dyn:
             f"of {self.child_restart} children",
             "brutal" if self.child_shutdown == "brutal" else "",
             "significant" if self.significant else "",
-            _starts(self.outcomes),
         )
 
 
