@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from tests.supervisors.otp.scenarios import Scenario
 from tests.supervisors.otp.terms import write
@@ -24,7 +25,7 @@ def is_installed() -> bool:
 class Vm:
     """A running Erlang. A context manager; its files go with it."""
 
-    def __enter__(self) -> Vm:
+    def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="relight-otp-")
         folder = self._folder.name
         subprocess.run(["erlc", "-o", folder, str(RUNNER)], check=True)

@@ -8,6 +8,11 @@ from typing import TypeAlias
 
 Term: TypeAlias = "str | int | list[Term] | tuple[Term, ...]"
 
+_PLAIN = re.compile(r"[a-z][A-Za-z0-9_@]*")
+_RESERVED = frozenset(
+    {"after", "and", "begin", "case", "catch", "end", "fun", "if", "not", "of", "or", "when"}
+)
+"""Words an atom must be quoted for; the names of scenarios hold no others."""
 _TOKEN = re.compile(r"\s*(?:(-?\d+)|([a-z][A-Za-z0-9_@]*)|'((?:[^'\\]|\\.)*)'|([][{},.]))")
 
 
@@ -16,7 +21,7 @@ def write(term: Term) -> str:
     if isinstance(term, int):
         return str(int(term))
     if isinstance(term, str):
-        return term if re.fullmatch(r"[a-z][A-Za-z0-9_@]*", term) and term not in _RESERVED else f"'{term}'"
+        return term if _PLAIN.fullmatch(term) and term not in _RESERVED else f"'{term}'"
     inner = ",".join(write(part) for part in term)
     return f"[{inner}]" if isinstance(term, list) else f"{{{inner}}}"
 
@@ -73,9 +78,3 @@ def _parts(end: str, tokens: Iterator[tuple[str, str]]) -> Iterator[Term]:
         token = next(tokens)
         if token == ("mark", ","):
             token = next(tokens)
-
-
-_RESERVED = frozenset(
-    "after and andalso band begin bnot bor bsl bsr bxor case catch cond div else end fun if let maybe not of or "
-    "orelse receive rem try when xor".split()
-)
