@@ -64,7 +64,7 @@ class _Maker:
         self.sups += 1
         name = "s" if self.sups == 1 else f"s{self.sups}"
         kept = restart or self.rng.choice(RESTARTS)
-        auto = self.rng.choice(AUTOS) if self.chance(0.3) else "never"
+        auto = self.rng.choice(AUTOS) if self.chance(0.35) else "never"
         size = self.rng.choice((0, 1, 2, 2, 3, 3, 4)) if depth > 1 else self.rng.choice((1, 2, 3, 3, 4, 5))
         return Sup(
             name,
@@ -111,7 +111,7 @@ class _Maker:
         )
 
     def significant(self, restart: str, auto: str) -> bool:
-        return auto != "never" and restart != "permanent" and self.chance(0.6)
+        return auto != "never" and restart != "permanent" and self.chance(0.7)
 
     def outcomes(self, share: float) -> Outcomes:
         """Choose how the first starts end; the very first one seldom fails, or there would be no tree."""

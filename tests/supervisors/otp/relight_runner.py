@@ -21,6 +21,7 @@ from relight.runtime import (
     KILLED,
     SHUTDOWN,
     Actor,
+    ActorCrashedError,
     ActorState,
     ActorStoppedError,
     Cell,
@@ -73,6 +74,7 @@ _ANSWERS: dict[type[Exception], str] = {
     StartError: "failed",
     MailboxClosedError: "dead",
     ActorStoppedError: "dead",
+    ActorCrashedError: "crashed",
 }
 
 
@@ -466,9 +468,12 @@ async def _asyncio_settle() -> None:
 
 async def run_one(scenario: Scenario, settle: Callable[[], Awaitable[None]]) -> Term:
     """Run one scenario in a system of its own."""
-    async with open_system(shutdown_timeout=UNBOUND) as system:
-        system.events._logger = _SILENT  # thousands of crashes are meant
-        return await Run(system, scenario, settle).trace()
+    try:
+        async with open_system(shutdown_timeout=UNBOUND) as system:
+            system.events._logger = _SILENT  # thousands of crashes are meant
+            return await Run(system, scenario, settle).trace()
+    except Exception as error:  # noqa: BLE001 - what no scenario may do is a mismatch to be told
+        return f"raised {error!r}"
 
 
 def run_scenarios(scenarios: Sequence[Scenario], backend: str = "trio") -> list[Term]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from tests.supervisors.otp.deviations import is_comparable
 from tests.supervisors.otp.scenarios import Call, Event, Exit, Held, Node, Scenario, Sup, Worker
 
 PartT = TypeVar("PartT")
@@ -31,7 +32,7 @@ def smaller(scenario: Scenario) -> Iterator[Scenario]:
     """Make smaller neighbours of a scenario, those that leave out most first."""
     seen = {scenario}
     for made in _neighbours(scenario):
-        if made not in seen:
+        if made not in seen and is_comparable(made):
             seen.add(made)
             yield made
 
