@@ -142,9 +142,9 @@ class ActorCell(Cell):
         """
         if self.state in (ActorState.STOPPING, ActorState.STOPPED):
             raise MailboxClosedError(self, message_of(item), self.reason)
-        return self.overflow is not Overflow.WAIT and self._drop_for(item)
+        return self.overflow is not Overflow.WAIT and self.drop_for(item)
 
-    def _drop_for(self, item: Item) -> bool:
+    def drop_for(self, item: Item) -> bool:
         """Make room by the overflow policy; asks are never dropped."""
         if isinstance(item, Slot):
             return False

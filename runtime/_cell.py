@@ -177,6 +177,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         self.incarnation += 1
         if self.incarnation > 1:
             self.kernel.restarts[type(self.actor).__name__] += 1
+            self.reason = NORMAL  # the error of the last end holds its frames, and with them its message
         self.resume()
 
     def resume(self) -> None:

@@ -47,10 +47,12 @@ class Timed(Protocol):
 class Timer:
     """A callback at a moment; ``cancel`` takes it back at no cost."""
 
-    __slots__ = ("callback", "done")
+    __slots__ = ("callback", "done", "due")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], due: float = inf) -> None:
         self.callback = callback
+        self.due = due
+        """The moment, for who looks."""
         self.done = False
 
     def cancel(self) -> None:
@@ -123,7 +125,7 @@ class Timers:
 
     def call_at(self, due: float, callback: Callable[[], None]) -> Timer:
         """Call *callback* at the moment *due*; the timer returned can be cancelled."""
-        timer = Timer(callback)
+        timer = Timer(callback, due)
         self.at(due, timer)
         return timer
 

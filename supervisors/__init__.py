@@ -35,6 +35,7 @@ from ._errors import (
 from ._failures import FailureKind
 from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
+from ._health import Health, Problem
 from ._intensity import RestartWindow
 from ._losses import Loss
 from ._pool_ref import PoolRef
@@ -43,6 +44,7 @@ from ._settings import ProviderSettings, Settings
 from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
 from ._supervisor_ref import DynamicSupervisorRef, SupervisorRef
 from ._system import System, open_system
+from ._tree_view import Supervision, TreeNode
 
 __all__ = [
     "AlreadyPresentError",
@@ -64,11 +66,13 @@ __all__ = [
     "FailureKind",
     "GuardStatistics",
     "GuardedActor",
+    "Health",
     "Histogram",
     "Loss",
     "MaxChildrenError",
     "Pool",
     "PoolRef",
+    "Problem",
     "ProviderBlockedError",
     "ProviderError",
     "ProviderFailedError",
@@ -82,10 +86,12 @@ __all__ = [
     "Settings",
     "Spec",
     "StreamBrokenError",
+    "Supervision",
     "SupervisionError",
     "Supervisor",
     "SupervisorRef",
     "System",
+    "TreeNode",
     "current_attempt",
     "open_system",
     "run",

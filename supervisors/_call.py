@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from ..runtime import Item, Message, Slot, Timer, Worker, message_of
@@ -73,7 +74,7 @@ class Call:
     def describe(self) -> Attempt:
         """Describe the attempt under way to its handler."""
         if not self.key:
-            self.key = f"{self.cell.kernel.rng.getrandbits(128):032x}"
+            self.key = token_hex(16)  # never from the seeded source: two runs must not share keys
         return Attempt(self.attempts, self.key, self.due, self.key[:16])
 
 

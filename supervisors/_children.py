@@ -24,7 +24,6 @@ class ChildState(enum.Enum):
 class ChildRecord:
     """One child of one supervisor."""
 
-    id: str
     spec: Child
     """How to start it; for a child supervisor, made from its description."""
     is_supervisor: bool
@@ -41,6 +40,16 @@ class ChildRecord:
     """The wait before its restart."""
     request: object = None
     """The token of the request that started it, so that the request can be taken back."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.spec.id
+
+    @property
+    def restart_due(self) -> float | None:
+        """The moment of its next restart, where it waits for one."""
+        return None if self.timer is None or self.timer.done else self.timer.due
 
     @property
     def ref(self) -> Ref:

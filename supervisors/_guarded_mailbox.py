@@ -17,6 +17,7 @@ from ..runtime import (
     ExitReason,
     Item,
     Kernel,
+    Overflow,
     Owner,
     RefusalError,
     Slot,
@@ -27,7 +28,7 @@ from ._errors import ProviderError
 from ._guard import Guard
 from ._guard_statistics import RetryKey
 from ._guarded import GuardedActor
-from .policies import CircuitState, GiveUp, Policy, RetryIn
+from .policies import CircuitState, GiveUp, Policy, RetryIn, wait_of
 
 VERDICT_POLL = 0.1
 """Seconds at least between two looks of a due retry at a half-open breaker whose probe is out."""
@@ -76,7 +77,7 @@ class GuardedMailbox(ActorCell):
             return super().offer(item)
         refusal = self.guard.refusal(self.kernel.now(), _due(item))
         if refusal is None:
-            return self._take_in(item)
+            return self._take_in(item) or (self.overflow is not Overflow.WAIT and self.drop_for(item))
         self.guard.counters.refused(message_of(item), refusal)
         if isinstance(item, Slot):
             raise refusal
@@ -192,7 +193,7 @@ class GuardedMailbox(ActorCell):
             and self.guard.circuit.state is CircuitState.HALF_OPEN
         ):
             # Until the probe's verdict. Not zero, or a backoff without a wait would spin till then.
-            wait = max(VERDICT_POLL, self.policy.retry.backoff.wait(1, self.kernel.rng))
+            wait = max(VERDICT_POLL, wait_of(self.policy.retry.backoff, 1, self.kernel.rng))
         if wait is None or wait > self.policy.retry.max_wait or now + wait > call.due:
             reason = call.reason
             assert reason is not None

@@ -74,9 +74,11 @@ class Keeper(Actor):
     """The supervisor's own cell, from its start on."""
     kernel: Kernel
     """The system's shared parts."""
+    is_settled: bool = False
 
     def settle(self) -> None:
         """Look around: the runtime has adopted this object."""
+        self.is_settled = True
         self.cell = cast("Cell", self._home)
         self.kernel = self.cell.kernel
 
@@ -100,9 +102,9 @@ class Keeper(Actor):
                 raise AlreadyStartedError(self.cell.path, spec.id, known.ref)
             raise AlreadyPresentError(self.cell.path, spec.id)
         if isinstance(spec, Child):
-            record = ChildRecord(spec.id, spec, is_supervisor=False)
+            record = ChildRecord(spec, is_supervisor=False)
         else:
-            record = ChildRecord(spec.id, self.context.supervisor(spec, self.context), is_supervisor=True)
+            record = ChildRecord(self.context.supervisor(spec, self.context), is_supervisor=True)
         self.children[spec.id] = record
         return record
 

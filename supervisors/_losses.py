@@ -40,9 +40,8 @@ class Losses:
     def __bool__(self) -> bool:
         return bool(self._losses)
 
-    def add(self, loss: Loss, kind: str) -> None:
+    def add(self, loss: Loss) -> None:
         """Note a loss."""
-        self.counts[kind] += 1
         self._losses.pop(loss.path, None)
         self._losses[loss.path] = loss
         if len(self._losses) > KEPT:

@@ -25,6 +25,7 @@ from ._keeper import START_ERRORS, Keeper, TreeContext
 from ._losses import Loss
 from ._specs import AutoShutdownName, StrategyName
 from ._strategy import group_of, is_finished
+from .policies import wait_of
 
 
 class Restarter(Keeper):
@@ -60,7 +61,7 @@ class Restarter(Keeper):
         else:
             self.end_cell(record, message.reason)
             self.forget_if_over(record)
-            self._look_whether_finished(record)
+            self.look_whether_finished(record, message.reason)
 
     def _is_to_be_restarted(self, record: ChildRecord, reason: ExitReason) -> bool:
         if record.spec.restart == "temporary":
@@ -72,8 +73,12 @@ class Restarter(Keeper):
         if record.spec.restart == "temporary" or not self.keeps_ended:
             self.children.pop(record.id, None)
 
-    def _look_whether_finished(self, record: ChildRecord) -> None:
+    def look_whether_finished(self, record: ChildRecord, reason: ExitReason) -> None:
         """End when the significant children have.
+
+        Args:
+            record: A child that has ended by itself, and is not restarted.
+            reason: Why it ended.
 
         Raises:
             Exit: They have.
@@ -162,7 +167,7 @@ class Restarter(Keeper):
             )
             record.state = ChildState.RESTARTING
             record.failures += 1
-            await self._try_again(record)
+            await self.try_again(record)
             return False
         if record.cell is not None:
             self.kernel.events.info(
@@ -170,7 +175,7 @@ class Restarter(Keeper):
             )
         return True
 
-    async def _try_again(self, record: ChildRecord) -> None:
+    async def try_again(self, record: ChildRecord) -> None:
         """Queue the next try behind whatever waits in the mailbox; it is counted then, as OTP does."""
         if record.spec.backoff is None:
             self.remind(TryRestart(record.id, record.overtake(), is_counted=False))
@@ -181,7 +186,7 @@ class Restarter(Keeper):
         """Wait for a restart; nobody who restarts with the child runs meanwhile without it."""
         assert record.spec.backoff is not None
         await self._stop_group(record)
-        seconds = record.spec.backoff.wait(record.failures, self.kernel.rng)
+        seconds = wait_of(record.spec.backoff, record.failures, self.kernel.rng)
         self.restart_after(record, seconds, is_counted=is_counted)
 
     def remind(self, message: Message) -> None:
@@ -224,8 +229,14 @@ class Restarter(Keeper):
 
     def report_given_up(self, cell: Cell, record: ChildRecord, reason: ExitReason) -> None:
         """Say that *cell* was given up, because of one of its children or by itself: never silently."""
+        loss = self.loss(cell, record, reason)
+        self.context.losses.add(loss)
+        self.say_given_up(cell, loss)
+
+    def loss(self, cell: Cell, record: ChildRecord, reason: ExitReason) -> Loss:
+        """Describe what is being given up."""
         window, now = self.window_of(record), self.kernel.now()
-        loss = Loss(
+        return Loss(
             path=cell.path,
             child=record.id,
             reason=type(reason.error).__name__ if reason.error else str(reason),
@@ -233,7 +244,10 @@ class Restarter(Keeper):
             period=window.period,
             at=now,
         )
-        self.context.losses.add(loss, type(cell.actor).__name__)
+
+    def say_given_up(self, cell: Cell, loss: Loss) -> None:
+        """Count a loss and log it."""
+        self.context.losses.counts[type(cell.actor).__name__] += 1
         self.kernel.events.error(
             "actor.gave_up",
             actor_path=loss.path,

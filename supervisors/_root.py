@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from ..runtime import SHUTDOWN, ActorCell, Cell, ExitReason, Kernel, start_incarnation
 from ._children import ChildRecord
@@ -63,6 +63,12 @@ class Tree:
         self._settings = settings
         self.losses = Losses()
         self.cell: Cell | None = None
+
+    @property
+    def root(self) -> RootSupervisor:
+        """The supervisor at the top."""
+        assert self.cell is not None
+        return cast("RootSupervisor", self.cell.actor)
 
     async def start(self, kernel: Kernel) -> None:
         """Start the root supervisor."""

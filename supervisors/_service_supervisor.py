@@ -7,7 +7,7 @@ goes wrong can't take its siblings down with it.
 
 from __future__ import annotations
 
-from ..runtime import SHUTDOWN, Actor, Cell, ExitReason, StartError
+from ..runtime import SHUTDOWN, Actor, Cell, Exit, ExitReason, StartError
 from ._child import Child
 from ._children import ChildRecord
 from ._guarded import GuardedActor
@@ -32,7 +32,7 @@ class ServiceSupervisor(SupervisorActor):
         self._child = Child(
             SERVICE,
             self._next,
-            restart="permanent",
+            restart=child.restart,
             shutdown=child.shutdown,
             backoff=child.backoff or policy.restart_backoff,
             start_timeout=child.start_timeout,
@@ -48,6 +48,12 @@ class ServiceSupervisor(SupervisorActor):
         record = self.add(self._child)
         await self.start_record(record)
         self.front = record.cell
+
+    @property
+    def service(self) -> Cell | None:
+        """The service's own cell."""
+        record = self.children.get(SERVICE)
+        return None if record is None else record.cell
 
     def _next(self) -> Actor:
         """Use the object that was made to find out that this is a service, then the factory."""
@@ -80,12 +86,31 @@ class ServiceSupervisor(SupervisorActor):
         self._is_on_probation = False
         await super().restart(record, reason)
 
+    async def try_again(self, record: ChildRecord) -> None:
+        """Try a start again after the backoff; a failed service is only tried at its probes."""
+        if self._is_on_probation:
+            self._fail(record)
+        else:
+            await super().try_again(record)
+
+    def look_whether_finished(self, record: ChildRecord, reason: ExitReason) -> None:
+        """End with a service that is not to come back.
+
+        Raises:
+            Exit: Always. Its crash has been reported, so this is none.
+        """
+        raise Exit(SHUTDOWN if reason.is_crash else reason)
+
     def exceeded(self, record: ChildRecord, reason: ExitReason) -> None:
         """Put the service to *failed* instead of giving up."""
+        assert record.cell is not None
+        self.say_given_up(record.cell, self.loss(record.cell, record, reason))  # not lost: it has its probes
+        self._fail(record)
+
+    def _fail(self, record: ChildRecord) -> None:
         cell = record.cell
         assert isinstance(cell, GuardedCell)
         seconds = self._policy.failed_probe
-        self.report_given_up(cell, record, reason)
         self.kernel.events.error("provider.failed", provider=self._provider, next_probe_in=seconds)
         cell.fail_until(self.kernel.now() + seconds)
         self.window.clear()

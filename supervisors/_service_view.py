@@ -15,7 +15,7 @@ def look_at_service(cell: GuardedMailbox) -> GuardStatistics:
     actor = cell.statistics()
     return GuardStatistics(
         provider=cell.provider,
-        state=_state_of(cell, now),
+        state=state_of_service(cell),
         actor=actor,
         calls=dict(counters.calls),
         attempts=counters.attempts,
@@ -36,7 +36,9 @@ def look_at_service(cell: GuardedMailbox) -> GuardStatistics:
     )
 
 
-def _state_of(cell: GuardedMailbox, now: float) -> str:
+def state_of_service(cell: GuardedMailbox) -> str:
+    """Say in a word where the service and its guard are now."""
+    now = cell.kernel.now()
     circuit = cell.guard.circuit
     state = CircuitState.CLOSED if circuit is None else circuit.poll(now)
     facts = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._errors import ChildSpecError
-from .policies import Policy
+from .policies import Policy, flaw_of
 
 _RESTARTS = frozenset({"permanent", "transient", "temporary"})
 _NUMBER = (int, float)
@@ -48,8 +48,8 @@ def check_whole(field: str, value: object, least: int = 0) -> None:
 
 def check_backoff(field: str, value: object) -> None:
     """Refuse what can't choose a wait."""
-    if value is not None and not callable(getattr(value, "wait", None)):
-        raise ChildSpecError(field, value, "must be a backoff such as Exponential(1.0), or None")
+    if value is not None and (flaw := flaw_of(value)):
+        raise ChildSpecError(field, value, flaw)
 
 
 def check_policy(field: str, value: object) -> None:

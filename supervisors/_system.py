@@ -22,12 +22,14 @@ from ..runtime import (
 from ._child import Child
 from ._guard_statistics import GuardStatistics
 from ._guarded_cell import GuardedCell
+from ._health import Health, judge
 from ._pool_ref import PoolRef
 from ._root import Tree
 from ._settings import Settings
 from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
 from ._supervisor import SupervisorActor
 from ._supervisor_ref import DynamicSupervisorRef, SupervisorRef
+from ._tree_view import TreeNode, look_at_tree
 
 ResultT = TypeVar("ResultT")
 
@@ -35,11 +37,12 @@ ResultT = TypeVar("ResultT")
 class System:
     """A running tree of actors. Get one from `open_system`."""
 
-    def __init__(self, kernel: Kernel, root: Cell, engine: Engine) -> None:
+    def __init__(self, kernel: Kernel, tree: Tree, engine: Engine) -> None:
+        assert tree.cell is not None
         self._kernel = kernel
-        self._root = root
+        self._tree = tree
         self._engine = engine
-        self._supervisor = SupervisorRef(root)
+        self._supervisor = SupervisorRef(tree.cell)
 
     @overload
     async def spawn(self, spec: Child) -> Ref: ...
@@ -124,6 +127,14 @@ class System:
         """List the live actors in the order they were started."""
         return list(self._kernel.registry.cells())
 
+    def tree(self) -> TreeNode:
+        """Look at the whole tree as data: every supervisor and actor, states, restarts, queues."""
+        return look_at_tree(self._tree.root)
+
+    def health(self) -> Health:
+        """Say what does not run as it should: what was given up, restarts, is blocked or held."""
+        return judge(self.tree(), self._tree.losses.read())
+
     def services(self) -> list[GuardStatistics]:
         """Look at every service: its calls, its breaker, its waits."""
         return [
@@ -139,6 +150,10 @@ class System:
     def restarts_by_kind(self) -> dict[str, int]:
         """Count restarts since the system was opened, by the actor's class."""
         return dict(self._kernel.restarts)
+
+    def given_up_by_kind(self) -> dict[str, int]:
+        """Count what was given up since the system was opened, by the actor's class."""
+        return dict(self._tree.losses.counts)
 
     def stop(self) -> None:
         """Begin the orderly stop; the block of `open_system` is cancelled."""
@@ -168,5 +183,4 @@ async def open_system(
     seconds = chosen.shutdown_timeout if shutdown_timeout is None else shutdown_timeout
     engine = Engine(tree, shutdown_timeout=seconds, rng=rng, logger=event_logger(chosen.log_level))
     async with engine as kernel:
-        assert tree.cell is not None
-        yield System(kernel, tree.cell, engine)
+        yield System(kernel, tree, engine)

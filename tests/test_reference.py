@@ -11,7 +11,7 @@ from relight.actors.ops import SystemCollector
 from relight.supervisors import open_system, run
 from tests.support.tree import ROOT
 
-EVENT = re.compile(r"(actor|message|breaker|provider|system|events)\.[a-z_]+")
+EVENT = re.compile(r"(actor|message|breaker|provider|supervisor|system|events)\.[a-z_]+")
 
 
 def rows(page: str) -> list[list[str]]:

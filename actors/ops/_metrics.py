@@ -141,14 +141,19 @@ class SystemCollector(Collector):
 
     def _actors(self) -> Iterator[Metric]:
         restarts = self._counter("actor_restarts", "Incarnations after the first.", "actor_kind")
+        given_up = self._counter(
+            "actor_given_up", "Actors and subtrees not restarted any more.", "actor_kind"
+        )
         length = self._gauge("actor_mailbox_length", "Messages queued.", "actor_kind")
         up = self._gauge("actor_up", "Actors that are running.", "actor_kind")
         for kind, count in self._system.restarts_by_kind().items():
             restarts.add(count, kind)
+        for kind, count in self._system.given_up_by_kind().items():
+            given_up.add(count, kind)
         for kind, statistics in self._system.actor_statistics():
             length.add(statistics.queued, kind)
             up.add(statistics.state is ActorState.RUNNING, kind)
-        yield from (restarts.metric(), length.metric(), up.metric())
+        yield from (restarts.metric(), given_up.metric(), length.metric(), up.metric())
 
     def _dead_letters(self) -> Iterator[Metric]:
         statistics = self._system.dead_letters.statistics()

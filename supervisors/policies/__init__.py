@@ -13,7 +13,7 @@ Specs are frozen and checked when they are built; the machines they make hold th
 """
 
 from ...runtime import claim
-from ._backoff import Backoff, Exponential, Fixed
+from ._backoff import Backoff, Exponential, Fixed, flaw_of, wait_of
 from ._breaker import Breaker, Circuit, CircuitState, CircuitStatistics, Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
 from ._gate import Gate, GateStatistics
@@ -38,6 +38,8 @@ __all__ = [
     "Policy",
     "Retry",
     "RetryIn",
+    "flaw_of",
+    "wait_of",
 ]
 
 claim(globals())

@@ -23,6 +23,36 @@ class Backoff(Protocol):
         ...
 
 
+def flaw_of(backoff: object) -> str | None:
+    """Say what is wrong with a backoff, a user's own perhaps; None when nothing is. It is tried out."""
+    if isinstance(backoff, Exponential | Fixed):
+        return None
+    wait = getattr(backoff, "wait", None)
+    if not callable(wait):
+        return "must be a backoff such as Exponential(1.0)"
+    for attempt in (1, 2, 10_000):
+        try:
+            seconds = wait(attempt, Random(attempt))
+        except Exception as error:  # noqa: BLE001 - a user's code
+            return f"raised {type(error).__name__} for attempt {attempt}: it must return seconds"
+        if not _is_wait(seconds):
+            return f"must return finite seconds >= 0, and returned {seconds!r} for attempt {attempt}, in"
+    return None
+
+
+def wait_of(backoff: Backoff, attempt: int, rng: Random) -> float:
+    """Ask a backoff for its wait. One that goes wrong in spite of its trial waits as the default does."""
+    try:
+        seconds = backoff.wait(attempt, rng)
+    except Exception:  # noqa: BLE001 - a user's code, where an error would end everybody's actors
+        return _DEFAULT.wait(attempt, rng)
+    return seconds if _is_wait(seconds) else _DEFAULT.wait(attempt, rng)
+
+
+def _is_wait(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and 0.0 <= seconds < math.inf
+
+
 # msgspec makes the fields of a class keyword-only all together; those of its base stay positional.
 class _Initial(msgspec.Struct, frozen=True):
     initial: float = 1.0
@@ -86,3 +116,6 @@ class Fixed(_Delay, frozen=True, kw_only=True):
     def wait(self, attempt: int, rng: Random) -> float:
         """Return the seconds to wait, whichever *attempt* has failed."""
         return self.delay * (1.0 + self.jitter * rng.random())
+
+
+_DEFAULT = Exponential(1.0, cap=30.0)

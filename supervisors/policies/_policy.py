@@ -2,7 +2,7 @@
 
 import msgspec
 
-from ._backoff import Backoff, Exponential
+from ._backoff import Backoff, Exponential, flaw_of
 from ._breaker import Breaker
 from ._checks import check_least, check_positive
 from ._concurrency import Concurrency
@@ -45,4 +45,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         check_positive("Policy.blocked_probe", self.blocked_probe)
         check_least("Policy.intensity", self.intensity, 0)
         check_positive("Policy.period", self.period)
+        if flaw := flaw_of(self.restart_backoff):
+            raise ValueError(f"Policy.restart_backoff {flaw}, got {self.restart_backoff!r}")
         check_positive("Policy.failed_probe", self.failed_probe)

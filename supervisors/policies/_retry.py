@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from .._failures import FailureKind
-from ._backoff import Backoff, Exponential
+from ._backoff import Backoff, Exponential, flaw_of, wait_of
 from ._checks import check_range
 
 _RETRYABLE = frozenset(kind for kind in FailureKind if kind.is_retryable)
@@ -58,6 +58,12 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         check_range("Retry.attempts", self.attempts, 1, _MOST_ATTEMPTS)
         check_range("Retry.max_wait", self.max_wait, 0.0, math.inf)
+        for field, backoff in (
+            ("Retry.backoff", self.backoff),
+            *((f"Retry.backoff_by_kind[{kind}]", backoff) for kind, backoff in self.backoff_by_kind.items()),
+        ):
+            if flaw := flaw_of(backoff):
+                raise ValueError(f"{field} {flaw}, got {backoff!r}")
         for kind, attempts in self.attempts_by_kind.items():
             check_range(f"Retry.attempts_by_kind[{kind}]", attempts, 1, _MOST_ATTEMPTS)
         if never := sorted(self.kinds - _RETRYABLE):
@@ -106,7 +112,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     def wait(self, kind: FailureKind, attempt: int, hint: float | None, rng: Random) -> float:
         """Return the seconds to wait after attempt number *attempt* failed: the hint, or the backoff."""
         if hint is None:
-            return self.backoff_by_kind.get(kind, self.backoff).wait(attempt, rng)
+            return wait_of(self.backoff_by_kind.get(kind, self.backoff), attempt, rng)
         # The jitter may use up max_wait but not exceed it, else a hint of just max_wait would be refused.
         jittered = hint * rng.uniform(1.0, 1.1)
         return max(hint, min(jittered, self.max_wait))

@@ -1,5 +1,7 @@
 """Isolation: what context variables an actor's handlers see and leave behind."""
 
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -8,7 +10,7 @@ from functools import partial
 import anyio
 import pytest
 
-from relight import ActorCrashedError, Child, Ref, open_system
+from relight import Actor, ActorCrashedError, Child, Message, Ref, handles, open_system
 from relight.runtime import current_request
 from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, Nap, Note, asking, open_desk, settle
 
@@ -184,3 +186,30 @@ async def test_the_request_in_hand_is_forgotten_after_it() -> None:
         await ref.tell(Note())
         await settle()
         assert log == [1, True]
+
+
+class Keepsake:
+    """What a message may carry."""
+
+
+class Carry(Message, frozen=True):
+    keepsake: Keepsake
+
+
+class Fragile(Actor):
+    @handles
+    async def carry(self, message: Carry) -> None:
+        raise ValueError
+
+
+async def test_an_actor_that_runs_again_keeps_nothing_of_the_message_that_crashed_it() -> None:
+    async with open_system() as system:
+        ref = await system.spawn(Child("fragile", Fragile))
+        keepsake = Keepsake()
+        kept = weakref.ref(keepsake)
+        await ref.tell(Carry(keepsake))
+        del keepsake
+        await settle()
+        gc.collect()
+        assert ref.statistics().restarts == 1
+        assert kept() is None

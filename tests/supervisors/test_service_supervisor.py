@@ -2,17 +2,21 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
 
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
 from relight.runtime import (
+    NORMAL,
     Actor,
     ActorCrashedError,
     ActorStoppedError,
     Exit,
     Message,
+    Overflow,
     Ref,
     RelightError,
     StartError,
@@ -26,6 +30,7 @@ from relight.supervisors import (
     ProviderError,
     ProviderFailedError,
     ProviderSettings,
+    Restart,
     Settings,
     Supervisor,
     open_system,
@@ -54,6 +59,10 @@ from tests.supervisors.scripted import (
 from tests.support.clocks import virtual_time
 
 pytestmark = [pytest.mark.anyio, virtual_time]
+
+
+class Leave(Message, frozen=True):
+    pass
 
 
 # --- a bug ---
@@ -399,6 +408,116 @@ async def test_a_service_that_can_not_be_started_again_fails_and_is_tried_again(
         broken[0] = False
         await anyio.sleep(60)
         assert await ref.ask(Call("back")) == "back 1"
+
+
+async def test_while_it_can_not_be_started_its_refusals_say_when_it_is_tried_again() -> None:
+    script = Script()
+    broken = [False]
+
+    def make() -> Actor:
+        if broken[0]:
+            raise OSError("no route")
+        return Scripted(script)
+
+    async with open_system() as system:
+        ref = await system.spawn(Child(PROVIDER, make, policy=policy(intensity=0)))
+        broken[0] = True
+        await crash_it(ref, script, 1)
+        for _ in range(3):
+            await anyio.sleep(25)
+            error = await caught(lambda: ref.ask(Call()))
+            assert isinstance(error, ProviderFailedError)
+            assert error.retry_after == pytest.approx(5.0)
+            await anyio.sleep(5)
+
+
+# --- the restart type of the child spec ---
+
+
+class Leaving(Scripted):
+    """Leaves when it is told to."""
+
+    @handles
+    async def leave(self, message: Leave) -> None:
+        raise Exit(NORMAL)
+
+
+@pytest.mark.parametrize("restart", [Restart.TRANSIENT, Restart.TEMPORARY])
+async def test_a_service_that_ends_by_itself_is_over_where_its_spec_says_so(restart: Restart) -> None:
+    async with open_system() as system:
+        child = Child(PROVIDER, partial(Leaving, Script()), restart=restart, policy=STEADY)
+        tree = await system.spawn(Supervisor("tree", children=[child]))
+        ref = system.get(f"tree/{PROVIDER}")
+        await ref.tell(Leave())
+        await anyio.sleep(2)
+        assert not ref.is_alive
+        known = [(status.id, status.ref) for status in await tree.which_children()]
+        assert known == ([(PROVIDER, None)] if restart == "transient" else [])
+        assert system.services() == []
+
+
+async def test_a_temporary_service_that_crashes_is_over_and_its_crash_is_reported_once() -> None:
+    script = Script()
+    script.plan(bug())
+    async with open_system() as system:
+        child = Child(PROVIDER, partial(Leaving, script), restart="temporary", policy=STEADY)
+        ref = await system.spawn(child)
+        said = listen(system, "actor.crashed")
+        assert isinstance(await caught(lambda: ref.ask(Call())), ActorCrashedError)
+        await anyio.sleep(2)
+        assert not ref.is_alive
+        assert [event["actor_path"] for event in said] == [f"{PROVIDER}/service"]
+
+
+async def test_a_transient_service_that_crashes_comes_back() -> None:
+    script = Script()
+    script.plan(bug())
+    async with open_system() as system:
+        ref = await system.spawn(
+            Child(PROVIDER, partial(Leaving, script), restart="transient", policy=STEADY)
+        )
+        assert isinstance(await caught(lambda: ref.ask(Call())), ActorCrashedError)
+        assert await ref.ask(Call("back")) == "back 1"
+
+
+# --- a full mailbox ---
+
+
+@pytest.mark.parametrize(
+    ("overflow", "handled"), [(Overflow.DROP_NEWEST, ["a", "b"]), (Overflow.DROP_OLDEST, ["a", "c"])]
+)
+async def test_a_full_mailbox_drops_told_messages_where_the_service_says_so(
+    overflow: Overflow, handled: list[str]
+) -> None:
+    script = Script()
+    script.plan(ok(after=1.0))
+
+    class Dropping(Scripted):
+        pass
+
+    Dropping.overflow = overflow
+    async with open_system() as system:
+        narrow = policy(concurrency=1, mailbox=1)
+        ref = await system.spawn(Child(PROVIDER, partial(Dropping, script), policy=narrow))
+        await ref.tell(Job("a"))
+        await anyio.wait_all_tasks_blocked()
+        await ref.tell(Job("b"))
+        with anyio.fail_after(0.5):
+            await ref.tell(Job("c"))
+        await anyio.sleep(3)
+        assert [seen.name for seen in script.seen] == handled
+        (letter,) = system.dead_letters.read()
+        assert letter.reason == "overflow"
+        await at_rest(system)
+
+
+async def test_idempotency_keys_of_two_systems_with_the_same_seed_differ() -> None:
+    script = Script()
+    for _ in range(2):
+        async with open_system(rng=Random(1)) as system:
+            ref = await serve(system, script)
+            await ref.ask(Call())
+    assert len({seen.attempt.idempotency_key for seen in script.seen}) == 2
 
 
 # --- neighbours ---

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from random import Random
 from typing import TypeVar
 
 import anyio
@@ -13,7 +12,7 @@ import anyio.lowlevel
 import pytest
 from anyio import CancelScope, wait_all_tasks_blocked
 
-from relight.runtime import ActorStoppedError, MailboxClosedError, NoSuchActorError, Ref, Request
+from relight.runtime import ActorCell, ActorStoppedError, MailboxClosedError, NoSuchActorError, Ref, Request
 from relight.supervisors import (
     AlreadyStartedError,
     Child,
@@ -299,19 +298,23 @@ async def test_the_root_can_be_stopped_like_any_supervisor() -> None:
 
 
 @anyio_test
-async def test_a_root_that_crashes_takes_its_actors_with_it_and_says_so() -> None:
-    """By a backoff that raises: nobody is above it to start it again."""
+async def test_a_root_that_crashes_takes_its_actors_with_it_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a bug in it: nobody is above it to start it again."""
 
-    class Broken:
-        def wait(self, attempt: int, rng: Random) -> float:
-            raise LookupError
+    async def broken(*_: object) -> None:
+        raise LookupError
 
     diary = Diary()
     said: list[str] = []
     async with open_system() as system:
         system.events.listen(lambda event, _: said.append(event))
         other = await system.spawn(diary.child("a"))
-        ref = await system.spawn(diary.child("b", backoff=Broken()))
+        ref = await system.spawn(diary.child("b"))
+        root = system.root.ref
+        assert isinstance(root, ActorCell)
+        monkeypatch.setattr(root.actor, "restart", broken)
         ref.tell_nowait(Crash())
         await wait_all_tasks_blocked()
         assert "system.root_crashed" in said

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relight.supervisors.policies import Backoff, Exponential, Fixed
+from relight import Actor, Child, ChildSpecError, FailureKind
+from relight.supervisors.policies import Backoff, Exponential, Fixed, Policy, Retry, flaw_of, wait_of
 
 Jitter = Literal["full", "equal", "none"]
 
@@ -137,3 +138,51 @@ def test_exponential_refuses_an_unknown_jitter() -> None:
 def test_fixed_refuses_a_wrong_number(delay: float, jitter: float, complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
         Fixed(delay, jitter=jitter)
+
+
+class Raising:
+    def wait(self, attempt: int, rng: Random) -> float:
+        if attempt > 5:
+            raise ZeroDivisionError
+        return 1.0
+
+
+class Returning:
+    def __init__(self, seconds: float, attempt: int = 1) -> None:
+        self.seconds = seconds
+        self.attempt = attempt
+
+    def wait(self, attempt: int, rng: Random) -> float:
+        return self.seconds if attempt >= self.attempt else 1.0
+
+
+@pytest.mark.parametrize(
+    ("backoff", "flaw"),
+    [
+        (object(), "must be a backoff"),
+        (Raising(), "raised ZeroDivisionError for attempt 10000"),
+        (Returning(math.nan), "returned nan for attempt 1"),
+        (Returning(math.inf, 2), "returned inf for attempt 2"),
+        (Returning(-1.0), "returned -1.0"),
+    ],
+)
+def test_a_backoff_that_goes_wrong_is_refused_when_the_policy_is_built(backoff: Backoff, flaw: str) -> None:
+    with pytest.raises(ValueError, match=rf"Retry.backoff .*{flaw}"):
+        Retry(backoff=backoff)
+    with pytest.raises(ValueError, match=rf"Retry.backoff_by_kind\[timeout\] .*{flaw}"):
+        Retry(backoff_by_kind={FailureKind.TIMEOUT: backoff})
+    with pytest.raises(ValueError, match=rf"Policy.restart_backoff .*{flaw}"):
+        Policy(restart_backoff=backoff)
+    with pytest.raises(ChildSpecError, match=rf"Child.backoff .*{flaw}"):
+        Child("child", Actor, backoff=backoff)
+
+
+@pytest.mark.parametrize("backoff", [Returning(2.0), Exponential(1.0), Fixed(0.0)])
+def test_a_backoff_of_ones_own_is_taken(backoff: Backoff) -> None:
+    assert flaw_of(backoff) is None
+    assert Retry(backoff=backoff).wait(FailureKind.TIMEOUT, 1, None, Random(1)) >= 0.0
+
+
+@pytest.mark.parametrize("backoff", [Raising(), Returning(math.nan), Returning(-1.0), Returning(math.inf)])
+def test_one_that_goes_wrong_in_spite_of_its_trial_waits_as_the_default_does(backoff: Backoff) -> None:
+    assert wait_of(backoff, 6, Random(1)) == Exponential(1.0, cap=30.0).wait(6, Random(1))
