@@ -466,6 +466,11 @@ async def _asyncio_settle() -> None:
     await loop.settle()
 
 
+def settling(backend: str) -> Callable[[], Awaitable[None]]:
+    """Return what waits until nothing is left to do at this moment; on asyncio in a `JumpingLoop`."""
+    return _trio_settle if backend == "trio" else _asyncio_settle
+
+
 async def run_one(scenario: Scenario, settle: Callable[[], Awaitable[None]]) -> Term:
     """Run one scenario in a system of its own."""
     try:
@@ -479,15 +484,14 @@ async def run_one(scenario: Scenario, settle: Callable[[], Awaitable[None]]) -> 
 def run_scenarios(scenarios: Sequence[Scenario], backend: str = "trio") -> list[Term]:
     """Run scenarios one after the other in one event loop and return their traces."""
 
-    async def run_all(settle: Callable[[], Awaitable[None]]) -> list[Term]:
-        return [await run_one(scenario, settle) for scenario in scenarios]
-
+    options: dict[str, object] = {"loop_factory": JumpingLoop}
     if backend == "trio":
-        options: dict[str, object] = {"clock": MockClock(autojump_threshold=0)}
-        return anyio.run(run_all, _trio_settle, backend="trio", backend_options=options)
-    return anyio.run(
-        run_all, _asyncio_settle, backend="asyncio", backend_options={"loop_factory": JumpingLoop}
-    )
+        options = {"clock": MockClock(autojump_threshold=0)}
+
+    async def run_all() -> list[Term]:
+        return [await run_one(scenario, settling(backend)) for scenario in scenarios]
+
+    return anyio.run(run_all, backend=backend, backend_options=options)
 
 
 def in_order(trace: Term) -> Term:
