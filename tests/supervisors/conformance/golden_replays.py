@@ -14,7 +14,7 @@ from relight.runtime import Cell, ExitKind, ExitReason, StartError
 from relight.supervisors import AlreadyPresentError, AlreadyStartedError, Child, ChildSpecError, Supervisor
 from relight.supervisors._administration import ChildExited
 from tests.supervisors.conformance.golden_world import SlowStop, World, reason_kind, started
-from tests.supervisors.otp.relight_runner import BoomError, Diary, Scripted, reason_term
+from tests.supervisors.otp.actors import BoomError, Diary, Scripted, reason_term
 from tests.supervisors.otp.terms import Term
 
 Replay = Callable[[World], Awaitable[Term]]

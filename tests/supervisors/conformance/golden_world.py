@@ -8,7 +8,7 @@ import anyio
 
 from relight.runtime import KILLED, SHUTDOWN, Cell, ExitReason, Ref
 from relight.supervisors import Child, DynamicSupervisorRef, Restart, Supervisor, SupervisorRef, System
-from tests.supervisors.otp.relight_runner import Diary, Leave, Scripted
+from tests.supervisors.otp.actors import Diary, Leave, Scripted
 from tests.supervisors.otp.terms import Term
 
 

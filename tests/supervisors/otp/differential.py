@@ -20,10 +20,11 @@ from functools import partial
 from tests.supervisors.otp.deviations import DEVIATIONS
 from tests.supervisors.otp.generator import make_scenario
 from tests.supervisors.otp.otp import HOW_TO_GET, Vm, is_installed
-from tests.supervisors.otp.relight_runner import in_order, run_scenarios
+from tests.supervisors.otp.relight_runner import run_scenarios
 from tests.supervisors.otp.scenarios import Scenario
 from tests.supervisors.otp.shrinker import shrink
 from tests.supervisors.otp.terms import Term, read, write
+from tests.supervisors.otp.traces import in_order
 
 BATCH = 250
 

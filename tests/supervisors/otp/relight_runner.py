@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from logging import CRITICAL
-from typing import NoReturn
 
 import anyio
 import structlog
 from structlog.typing import FilteringBoundLogger
 from trio.testing import MockClock
 
-from relight import DynamicSupervisor, Ignore
+from relight import DynamicSupervisor
 from relight.runtime import (
     KILLED,
-    SHUTDOWN,
-    Actor,
     ActorCrashedError,
     ActorState,
     ActorStoppedError,
@@ -28,14 +22,9 @@ from relight.runtime import (
     ExitKind,
     ExitReason,
     MailboxClosedError,
-    Message,
     Monitor,
     Ref,
     StartError,
-    handles,
-)
-from relight.runtime import (
-    Exit as ExitRequest,
 )
 from relight.supervisors import (
     AlreadyPresentError,
@@ -46,20 +35,19 @@ from relight.supervisors import (
     ChildRunningError,
     ChildSpecError,
     DynamicSupervisorRef,
-    Restart,
     Supervisor,
     SupervisorRef,
     System,
     open_system,
 )
 from tests.runtime.clocks import JumpingLoop
+from tests.supervisors.otp.actors import Diary, Leave, spec_of
 from tests.supervisors.otp.scenarios import Call, Dyn, Event, Exit, Held, Node, Scenario, Start, Sup, Worker
 from tests.supervisors.otp.terms import Term
 
 _SILENT: FilteringBoundLogger = structlog.wrap_logger(
     structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger(CRITICAL)
 )
-PERIOD = 3600.0
 PATIENCE = 600.0
 """Seconds of virtual time after which an event counts as hanging."""
 UNBOUND = 1_000_000.0
@@ -76,159 +64,6 @@ _ANSWERS: dict[type[Exception], str] = {
     ActorStoppedError: "dead",
     ActorCrashedError: "crashed",
 }
-
-
-class BoomError(Exception):
-    pass
-
-
-class Leave(Message, frozen=True):
-    """End yourself."""
-
-    reason: str
-
-
-@dataclass
-class Diary:
-    """What the actors of one scenario write down, and where they live."""
-
-    lines: list[Term] = field(default_factory=list[Term])
-    refs: dict[str, Ref] = field(default_factory=dict[str, Ref])
-    """Of each child: where its newest incarnation lives."""
-    names: dict[Ref, str] = field(default_factory=dict[Ref, str])
-    starts: dict[str, int] = field(default_factory=dict[str, int])
-
-    def outcome(self, name: str, outcomes: Sequence[str]) -> str:
-        """Say how the next start of a child ends."""
-        number = self.starts[name] = self.starts.get(name, 0) + 1
-        return outcomes[number - 1] if number <= len(outcomes) else "ok"
-
-    def take(self) -> list[Term]:
-        """Return what was written since the last time."""
-        lines, self.lines = self.lines, []
-        return lines
-
-    def refuse(self, name: str, outcome: str) -> NoReturn:
-        """Write down a start that fails, and fail it."""
-        self.lines.append(("startfail" if outcome == "fail" else "ignore", name))
-        raise BoomError if outcome == "fail" else Ignore
-
-    def begin(self, name: str, ref: Ref) -> None:
-        """Write down a start."""
-        self.lines.append(("start", name))
-        self.refs[name] = ref
-        self.names[ref] = name
-
-
-class Scripted(Actor):
-    """Starts as its scenario says, and writes in a diary."""
-
-    def __init__(self, diary: Diary, name: str, outcome: str) -> None:
-        self._diary = diary
-        self._name = name
-        self._outcome = outcome
-
-    async def started(self) -> None:
-        if self._outcome != "ok":
-            self._diary.refuse(self._name, self._outcome)
-        self._diary.begin(self._name, self.ref)
-
-    async def stopping(self, reason: ExitReason) -> None:
-        self._diary.lines.append(("stop", self._name, reason_term(reason)))
-
-    @handles
-    async def leave(self, message: Leave) -> None:
-        match message.reason:
-            case "normal":
-                raise ExitRequest
-            case "shutdown":
-                raise ExitRequest(SHUTDOWN)
-            case "shutdown_x":
-                raise ExitRequest(ExitReason(ExitKind.SHUTDOWN, detail="x"))
-            case _:
-                raise BoomError
-
-
-class Living(Scripted):
-    """Starts, or does not, in its lifespan."""
-
-    async def started(self) -> None:
-        pass
-
-    @asynccontextmanager
-    async def lifespan(self) -> AsyncGenerator[None, None]:
-        await super().started()
-        yield
-
-
-def make_actor(diary: Diary, style: str, name: str, outcomes: Sequence[str]) -> Actor:
-    """Make one incarnation of a child."""
-    outcome = diary.outcome(name, outcomes)
-    if style == "factory" and outcome != "ok":
-        diary.refuse(name, outcome)
-    return (Living if style == "lifespan" else Scripted)(diary, name, outcome)
-
-
-def spec_of(node: Node, diary: Diary) -> Child | Supervisor | DynamicSupervisor:
-    """Describe a node to relight."""
-    match node:
-        case Worker():
-            return Child(
-                node.name,
-                partial(make_actor, diary, node.style, node.name, node.outcomes),
-                restart=Restart(node.restart),
-                significant=node.significant,
-                shutdown=_shutdown(node.shutdown),
-            )
-        case Sup():
-            return _supervisor_of(node, diary)
-        case Dyn():
-            template = Child(
-                "any",
-                partial(make_actor, diary, "started"),
-                restart=Restart(node.child_restart),
-                shutdown=_shutdown(node.child_shutdown),
-            )
-            return DynamicSupervisor(
-                node.name,
-                template=template,
-                intensity=node.intensity,
-                period=PERIOD,
-                restart=Restart(node.restart),
-                significant=node.significant,
-            )
-
-
-def _supervisor_of(node: Sup, diary: Diary) -> Supervisor:
-    def children() -> Sequence[Child | Supervisor | DynamicSupervisor]:
-        outcome = diary.outcome(node.name, node.outcomes)
-        if outcome != "ok":
-            diary.refuse(node.name, outcome)
-        return [spec_of(child, diary) for child in node.children]
-
-    return Supervisor(
-        node.name,
-        strategy=node.strategy,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        auto_shutdown=node.auto,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        intensity=node.intensity,
-        period=PERIOD,
-        restart=Restart(node.restart),
-        significant=node.significant,
-        children=children if node.outcomes else [spec_of(child, diary) for child in node.children],
-    )
-
-
-def _shutdown(word: str) -> float:
-    return 0.0 if word == "brutal" else 5.0
-
-
-def reason_term(reason: ExitReason) -> Term:
-    """Write an exit reason as OTP does."""
-    if isinstance(reason.error, BoomError):
-        return "boom"
-    if reason.kind is ExitKind.SHUTDOWN and reason.detail:
-        return ("shutdown", reason.detail)
-    return str(reason.kind)
 
 
 class Run:
@@ -492,34 +327,3 @@ def run_scenarios(scenarios: Sequence[Scenario], backend: str = "trio") -> list[
         return [await run_one(scenario, settling(backend)) for scenario in scenarios]
 
     return anyio.run(run_all, backend=backend, backend_options=options)
-
-
-def in_order(trace: Term) -> Term:
-    """Sort what has no order in a trace: the stops of a dynamic supervisor's children, which are parallel."""
-    assert isinstance(trace, list)
-    return [_step_in_order(step) for step in trace]
-
-
-_DYNAMIC = re.compile(r"(d\d*)_\d+")
-
-
-def _step_in_order(step: Term) -> Term:
-    assert isinstance(step, tuple)
-    results, log, ends, snapshot = step
-    assert isinstance(log, list)
-    ordered: list[Term] = []
-    run: list[Term] = []
-    for line in log:
-        if run and _group(line) != _group(run[0]):
-            ordered += sorted(run, key=repr)
-            run = []
-        (run if _group(line) else ordered).append(line)
-    return (results, [*ordered, *sorted(run, key=repr)], ends, snapshot)
-
-
-def _group(line: Term) -> str:
-    """Name the dynamic supervisor that stops its children with this line; else nothing."""
-    if not (isinstance(line, tuple) and line[0] == "stop" and line[2] == "shutdown"):
-        return ""
-    found = _DYNAMIC.fullmatch(str(line[1]))
-    return found.group(1) if found else ""
