@@ -11,10 +11,16 @@ import pytest
 
 from relight import DynamicSupervisor, Ignore
 from relight.runtime import Cell, ExitKind, ExitReason, StartError
-from relight.supervisors import AlreadyPresentError, AlreadyStartedError, Child, ChildSpecError, Supervisor
-from relight.supervisors._administration import ChildExited
+from relight.supervisors import (
+    AlreadyPresentError,
+    AlreadyStartedError,
+    Child,
+    ChildSpecError,
+    ChildStatus,
+    Supervisor,
+)
 from tests.supervisors.conformance.golden_world import SlowStop, World, reason_kind, started
-from tests.supervisors.otp.actors import BoomError, Diary, Scripted, reason_term
+from tests.supervisors.otp.actors import BoomError, Diary, Scripted, reason_term, with_arguments
 from tests.supervisors.otp.terms import Term
 
 Replay = Callable[[World], Awaitable[Term]]
@@ -253,12 +259,13 @@ async def busy_while_a_child_starts(world: World) -> Term:
 
     top = await world.supervise(quiet=False)
     slow = Child("s", lambda: SlowIgnored(world.diary, "s", "ok"), restart="temporary")
+    children: list[ChildStatus] = []
+    began = anyio.current_time()
     async with anyio.create_task_group() as group:
         group.start_soon(top.start_child, slow)
         await world.settle()
-        began = anyio.current_time()
-        children = await top.which_children()
-        waited = anyio.current_time() - began
+        children += await top.which_children()
+    waited = anyio.current_time() - began
     return ([child.id for child in children], "true" if waited > 0.2 else "false")
 
 
@@ -272,22 +279,20 @@ async def parent_exits_normally(world: World) -> Term:
 
 @replays("unknown linked exit ignored")
 async def unknown_exit(world: World) -> Term:
-    top = await world.supervise(world.child("a"), quiet=False)
+    await world.supervise(world.child("a"), quiet=False)
     stranger = await world.system.spawn(Child("stranger", partial(SlowStop, Diary(), "stranger", 0.0)))
     assert isinstance(stranger, Cell)
-    top.ref.tell_nowait(
-        ChildExited(stranger, stranger.incarnation, ExitReason(ExitKind.CRASHED, BoomError()))
-    )
+    child = world.diary.refs["a"]
+    assert isinstance(child, Cell)
+    child.owner.exited(stranger, ExitReason(ExitKind.CRASHED, BoomError()), final=False)
     await world.settle()
     return await world.status()
 
 
 @replays("simple_one_for_one shutdown is parallel")
 async def parallel_stop(world: World) -> Term:
-    def make(name: str) -> Scripted:
-        return SlowStop(world.diary, name, 0.2)
-
-    crowd = await world.system.spawn(DynamicSupervisor("crowd", template=Child("any", make)))
+    template = Child("any", with_arguments(partial(SlowStop, world.diary, seconds=0.2)))
+    crowd = await world.system.spawn(DynamicSupervisor("crowd", template=template))
     world.top = crowd
     for number in range(1, 6):
         await crowd.start(str(number))

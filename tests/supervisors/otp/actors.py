@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -110,6 +110,11 @@ def make_actor(diary: Diary, style: str, name: str, outcomes: Sequence[str]) -> 
     return (Living if style == "lifespan" else Scripted)(diary, name, outcome)
 
 
+def with_arguments(make: Callable[..., Actor]) -> Callable[[], Actor]:
+    """Let a factory that takes arguments be the start of a template."""
+    return make
+
+
 def spec_of(node: Node, diary: Diary) -> Child | Supervisor | DynamicSupervisor:
     """Describe a node to relight."""
     match node:
@@ -126,7 +131,7 @@ def spec_of(node: Node, diary: Diary) -> Child | Supervisor | DynamicSupervisor:
         case Dyn():
             template = Child(
                 "any",
-                partial(make_actor, diary, "started"),
+                with_arguments(partial(make_actor, diary, "started")),
                 restart=Restart(node.child_restart),
                 shutdown=_shutdown(node.child_shutdown),
             )

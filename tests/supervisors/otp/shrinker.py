@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TypeVar
 
 from tests.supervisors.otp.deviations import is_comparable
@@ -14,18 +15,23 @@ Failing = Callable[[Sequence[Scenario]], Sequence[bool]]
 """Tells of each scenario whether it still shows a mismatch."""
 
 _CALM_INTENSITY = 8
+_AT_ONCE = 16
+"""Candidates tried together: one alone would wait for the other side too often."""
 
 
 def shrink(scenario: Scenario, failing: Failing) -> Scenario:
     """Return a scenario that fails, none of whose smaller neighbours does."""
-    while True:
-        candidates = list(smaller(scenario))
-        smallest = next(
-            (made for made, fails in zip(candidates, failing(candidates), strict=True) if fails), None
-        )
-        if smallest is None:
-            return scenario
-        scenario = smallest
+    while (small := _first_failing(smaller(scenario), failing)) is not None:
+        scenario = small
+    return scenario
+
+
+def _first_failing(candidates: Iterator[Scenario], failing: Failing) -> Scenario | None:
+    while some := list(islice(candidates, _AT_ONCE)):
+        for candidate, fails in zip(some, failing(some), strict=True):
+            if fails:
+                return candidate
+    return None
 
 
 def smaller(scenario: Scenario) -> Iterator[Scenario]:
@@ -48,7 +54,7 @@ def _neighbours(scenario: Scenario) -> Iterator[Scenario]:
 
 
 def _shorter(events: tuple[Event, ...]) -> Iterator[tuple[Event, ...]]:
-    length = len(events) // 2
+    length = (len(events) + 1) // 2
     while length:
         for begin in range(0, len(events), length):
             yield events[:begin] + events[begin + length :]

@@ -13,6 +13,7 @@ _RESERVED = frozenset(
     {"after", "and", "begin", "case", "catch", "end", "fun", "if", "not", "of", "or", "when"}
 )
 """Words an atom must be quoted for; the names of scenarios hold no others."""
+_CUT_OFF = ("mark", "the end of the text")
 _TOKEN = re.compile(r"\s*(?:(-?\d+)|([a-z][A-Za-z0-9_@]*)|'((?:[^'\\]|\\.)*)'|([][{},.]))")
 
 
@@ -72,9 +73,9 @@ def _term(token: tuple[str, str], tokens: Iterator[tuple[str, str]]) -> Term:
 
 
 def _parts(end: str, tokens: Iterator[tuple[str, str]]) -> Iterator[Term]:
-    token = next(tokens)
+    token = next(tokens, _CUT_OFF)
     while token != ("mark", end):
         yield _term(token, tokens)
-        token = next(tokens)
+        token = next(tokens, _CUT_OFF)
         if token == ("mark", ","):
-            token = next(tokens)
+            token = next(tokens, _CUT_OFF)
