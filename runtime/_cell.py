@@ -280,6 +280,7 @@ class Cell(Mailbox, SlotOwner, Ref):
                 self.fail_in_hand(worker.slot, reason)
         is_between = self.state is _RESTARTING
         is_departing = self._is_departing
+        self.cancel_start("it was killed")
         if final:
             self.close(reason)
         for departure in tuple(self.departures or ()):
@@ -290,6 +291,11 @@ class Cell(Mailbox, SlotOwner, Ref):
             self.gone()
         else:
             Departure(self, reason, self.kernel.now(), final=final).begin(hooks=False)
+
+    def cancel_start(self, problem: str) -> None:
+        """Cancel the start hooks, if they are under way; their starter is told of the *problem*."""
+        if self.state is _STARTING and self in self.kernel.starts:
+            self.kernel.starts[self].cancel(problem)
 
     def close(self, reason: ExitReason) -> None:
         """Take no more messages and fail what is queued, at once."""

@@ -76,19 +76,25 @@ class Worker:
 class Chore:
     """One asynchronous procedure, run once by a worker."""
 
-    __slots__ = ("procedure",)
+    __slots__ = ("_worker", "procedure")
 
     def __init__(self, procedure: Procedure) -> None:
         self.procedure = procedure
+        self._worker: Worker | None = None
 
     async def drain(self, worker: Worker, left: int, /) -> int:
         """Run the procedure."""
+        self._worker = worker
         worker.hand = self
         try:
             await self.procedure()
         finally:
             worker.hand = None
         return left - 1
+
+    def cancel(self) -> bool:
+        """Cancel the procedure; False when it has not begun, or has ended."""
+        return self._worker is not None and self._worker.cancel(self)
 
 
 class Pace:

@@ -44,7 +44,7 @@ class Home:
         try:
             await self._entered
             if self.is_over:
-                raise RuntimeError("the lifespan ended while the actor was starting")
+                raise RuntimeError("its lifespan ended while it was starting")
         except BaseException:
             self.cancel()
             # The next try may want the port that this one is still closing.

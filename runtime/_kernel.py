@@ -19,6 +19,7 @@ from ._timers import Timers
 
 if TYPE_CHECKING:
     from ._cell import Cell
+    from ._entry import Entry
     from ._exits import ExitReason
 
 
@@ -58,6 +59,7 @@ class Kernel:
         "schedule",
         "slot",
         "start_soon",
+        "starts",
         "timers",
     )
 
@@ -83,5 +85,7 @@ class Kernel:
         self.registry = Registry()
         self.monitors = Monitors(self)
         self.dead_letters = DeadLetters(self.events)
+        self.starts: dict[Cell, Entry] = {}
+        """The actors whose start hooks run now."""
         self.restarts: Counter[str] = Counter()
         """Incarnations after the first, by the actor's class: of all actors there ever were."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio
-
 from ._actor import Actor
+from ._entry import Entry
 from ._errors import StartError
-from ._exits import ExitReason, Ignore, primary_error, text_of
-from ._home import Home
+from ._exits import ExitReason
 from ._statistics import ActorState
 
 if TYPE_CHECKING:
@@ -38,40 +36,20 @@ async def start_incarnation(cell: Cell, actor: Actor, *, timeout: float) -> None
     _check_alive(cell)
     cell.adopt(actor)
     if not starts_at_once(cell):
+        starts = cell.kernel.starts
+        starts[cell] = entry = Entry(cell, actor)
         try:
-            with anyio.move_on_after(timeout) as scope:
-                await _enter(cell, actor)
-        except BaseException as error:
-            if not cell.kernel.is_failure(error):
-                raise
-            primary = primary_error(error)
-            if isinstance(primary, Ignore):
-                raise primary from None
-            raise StartError(cell.path, f"{type(error).__name__}: {text_of(error)}", error) from error
-        if scope.cancelled_caught:
-            raise StartError(cell.path, f"its start took longer than {timeout:.3g} s")
+            home = await entry.enter(timeout)
+        finally:
+            del starts[cell]
         if cell.state is not ActorState.STARTING:
-            _abandon(cell)
+            if home is not None:
+                home.cancel()
             raise StartError(cell.path, f"it was ended meanwhile ({cell.reason})")
-    cell.begin()
-
-
-async def _enter(cell: Cell, actor: Actor) -> None:
-    if cell.plan.has_started:
-        info = await actor.started()
-        if info is not None:  # else the class's own None serves, and an idle actor stays small
-            actor.start_info = info
-    if cell.plan.has_lifespan:
-        home = Home(cell, actor)
-        await home.enter()
+        if home is not None and home.is_over:  # between its entry and this turn
+            raise StartError(cell.path, "its lifespan ended while it was starting")
         cell.home = home
-
-
-def _abandon(cell: Cell) -> None:
-    """Let go of what was entered after a kill, by a hook that did not give way to its cancellation."""
-    home, cell.home = cell.home, None
-    if home is not None:
-        home.cancel()
+    cell.begin()
 
 
 def _check_alive(cell: Cell) -> None:

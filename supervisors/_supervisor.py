@@ -119,6 +119,12 @@ class SupervisorActor(Restarter):
             del self.children[record.id]
             raise
 
+    def leave_start(self, token: object) -> None:
+        """Cancel the start that the request of this *token* has begun, if it is under way."""
+        for record in self.children.values():
+            if record.request is token and record.cell is not None:
+                record.cell.cancel_start("whoever asked for it has left")
+
     @handles
     async def take_back(self, message: TakeBack) -> None:
         """Stop and forget what a request has started: its asker left before it had the ref."""

@@ -108,6 +108,8 @@ class _Handle:
             return await self._cell.ask(cast("Request[Ref]", request), timeout=inf)
         except (get_cancelled_exc_class(), TimeoutError):
             # The supervisor can't see in time that its asker has left, so it is told.
+            if isinstance(self._cell.actor, SupervisorActor):
+                self._cell.actor.leave_start(request.token)
             with suppress(MailboxClosedError):
                 self._cell.tell_nowait(TakeBack(request.token))
             raise

@@ -278,19 +278,17 @@ async def test_a_class_that_makes_something_else_is_started_with_its_hooks() -> 
 
 async def test_a_start_whose_asker_left_leaves_nothing() -> None:
     diary = Diary()
-    released = anyio.Event()
 
     async def slowly(_: int) -> None:
-        await released.wait()
+        await anyio.sleep_forever()
 
     async with open_system() as system:
         async with anyio.create_task_group() as group:
             group.start_soon(system.spawn, diary.child("a", started=slowly))
             await wait_all_tasks_blocked()
             group.cancel_scope.cancel()
-        released.set()
         await wait_all_tasks_blocked()
-        assert diary.take() == ["start a", "stop a shutdown"]
+        assert diary.take() == []  # its hook was cancelled: nobody waits for a start that nobody wants
         assert system.actors() == []
         await system.spawn(diary.child("a"))
 
@@ -311,7 +309,7 @@ async def test_a_start_cancelled_at_any_moment_leaves_nothing(ticks: int) -> Non
         assert scope.cancelled_caught
         await wait_all_tasks_blocked()
         assert system.actors() == []
-        assert diary.take() == ["start a", "stop a shutdown"]
+        assert diary.take() in ([], ["start a", "stop a shutdown"])
 
 
 async def test_a_start_that_was_never_begun_leaves_nothing() -> None:
@@ -383,7 +381,7 @@ async def test_a_start_that_outlasts_the_deadline_of_who_asked_for_it_leaves_not
         with pytest.raises(AskTimeoutError):
             await employer.ask(Hire(), timeout=1.0)
         await anyio.sleep(10)
-        assert diary.take() == ["start a", "stop a shutdown"]
+        assert diary.take() == []
         assert await tree.which_children() == []
 
 
