@@ -9,7 +9,7 @@ from functools import partial
 from typing import NoReturn
 
 from relight import DynamicSupervisor, Ignore
-from relight.runtime import SHUTDOWN, Actor, ExitKind, ExitReason, Message, Ref, handles
+from relight.runtime import SHUTDOWN, Actor, Cell, ExitKind, ExitReason, Message, Ref, handles
 from relight.runtime import Exit as ExitRequest
 from relight.supervisors import Child, Restart, Supervisor
 from tests.supervisors.otp.scenarios import Dyn, Node, Sup, Worker
@@ -175,3 +175,9 @@ def reason_term(reason: ExitReason) -> Term:
     if reason.kind is ExitKind.SHUTDOWN and reason.detail:
         return ("shutdown", reason.detail)
     return str(reason.kind)
+
+
+def is_ignored(ref: Ref) -> bool:
+    """Tell whether the start that returned this ref was ignored. Others may have ended since then, too."""
+    assert isinstance(ref, Cell)
+    return not ref.is_alive and ref.reason.detail.startswith("ignored")

@@ -41,7 +41,7 @@ from relight.supervisors import (
     open_system,
 )
 from tests.runtime.clocks import JumpingLoop
-from tests.supervisors.otp.actors import Diary, Leave, spec_of
+from tests.supervisors.otp.actors import Diary, Leave, is_ignored, spec_of
 from tests.supervisors.otp.scenarios import Call, Dyn, Event, Exit, Held, Node, Scenario, Start, Sup, Worker
 from tests.supervisors.otp.terms import Term
 
@@ -277,8 +277,7 @@ class Run:
 
 
 def _started(ref: Ref) -> str:
-    assert isinstance(ref, Cell)
-    return "ok" if ref.incarnation else "ignored"
+    return "ignored" if is_ignored(ref) else "ok"
 
 
 def _state(ref: Ref | None, *, restarting: bool) -> str:
