@@ -25,6 +25,7 @@ from ._departure import Departure
 from ._dispatch import Chore, DispatchStatistics, Worker
 from ._engine import Engine, Root
 from ._errors import (
+    ActorBusyError,
     ActorCrashedError,
     ActorStoppedError,
     AskError,
@@ -36,6 +37,7 @@ from ._errors import (
     MailboxFullError,
     NameTakenError,
     NoSuchActorError,
+    NotRunningError,
     RefusalError,
     RelightError,
     SelfAskError,
@@ -57,8 +59,11 @@ from ._exits import (
     text_of,
 )
 from ._faces import claim
+from ._groups import Group
 from ._handlers import Handler, Overflow, handles
+from ._introspection import Change, replace_state, resume, state_of, suspend, trace
 from ._kernel import Kernel, Owner
+from ._links import Exited
 from ._logging import event_logger
 from ._mailbox import Item, message_of
 from ._messages import Message, Request
@@ -66,16 +71,19 @@ from ._monitors import Down, Monitor
 from ._parking import Slot
 from ._redaction import redact, redact_end, redact_event, redact_mapping
 from ._ref import Ref
+from ._refs import cell_of
 from ._settings import Loaded, load_settings, same_setting
 from ._starting import fail_start, start_incarnation, starts_at_once
 from ._statistics import ActorState, ActorStatistics, DeadLetterStatistics
 from ._timers import Timer, Timers, TimerStatistics
+from ._trace import Trace, TraceEntry, TracePhase
 
 __all__ = [
     "KILLED",
     "NORMAL",
     "SHUTDOWN",
     "Actor",
+    "ActorBusyError",
     "ActorCell",
     "ActorCrashedError",
     "ActorState",
@@ -84,6 +92,7 @@ __all__ = [
     "AskError",
     "AskTimeoutError",
     "Cell",
+    "Change",
     "Chore",
     "DeadLetter",
     "DeadLetterStatistics",
@@ -98,6 +107,8 @@ __all__ = [
     "Exit",
     "ExitKind",
     "ExitReason",
+    "Exited",
+    "Group",
     "Handler",
     "HandlerError",
     "Ignore",
@@ -111,6 +122,7 @@ __all__ = [
     "Monitor",
     "NameTakenError",
     "NoSuchActorError",
+    "NotRunningError",
     "Overflow",
     "Owner",
     "Ref",
@@ -125,8 +137,12 @@ __all__ = [
     "Timer",
     "TimerStatistics",
     "Timers",
+    "Trace",
+    "TraceEntry",
+    "TracePhase",
     "UnhandledMessageError",
     "Worker",
+    "cell_of",
     "claim",
     "current_request",
     "event_logger",
@@ -140,10 +156,15 @@ __all__ = [
     "redact_end",
     "redact_event",
     "redact_mapping",
+    "replace_state",
+    "resume",
     "same_setting",
     "start_incarnation",
     "starts_at_once",
+    "state_of",
+    "suspend",
     "text_of",
+    "trace",
 ]
 
 claim(globals())

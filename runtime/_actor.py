@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from ._errors import RelightError
 from ._exits import ExitReason
 from ._handlers import Overflow
+from ._refs import cell_of
 
 if TYPE_CHECKING:
+    from ._monitors import Monitor
     from ._ref import Ref
 
 
@@ -42,8 +44,13 @@ class Actor:
     """Exceptions that are an answer, not a crash: the asker gets them as they are and the actor goes
     on. A told message that ends so becomes a dead letter."""
     isolated: ClassVar[bool] = False
-    """Handle each message in a copy of the context, so that context variables set by a handler
-    end with it. Costs about a microsecond a message; without it only relight's own are reset."""
+    """Handle each message in a copy of the context, so that context variables set by a handler, or by
+    a start or stop hook, end with it. Costs about a microsecond a message; without it only
+    relight's own are reset."""
+
+    traps_exits: ClassVar[bool] = False
+    """Be told of exit signals as messages, `Exited`, which go before whatever is queued. Without it an
+    exit signal other than a normal one ends the actor."""
 
     __slots__ = ("__dict__", "__weakref__", "_home")
     _home: _Home
@@ -63,6 +70,28 @@ class Actor:
             raise RelightError(
                 f"{type(self).__name__}.ref: the runtime has not adopted this object yet; use it in started()"
             ) from None
+
+    def link(self, other: Ref) -> None:
+        """Link this incarnation with another actor's: see `System.link`."""
+        one = cell_of(self.ref)
+        one.kernel.links.link(one, cell_of(other))
+
+    def unlink(self, other: Ref) -> None:
+        """Undo a link: see `System.unlink`."""
+        one = cell_of(self.ref)
+        one.kernel.links.unlink(one, cell_of(other))
+
+    def monitor(self, other: Ref) -> Monitor:
+        """Be told a `Down` when another actor's incarnation ends: see `System.monitor`."""
+        watcher = cell_of(self.ref)
+        return watcher.kernel.monitors.watch(cell_of(other), watcher)
+
+    def describe(self) -> Mapping[str, object]:
+        """Say what `System.state` shows of this actor: its attributes, unless you override it.
+
+        It may be called in the middle of a handler. What it returns is cleared of secrets and bounded.
+        """
+        return vars(self)
 
     async def started(self) -> object:
         """Prepare before the first message of this incarnation.

@@ -263,6 +263,27 @@ class ActorCell(Cell):
             self.leave(worker)
         return left
 
+    async def handle_signal(self, worker: Worker, signal: Message) -> None:
+        """Handle a message of the control lane. The caller holds one of the cell's permits."""
+        actor = self.actor
+        self.workers += (worker,)
+        worker.actor = worker.hand = actor
+        try:
+            try:
+                handler = self.handlers[type(signal)]
+            except KeyError:
+                handler = self._find_handler(signal)
+            await handler(actor, signal)
+            self.handled += 1
+        except BaseException as error:
+            if not self.kernel.is_failure(error):
+                self.handler_cancelled(signal)
+                raise
+            worker.actor = worker.hand = None
+            self.handler_raised(actor, signal, error)
+        finally:
+            self.leave(worker)
+
     def _find_handler(self, message: Message) -> Handler:
         """Find the handler of a type met for the first time.
 
@@ -291,6 +312,8 @@ class ActorCell(Cell):
             self.tell_departures()
         if self.active is None:
             self.busy -= 1
+            if self.ties is not None:
+                self.ties.advance()
         elif self.queue:
             self.kernel.schedule(self)
         else:
@@ -312,7 +335,8 @@ class ActorCell(Cell):
             self.report_crash(actor, item, error)
         if isinstance(item, Slot):
             self.fail_in_hand(item, reason)
-        if actor is self.active and actor is not None:
+        # Not by `active`: the incarnation may be suspended, or held between two messages.
+        if actor is self.actor and self.state in (ActorState.RUNNING, ActorState.SUSPENDED):
             self.crash(reason)
 
     def _is_answer(self, actor: Actor, item: Item, error: BaseException) -> bool:

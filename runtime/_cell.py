@@ -28,13 +28,12 @@ from ._mailbox import Item, Mailbox, message_of
 from ._parking import Slot, SlotOwner
 from ._ref import Ref
 from ._statistics import ActorState
+from ._ties import Ties
 
 if TYPE_CHECKING:
-    from weakref import WeakSet
-
     from ._home import Home
     from ._kernel import Kernel, Owner
-    from ._monitors import Monitor
+    from ._messages import Message
 
 
 # An enum member costs 66 ns on Python 3.11, and a spawn or a restart asks for several.
@@ -67,7 +66,6 @@ class Cell(Mailbox, SlotOwner, Ref):
         "incarnation",
         "kernel",
         "late_replies",
-        "monitors",
         "overflow",
         "owner",
         "plan",
@@ -75,6 +73,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         "room",
         "shutdown",
         "state",
+        "ties",
         "workers",
     )
 
@@ -105,7 +104,8 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Exits under way: one, or several old incarnations of a service that finish their calls."""
         self.home: Home | None = None
         """The task that holds the lifespan."""
-        self.monitors: WeakSet[Monitor] | None = None
+        self.ties: Ties | None = None
+        """What binds it to other actors. None while nothing does: an idle actor should be small."""
         self.reason: ExitReason = NORMAL
         """Why the last incarnation ended."""
         self.incarnation: int = 0
@@ -163,11 +163,29 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Tell whether the actor runs and has nothing to do, so that its owner may act on it at once."""
         return self.active is not None and not self.busy and not self.queue
 
+    @property
+    def has_life(self) -> bool:
+        """Tell whether an incarnation lives: it starts, runs, or is on its way out."""
+        return self.state not in (_STOPPED, _RESTARTING) or self._is_departing
+
+    @property
+    def is_signallable(self) -> bool:
+        """Tell whether an incarnation lives that a signal can still reach."""
+        return self.state not in (_STOPPED, _RESTARTING, _STOPPING)
+
+    def tied(self) -> Ties:
+        """Return the actor's ties, made with the first."""
+        if self.ties is None:
+            self.ties = Ties(self)
+        return self.ties
+
     def adopt(self, actor: Actor) -> None:
         """Make *actor* the next incarnation; it is given no messages yet."""
         if type(actor) is not type(self.actor):
             self.plan = actor_plan(type(actor))
             self.handlers = self.plan.handlers
+            if self.ties is not None and self.ties.tracer is not None:
+                self.ties.tracer.attach()
         actor._home = self
         self.actor = actor
         self.state = _STARTING
@@ -183,6 +201,9 @@ class Cell(Mailbox, SlotOwner, Ref):
     def resume(self) -> None:
         """Handle messages again after a start or a suspension."""
         self.state = _RUNNING
+        if self.ties is not None and self.ties.is_urgent:
+            self.ties.advance()
+            return
         self.active = self.actor
         self.room = self.concurrency - self.busy
         self.kick()
@@ -223,9 +244,9 @@ class Cell(Mailbox, SlotOwner, Ref):
         self.announce_exit(reason, final=final)
 
     def announce_exit(self, reason: ExitReason, *, final: bool) -> None:
-        """Tell the monitors and the owner that the incarnation has ended."""
-        if self.monitors is not None:
-            self.kernel.monitors.fire(self, reason)
+        """Tell those tied to the incarnation, and the owner, that it has ended."""
+        if self.ties is not None:
+            self.ties.end(reason)
         self.owner.exited(self, reason, final=final)
 
     async def stop_and_wait(self, reason: ExitReason, grace: float, *, final: bool) -> None:
@@ -280,7 +301,7 @@ class Cell(Mailbox, SlotOwner, Ref):
                 self.fail_in_hand(worker.slot, reason)
         is_between = self.state is _RESTARTING
         is_departing = self._is_departing
-        self.cancel_start("it was killed")
+        self.cancel_start(f"it was ended meanwhile ({reason})")
         if final:
             self.close(reason)
         for departure in tuple(self.departures or ()):
@@ -306,14 +327,16 @@ class Cell(Mailbox, SlotOwner, Ref):
             self.bury(item, "stopped", ActorStoppedError(self, message_of(item), reason))
         for item, turn in self.dismiss_senders() if self.senders else ():
             turn.resolve(error=MailboxClosedError(self, message_of(item), reason))
+        if self.ties is not None:
+            self.ties.leave_groups()
 
     def gone(self) -> None:
         """Note that the actor has ended for good: its names are free."""
         self.state = _STOPPED
         self.kernel.registry.forget(self)
         self.actor = _NOBODY  # whoever keeps a dead ref need not keep the actor's state alive
-        if self.monitors:  # of a start that failed: no incarnation ended, so nobody told them
-            self.kernel.monitors.fire(self, self.reason)
+        if self.ties is not None:
+            self.ties.finish(self.reason)
 
     def fail_in_hand(self, slot: Slot, reason: ExitReason) -> None:
         """Tell an asker whose message was in hand that its actor has ended."""
@@ -341,6 +364,14 @@ class Cell(Mailbox, SlotOwner, Ref):
                 if worker.slot is not None:
                     self.fail_in_hand(worker.slot, reason)
                 self.leave(worker)
+
+    @abstractmethod
+    async def handle_signal(self, worker: Worker, signal: Message) -> None:
+        """Handle a message of the control lane. The caller holds one of the cell's permits."""
+
+    @abstractmethod
+    def permit_back(self) -> None:
+        """Give a permit back, or use it again for what is queued."""
 
     @abstractmethod
     def leave(self, worker: Worker) -> None:

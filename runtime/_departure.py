@@ -21,6 +21,7 @@ import anyio
 
 from ._dispatch import Chore
 from ._exits import ExitReason
+from ._isolation import in_copy
 from ._statistics import ActorState
 
 if TYPE_CHECKING:
@@ -216,7 +217,8 @@ class Departure:
 
     async def _run_stopping(self) -> None:
         try:
-            await self.actor.stopping(self.reason)
+            hook = self.actor.stopping(self.reason)
+            await (in_copy(hook) if self.actor.isolated else hook)
         except BaseException as error:
             if not self.cell.kernel.is_failure(error):
                 raise

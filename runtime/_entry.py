@@ -17,6 +17,7 @@ from ._dispatch import Chore
 from ._errors import StartError
 from ._exits import ExitKind, ExitReason, Ignore, primary_error, text_of
 from ._home import Home
+from ._isolation import in_copy
 
 if TYPE_CHECKING:
     from ._actor import Actor
@@ -102,7 +103,8 @@ class Entry:
     async def _enter_hooks(self) -> None:
         plan = self._cell.plan
         if plan.has_started:
-            info = await self._actor.started()
+            hook = self._actor.started()
+            info = await (in_copy(hook) if self._actor.isolated else hook)
             if info is not None:  # else the class's own None serves, and an idle actor stays small
                 self._actor.start_info = info
         if plan.has_lifespan:

@@ -123,9 +123,34 @@ class StartError(RelightError):
 class NameTakenError(RelightError):
     """Another live actor is registered under this name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, ref: Ref) -> None:
         super().__init__(f"the name {name!r} is taken by a live actor: stop it first, or choose another name")
         self.name = name
+        self.ref = ref
+        """The actor that has it."""
+
+
+class NotRunningError(RelightError):
+    """What was to be done needs an incarnation that runs, and there is none."""
+
+    def __init__(self, ref: Ref) -> None:
+        statistics = ref.statistics()
+        super().__init__(f"{ref.path}: it is {statistics.state}, not running: wait until it runs again")
+        self.ref = ref
+        """The actor."""
+        self.state = statistics.state
+        """Where it is in its life."""
+
+
+class ActorBusyError(RelightError, TimeoutError):
+    """The actor had a message in hand for as long as one was willing to wait."""
+
+    def __init__(self, ref: Ref, timeout: float) -> None:
+        super().__init__(f"{ref.path}: still busy with a message after {timeout:.3g} s; nothing was changed")
+        self.ref = ref
+        """The actor."""
+        self.timeout = timeout
+        """Seconds waited."""
 
 
 class HandlerError(RelightError, TypeError):

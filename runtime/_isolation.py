@@ -29,6 +29,11 @@ def isolated(method: Method[ActorT, MessageT, ReplyT]) -> Method[ActorT, Message
     return handle
 
 
+async def in_copy(hook: Coroutine[object, object, ReplyT]) -> ReplyT:
+    """Run a hook of an isolated actor as its handlers are: on a worker that others use too."""
+    return await _drive(copy_context(), hook)
+
+
 @coroutine
 def _drive(context: Context, handler: Coroutine[object, object, ReplyT]) -> Generator[object, object, ReplyT]:
     step: Callable[..., object] = handler.send

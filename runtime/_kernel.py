@@ -6,11 +6,14 @@ from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
 import anyio.abc
 
 from ._dead_letters import DeadLetters
 from ._dispatch import Dispatcher
 from ._events import Events
+from ._groups import Groups
+from ._links import Links
 from ._logging import Logger
 from ._monitors import Monitors
 from ._parking import Backend
@@ -50,7 +53,9 @@ class Kernel:
         "dead_letters",
         "dispatcher",
         "events",
+        "groups",
         "is_failure",
+        "links",
         "monitors",
         "now",
         "registry",
@@ -84,6 +89,8 @@ class Kernel:
         self.events = Events(backend.now, logger)
         self.registry = Registry()
         self.monitors = Monitors(self)
+        self.links = Links()
+        self.groups = Groups()
         self.dead_letters = DeadLetters(self.events)
         self.starts: dict[Cell, Entry] = {}
         """The actors whose start hooks run now."""

@@ -21,16 +21,32 @@ class Registry:
         self._aliases: dict[str, list[str]] = {}
 
     def claim(self, name: str, cell: Cell) -> None:
-        """Register *cell* as *name*.
+        """Register *cell* as *name*; what it has already it may claim again.
 
         Raises:
             NameTakenError: A live actor has the name.
         """
-        if self._cells.get(name, cell) is not cell:
-            raise NameTakenError(name)
-        self._cells[name] = cell
-        if name != cell.path:
+        holder = self._cells.get(name, cell)
+        if holder is not cell:
+            raise NameTakenError(name, holder)
+        if name != cell.path and name not in self._cells:
             self._aliases.setdefault(cell.path, []).append(name)
+        self._cells[name] = cell
+
+    def release(self, name: str) -> None:
+        """Free an extra name of a live actor. Its path stays its own.
+
+        Raises:
+            NoSuchActorError: No live actor has this as an extra name.
+        """
+        cell = self._cells.get(name)
+        if cell is None or name == cell.path:
+            raise NoSuchActorError(name)
+        names = self._aliases[cell.path]
+        names.remove(name)
+        if not names:
+            del self._aliases[cell.path]
+        del self._cells[name]
 
     def forget(self, cell: Cell) -> None:
         """Free every name of *cell*."""

@@ -62,3 +62,5 @@ def fail_start(cell: Cell, reason: ExitReason) -> None:
     if cell.is_alive:  # else it was stopped while it started, and must not take messages again
         cell.reason = reason
         cell.hold(ActorState.RESTARTING)
+        if cell.ties is not None:
+            cell.ties.end(reason)

@@ -12,7 +12,7 @@ about every call by the `Policy`, and its failures stay its own.
 
 from ..runtime import claim
 from ._administration import ChildCounts, ChildStatus
-from ._child import Child, Restart
+from ._child import Child, Restart, RestartName
 from ._errors import (
     AlreadyPresentError,
     AlreadyStartedError,
@@ -41,7 +41,15 @@ from ._losses import Loss
 from ._pool_ref import PoolRef
 from ._run import run
 from ._settings import ProviderSettings, Settings
-from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
+from ._specs import (
+    AutoShutdownName,
+    DynamicSupervisor,
+    Pool,
+    RouteName,
+    Spec,
+    StrategyName,
+    Supervisor,
+)
 from ._supervisor_ref import DynamicSupervisorRef, SupervisorRef
 from ._system import System, open_system
 from ._tree_view import Supervision, TreeNode
@@ -50,6 +58,7 @@ __all__ = [
     "AlreadyPresentError",
     "AlreadyStartedError",
     "Attempt",
+    "AutoShutdownName",
     "BudgetExceededError",
     "CallKey",
     "Child",
@@ -80,11 +89,14 @@ __all__ = [
     "RateLimitedError",
     "Restart",
     "RestartIntensityError",
+    "RestartName",
     "RestartWindow",
     "RetriesExhaustedError",
     "RetryKey",
+    "RouteName",
     "Settings",
     "Spec",
+    "StrategyName",
     "StreamBrokenError",
     "Supervision",
     "SupervisionError",

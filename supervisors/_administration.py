@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..runtime import Actor, Cell, ExitReason, Message, Ref, Request
+from ._children import ChildRecord
 from ._specs import Spec
 
 
@@ -105,7 +106,8 @@ class StopRef(Request[None], frozen=True):
 class TryRestart(Message, frozen=True):
     """The wait before a restart is over."""
 
-    id: str
+    record: ChildRecord
+    """Not its id, which may be another child's by then."""
     turn: int
     is_counted: bool
     """Its restart window has counted it already."""

@@ -64,6 +64,11 @@ class ChildRecord:
         return None if self.cell is None else self.ref
 
     @property
+    def is_held(self) -> bool:
+        """Tell whether it was stopped with its group, and waits to be started with it again."""
+        return self.state is ChildState.UNDEFINED and self.cell is not None
+
+    @property
     def is_active(self) -> bool:
         """Tell whether it is really alive: an exit its supervisor has not come to yet is one."""
         return self.state is ChildState.RUNNING and self.cell is not None and self.cell.is_running

@@ -78,7 +78,7 @@ class DynamicSupervisorActor(SupervisorActor):
         if not ref.path.startswith(below):
             return None
         record = self.children.get(ref.path[len(below) :].partition("/")[0])
-        return record if record is not None and record.cell is not None and record.ref is ref else None
+        return record if record is not None and record.cell is not None and record.ref == ref else None
 
     def has_begun(self, record: ChildRecord) -> None:
         """Note that a child runs; one that never comes back needs its arguments no more."""

@@ -81,7 +81,10 @@ class GuardedCell(GuardedMailbox):
         super().leave(worker)
 
     async def _attempt(self, worker: Worker, actor: GuardedActor, call: Call) -> None:
-        handler = self.handlers.get(type(call.message)) or self.plan.find(type(call.message))
+        try:
+            handler: Handler | None = self.handlers[type(call.message)]
+        except KeyError:
+            handler = self.plan.find(type(call.message))
         if handler is None:
             error = UnhandledMessageError(self, call.message, type(actor).__name__)
             self.end_call(call)

@@ -138,6 +138,8 @@ class GuardedMailbox(ActorCell):
         self.busy -= 1
         if self.active is not None:
             self.room = self.concurrency - self.busy
+        elif self.ties is not None:
+            self.ties.advance()
 
     def leave_behind(self, running: Running) -> None:
         """Give up an attempt that does not unwind, or it would hold its slot for ever."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 from ..runtime import (
+    SHUTDOWN,
     Actor,
     ActorCell,
+    ActorState,
     Cell,
+    Exited,
     ExitKind,
     ExitReason,
     HandlerError,
@@ -23,6 +26,7 @@ from ..runtime import (
     Ref,
     StartError,
     fail_start,
+    handles,
     start_incarnation,
     text_of,
 )
@@ -54,7 +58,7 @@ class TreeContext:
     """What an operator may change."""
     supervisor: Callable[[Supervisor | DynamicSupervisor | Pool, TreeContext], Child]
     """Makes the child spec of a supervisor below."""
-    service: Callable[[str, Child, GuardedActor, TreeContext], Actor]
+    service: Callable[[str, Child, GuardedActor, TreeContext], Keeper]
     """Makes the supervisor of a service; called with its path, its spec and its first object."""
     losses: Losses
     """What was given up."""
@@ -70,6 +74,12 @@ class Keeper(Actor):
         self.children: dict[str, ChildRecord] = {}
         """In start order."""
 
+    traps_exits: ClassVar[bool] = True
+
+    @handles
+    async def exit_signal(self, message: Exited) -> None:
+        """Ignore it: children's exits come another way, and to nobody else's does a supervisor listen."""
+
     cell: Cell
     """The supervisor's own cell, from its start on."""
     kernel: Kernel
@@ -81,6 +91,9 @@ class Keeper(Actor):
         self.is_settled = True
         self.cell = cast("Cell", self._home)
         self.kernel = self.cell.kernel
+
+    def inherit(self, before: Actor) -> None:
+        """Take over what the incarnation *before* has kept for this one."""
 
     # --- what the children's cells say (Owner) -----------------------------------------------------
 
@@ -117,7 +130,12 @@ class Keeper(Actor):
         """
         actor = self.call_factory(record)
         if isinstance(actor, GuardedActor):
-            return self.context.service(self.path_of(record), record.spec, actor, self.context)
+            heir = self.context.service(self.path_of(record), record.spec, actor, self.context)
+            if record.cell is not None:
+                heir.inherit(record.cell.actor)
+            return heir
+        if record.cell is not None:
+            end_heritage(record.cell, SHUTDOWN)
         return actor
 
     def call_factory(self, record: ChildRecord) -> Actor:
@@ -149,6 +167,9 @@ class Keeper(Actor):
             StartError: It did not start. A cell it had before is kept, with its queue.
         """
         is_new = record.cell is None
+        leaving = self._leaving_at(record) if is_new else None
+        if leaving is not None:
+            await leaving.wait_stopped()
         try:
             actor = self.make(record)
             cell = record.cell or self._make_cell(record, actor)
@@ -180,6 +201,7 @@ class Keeper(Actor):
         record.state = ChildState.UNDEFINED
         cell, record.cell = record.cell, None
         if cell is not None:
+            end_heritage(cell, reason)
             cell.close(reason)
             cell.gone()
 
@@ -195,11 +217,17 @@ class Keeper(Actor):
         cell, record.cell = record.cell, None
         record.state = ChildState.UNDEFINED
         if cell is not None:
+            end_heritage(cell, reason)
             seconds = record.spec.shutdown if timeout is None else timeout
             if seconds <= 0:
                 cell.kill()
             cell.begin_stop(reason, seconds + _service_margin(record, cell.actor), final=True)
         return cell
+
+    def _leaving_at(self, record: ChildRecord) -> Cell | None:
+        """Find who was killed with an earlier incarnation of this supervisor and unwinds in this place."""
+        holder = self.kernel.registry.find(self.path_of(record))
+        return holder if isinstance(holder, Cell) and not holder.is_alive else None
 
     async def stop_record(
         self, record: ChildRecord, reason: ExitReason, timeout: float | None = None
@@ -220,10 +248,10 @@ class Keeper(Actor):
         record.state = ChildState.UNDEFINED
         cell = record.cell
         if cell is not None:
-            seconds = record.spec.shutdown
+            seconds = record.spec.shutdown + _service_margin(record, cell.actor)
             if seconds <= 0:
                 cell.kill(final=False)
-            cell.begin_stop(reason, seconds + _service_margin(record, cell.actor), final=False)
+            cell.begin_stop(reason, seconds, final=False)
             await _wait_or_kill([cell])
 
     def start_at_once(self, spec: Child) -> Ref | None:
@@ -232,9 +260,12 @@ class Keeper(Actor):
         Only for an idle supervisor. Saves the two ticks of the event loop that an ask takes.
         """
         made = factory_class(spec.start)
-        if made is None or issubclass(made, GuardedActor) or has_start_hooks(made):
-            return None
+        if made is None or issubclass(made, GuardedActor) or has_start_hooks(made) or spec.significant:
+            return None  # a significant child may have to be refused, which is the supervisor's business
         record = self.add(spec)
+        if self._leaving_at(record) is not None:
+            del self.children[record.id]
+            return None
         try:
             actor = self.make(record)
             cell = self._make_cell(record, actor)
@@ -307,6 +338,12 @@ class Keeper(Actor):
     def record_of(self, cell: Cell) -> ChildRecord | None:
         record = self.children.get(cell.path.rpartition("/")[2])
         return record if record is not None and record.cell is cell else None
+
+
+def end_heritage(cell: Cell, reason: ExitReason) -> None:
+    """Have a supervisor that has ended for good let go of what it kept for its next incarnation."""
+    if cell.state is ActorState.RESTARTING and not cell.departures and isinstance(cell.actor, Keeper):
+        cell.actor.killed(reason)
 
 
 async def _wait_or_kill(cells: Sequence[Cell]) -> None:

@@ -29,8 +29,6 @@ class _Router(Protocol):
 
     def members(self) -> list[Cell]: ...
 
-    def member_ids(self) -> list[str]: ...
-
 
 class PoolRef(Ref):
     """Send messages to a pool: each goes to one member.
@@ -44,6 +42,12 @@ class PoolRef(Ref):
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PoolRef) and other._cell is self._cell
+
+    def __hash__(self) -> int:
+        return hash(self._cell)
 
     def __repr__(self) -> str:
         return f"<PoolRef {self._cell.path} {self._cell.state}>"
@@ -61,7 +65,7 @@ class PoolRef(Ref):
     @property
     def info(self) -> object:
         """What its members' ``started`` returned, in their order."""
-        return [cell.info for cell in self._router.members()]
+        return [cell.info for cell in self._members()]
 
     @property
     def supervisor(self) -> Ref:
@@ -70,7 +74,7 @@ class PoolRef(Ref):
 
     def members(self) -> list[Ref]:
         """List who gets messages now."""
-        return [cell.ref for cell in self._router.members()]
+        return [cell.ref for cell in self._members()]
 
     async def tell(self, message: Message) -> None:
         """Send *message* to a member and go on; see `Ref.tell`.
@@ -119,7 +123,7 @@ class PoolRef(Ref):
 
     def statistics(self) -> ActorStatistics:
         """Add up the members' counters; those of members that are gone are not in it."""
-        members = [asdict(cell.statistics()) for cell in self._router.members()]
+        members = [asdict(cell.statistics()) for cell in self._members()]
         counts = {name: sum(member[name] for member in members) for name in _COUNTS}
         return ActorStatistics(self._cell.state, **counts)
 
@@ -151,7 +155,7 @@ class PoolRef(Ref):
         Raises:
             StartError: A new one did not start. It is again what it was before; those already replaced stay.
         """
-        for cell in self._router.members():
+        for cell in self._members():
             await self._cell.ask(
                 ReplaceMember(cell.path[len(self.path) + 1 :].partition("/")[0], start), timeout=inf
             )
@@ -159,6 +163,9 @@ class PoolRef(Ref):
     @property
     def _router(self) -> _Router:
         return cast("_Router", self._cell.actor)
+
+    def _members(self) -> list[Cell]:
+        return self._router.members() if self._cell.is_alive else []
 
     def _choose(self, message: Message) -> Cell:
         cell = self._router.choose(message) if self._cell.is_alive else None

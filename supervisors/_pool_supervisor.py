@@ -91,10 +91,11 @@ class PoolSupervisor(SupervisorActor):
     @handles
     async def resize(self, message: Resize) -> None:
         """Start members, or give no more messages to the newest and end them when they have no more to do."""
-        while len(self._members) < message.size:
+        for _ in range(message.size - len(self._members)):
             spec = self._next_member()
             await self.start_requested(spec, None)
-            self._members.append(self.children[spec.id])
+            if spec.id in self.children:  # else it is not wanted now
+                self._members.append(self.children[spec.id])
         due = self.kernel.now() + message.drain
         for record in self._members[message.size :]:
             self._members.remove(record)

@@ -86,7 +86,7 @@ class Restarter(Keeper):
         if not record.spec.significant:
             return
         others_run = any(
-            other.spec.significant and other.state is not ChildState.UNDEFINED
+            other.spec.significant and (other.state is not ChildState.UNDEFINED or other.is_held)
             for other in self.children.values()
         )
         if is_finished(self.auto_shutdown, others_run=others_run):
@@ -112,8 +112,8 @@ class Restarter(Keeper):
     @handles
     async def try_restart(self, message: TryRestart) -> None:
         """Restart a child whose wait is over, unless it was overtaken."""
-        record = self.children.get(message.id)
-        if record is None or record.turn != message.turn:
+        record = message.record
+        if self.children.get(record.id) is not record or record.turn != message.turn:
             return
         if message.is_counted or self.window_of(record).add(self.kernel.now()):
             await self._restart_group(record)
@@ -128,7 +128,7 @@ class Restarter(Keeper):
             seconds: How long to wait.
             is_counted: Its window has counted this restart already.
         """
-        message = TryRestart(record.id, record.overtake(), is_counted)
+        message = TryRestart(record, record.overtake(), is_counted)
         record.timer = self.kernel.timers.call_at(self.kernel.now() + seconds, lambda: self.remind(message))
 
     def group(self, record: ChildRecord) -> Sequence[ChildRecord]:
@@ -178,7 +178,7 @@ class Restarter(Keeper):
     async def try_again(self, record: ChildRecord) -> None:
         """Queue the next try behind whatever waits in the mailbox; it is counted then, as OTP does."""
         if record.spec.backoff is None:
-            self.remind(TryRestart(record.id, record.overtake(), is_counted=False))
+            self.remind(TryRestart(record, record.overtake(), is_counted=False))
         else:
             await self._wait_for_restart(record, is_counted=False)
 
@@ -204,7 +204,7 @@ class Restarter(Keeper):
             if record.state is ChildState.RESTARTING:
                 expected.update(self.group(record))
         for record in records:
-            if record.state is ChildState.UNDEFINED and record.cell is not None and record not in expected:
+            if record.is_held and record not in expected:
                 self.end_cell(record, SHUTDOWN)
 
     # --- giving up ---------------------------------------------------------------------------------

@@ -42,10 +42,26 @@ class ServiceSupervisor(SupervisorActor):
         self._is_on_probation = False
         self._stop_timeout: float | None = None
 
+    def inherit(self, before: Actor) -> None:
+        """Take over the service's place from the incarnation *before*: its ref, its queue, its guard.
+
+        Not where the policy is another one now: the guard goes by the old one.
+        """
+        cell = before.service if isinstance(before, ServiceSupervisor) else None
+        if not isinstance(cell, GuardedCell) or not cell.is_alive:
+            return
+        if cell.policy == self._policy:
+            self.children[SERVICE] = ChildRecord(self._child, is_supervisor=False, cell=cell)
+            self.front = cell
+        else:
+            before.killed(SHUTDOWN)
+
     async def started(self) -> None:
         """Start the service."""
         self.settle()
-        record = self.add(self._child)
+        record = self.children.get(SERVICE) or self.add(self._child)
+        if record.cell is not None:
+            record.cell.owner = self
         await self.start_record(record)
         self.front = record.cell
 
@@ -133,9 +149,15 @@ class ServiceSupervisor(SupervisorActor):
         await cell.stop_and_wait(reason, 0.0, final=True)  # killed, this supervisor did not wait for it
 
     async def stopping(self, reason: ExitReason) -> None:
-        """Stop the service in the time that whoever stops it has set."""
+        """Stop the service in the time that whoever stops it has set.
+
+        Where only this incarnation ends, the service keeps its place for the next one.
+        """
         for record in self.children.values():
-            await self.stop_record(record, SHUTDOWN, self._stop_timeout)
+            if self.cell.is_alive:
+                await self.pause_record(record, SHUTDOWN)
+            if not self.cell.is_alive:  # or not any more
+                await self.stop_record(record, SHUTDOWN, self._stop_timeout)
 
 
 def service_supervisor(

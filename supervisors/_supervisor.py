@@ -20,7 +20,6 @@ from ..runtime import (
     ExitReason,
     MailboxClosedError,
     Ref,
-    StartError,
     handles,
 )
 from ._administration import (
@@ -36,8 +35,8 @@ from ._administration import (
     WhichChildren,
 )
 from ._children import ChildRecord, ChildState
-from ._errors import ChildSpecError, SupervisionError
-from ._keeper import START_ERRORS, TreeContext
+from ._errors import SupervisionError
+from ._keeper import START_ERRORS, TreeContext, end_heritage
 from ._restarter import Restarter
 from ._specs import Spec, Supervisor, check_counts
 
@@ -59,11 +58,7 @@ class SupervisorActor(Restarter):
     async def started(self) -> None:
         """Start the children left to right; when one fails, stop the started ones in reverse."""
         self.settle()
-        try:
-            specs = self.spec.child_specs()
-        except ChildSpecError as error:
-            raise StartError(self.cell.path, str(error), error) from error
-        for spec in specs:
+        for spec in self.spec.child_specs():
             await self.start_first(spec)
 
     async def start_first(self, spec: Spec) -> None:
@@ -87,6 +82,7 @@ class SupervisorActor(Restarter):
         for record in reversed(self.children.values()):
             record.overtake()
             if record.cell is not None:
+                end_heritage(record.cell, reason)
                 record.cell.kill(reason)
 
     # --- what children's cells say (Owner) ---------------------------------------------------------
@@ -132,6 +128,7 @@ class SupervisorActor(Restarter):
             if record.request is message.token:
                 await self.stop_record(record, SHUTDOWN)
                 self._drop(record)
+        self.release_waiting()
 
     @handles
     async def terminate_child(self, message: TerminateChild) -> None:

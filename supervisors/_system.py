@@ -14,7 +14,6 @@ from ..runtime import (
     Engine,
     Events,
     Kernel,
-    Monitor,
     NoSuchActorError,
     Ref,
     event_logger,
@@ -29,12 +28,13 @@ from ._settings import Settings
 from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
 from ._supervisor import SupervisorActor
 from ._supervisor_ref import DynamicSupervisorRef, SupervisorRef
+from ._system_ties import SystemTies
 from ._tree_view import TreeNode, look_at_tree
 
 ResultT = TypeVar("ResultT")
 
 
-class System:
+class System(SystemTies):
     """A running tree of actors. Get one from `open_system`."""
 
     def __init__(self, kernel: Kernel, tree: Tree, engine: Engine) -> None:
@@ -116,12 +116,6 @@ class System:
             NoSuchActorError: There is none.
         """
         return self.find(name) or self._kernel.registry.get(name)
-
-    def monitor(self, ref: Ref) -> Monitor:
-        """Watch the incarnation that runs behind *ref* now; reports at once if it has ended."""
-        if isinstance(ref, Cell):
-            return self._kernel.monitors.watch(ref)
-        raise TypeError(f"monitor(): {ref!r} is not an actor of this system")
 
     def actors(self) -> list[Ref]:
         """List the live actors in the order they were started."""

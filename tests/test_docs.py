@@ -23,7 +23,8 @@ A comment right before a block changes that:
 ``<!-- file: relight.toml -->``
     The block is written to the document's folder, where its programs and commands run.
 ``<!-- from: examples/bank.py -->``
-    The block stands in that file, word for word, and is run there.
+    The block stands in that file, word for word, and is run there; a text block after it is what the
+    file prints.
 """
 
 import subprocess
@@ -86,6 +87,9 @@ GOOD = {
     "a main guard": "```python\nif __name__ == '__main__':\n    print(1)  # prints: 1\n```\n",
     "a block not run": "<!-- not run: it fails -->\n```python\n1 / 0\n```\n",
     "a shown file": "<!-- from: examples/one.py -->\n```python\nprint(total)\n```\n",
+    "what a shown file prints": (
+        "<!-- from: examples/one.py -->\n```python\nprint(total)\n```\n```text\n1\n```\n"
+    ),
     "a file that is used": "<!-- file: a.py -->\n```python\n1\n```\n```console\n$ python a.py\n```\n",
     "commands": "```console\n$ make demo ARGS=-k\n$ python examples/one.py  # so\n1\n```\n",
     "a setting for a command": "```console\n$ A=1 python -c 'import os; os.environ[\"A\"]'\n```\n",
@@ -112,6 +116,10 @@ BAD = {
     "nothing to continue": ("<!-- continued -->\n```python\na = 1\n```\n", "no block before"),
     "a comment too far away": ("<!-- not run: x -->\nProse.\n\n```python\n1 / 0\n```\n", "ZeroDivisionError"),
     "drifted text": ("<!-- from: examples/one.py -->\n```python\nprint(all)\n```\n", "examples/one.py"),
+    "wrong output of a shown file": (
+        "<!-- from: examples/one.py -->\n```python\nprint(total)\n```\n```text\n2\n```\n",
+        "promises",
+    ),
     "bad settings": ("```toml\na = \n```\n", "Invalid value"),
     "bad json": ("```json\n{a: 1}\n```\n", "property name"),
     "a failing command": ("```console\n$ python -c 'raise SystemExit(4)'\n```\n", "status 4"),

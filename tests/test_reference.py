@@ -1,16 +1,23 @@
 """The reference pages list what the code says, and nothing else."""
 
 import ast
+import dis
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
+from types import FunctionType
 
 from prometheus_client.core import Metric
 
+import relight
+from relight import RelightError, actors
+from relight.actors import fakes
 from relight.actors.ops import SystemCollector
 from relight.supervisors import open_system, run
 from tests.support.tree import ROOT
 
+PUBLIC = {*relight.__all__, *actors.__all__, *fakes.__all__}
 EVENT = re.compile(r"(actor|message|breaker|provider|supervisor|system|events)\.[a-z_]+")
 
 
@@ -52,3 +59,57 @@ def test_the_metrics_page_lists_every_metric_with_its_type_and_labels() -> None:
     offered = sorted((exported(m), m.type, ", ".join(getattr(m, "_labelnames", ()))) for m in metrics)
     listed = sorted((row[0], re.split(r"[:,]", row[1])[0], row[2]) for row in rows("metrics.md"))
     assert offered == listed
+
+
+def errors_in(error: type[RelightError]) -> Iterator[type[RelightError]]:
+    """Yield *error* and what is below it, as far as users can import it."""
+    if error.__name__ in PUBLIC:
+        yield error
+    for below in error.__subclasses__():
+        yield from errors_in(below)
+
+
+def parent_of(error: type) -> str:
+    return next((base.__name__ for base in error.__mro__[1:] if base.__name__ in PUBLIC), "")
+
+
+def foreign_base_of(error: type) -> str:
+    names = (base.__name__ for base in error.__bases__ if base.__module__ == "builtins")
+    return next((name for name in names if name != "Exception"), "")
+
+
+def drawn_tree(page: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each error of the page's drawing: its name, the one it stands under, what else it is."""
+    above: list[str] = []
+    drawing = (ROOT / "docs" / "reference" / page).read_text().split("```text\n")[1].split("```")[0]
+    for line in drawing.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 4
+        name = line.split()[0]
+        above[depth:] = [name]
+        also = re.search(r"\(also (\w+)\)", line)
+        yield name, above[depth - 1] if depth else "", also[1] if also else ""
+
+
+def test_the_errors_page_draws_the_tree_of_errors() -> None:
+    tree = [(error.__name__, parent_of(error), foreign_base_of(error)) for error in errors_in(RelightError)]
+    assert len(tree) > 20
+    assert sorted(drawn_tree("errors.md")) == sorted(tree)
+
+
+def facts_of(error: type) -> set[str]:
+    """Attributes that a class's own ``__init__`` sets, or that of a private base of it."""
+    own = takewhile(lambda base: base is error or base.__name__ not in PUBLIC, error.__mro__)
+    inits = [vars(base).get("__init__") for base in own]
+    steps = [step for init in inits if isinstance(init, FunctionType) for step in dis.get_instructions(init)]
+    names = {str(step.argval) for step in steps if step.opname == "STORE_ATTR"}
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_the_errors_page_lists_every_error_once_with_its_facts() -> None:
+    about_a_child = {"supervisor", "child"}
+    facts = {error.__name__: facts_of(error) for error in errors_in(RelightError)}
+    listed = {row[0]: set(re.findall(r"\w+", row[1])) for row in rows("errors.md")}
+    assert len(rows("errors.md")) == len(listed)
+    assert sorted(listed) == sorted(facts)
+    for name, names in facts.items():
+        assert listed[name] | about_a_child == names | about_a_child, name

@@ -19,7 +19,13 @@ BACKENDS = {
 """Who may name a backend. The fakes run hypercorn on trio in a process of their own; a floor is what the
 backend itself can do."""
 
-UNITS = {"tests/runtime/test_dispatch.py": "relight.runtime._dispatch"}
+UNITS = {
+    "tests/runtime/test_dispatch.py": "relight.runtime._dispatch",
+    "tests/supervisors/conformance/test_escalation.py": "relight.supervisors._losses",
+    "tests/supervisors/conformance/test_pool.py": "relight.supervisors._administration",
+    "tests/supervisors/conformance/test_restart_groups.py": "relight.supervisors._administration",
+    "tests/supervisors/conformance/trees.py": "relight.supervisors._supervisor",
+}
 """Tests of a part that no face shows."""
 
 EXTRAS = {

@@ -10,7 +10,20 @@ from functools import partial
 import anyio
 import pytest
 
-from relight import Actor, ActorCrashedError, Child, Message, Ref, handles, open_system
+from relight import (
+    SHUTDOWN,
+    Actor,
+    ActorCrashedError,
+    Child,
+    Down,
+    Exited,
+    ExitReason,
+    Message,
+    Ref,
+    System,
+    handles,
+    open_system,
+)
 from relight.runtime import current_request
 from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, Nap, Note, asking, open_desk, settle
 
@@ -213,3 +226,106 @@ async def test_an_actor_that_runs_again_keeps_nothing_of_the_message_that_crashe
         gc.collect()
         assert ref.statistics().restarts == 1
         assert kept() is None
+
+
+# --- nobody sees what an isolated actor binds ------------------------------------------------------------
+
+
+class Marked(Isolated):
+    """Binds the variable wherever the runtime calls it."""
+
+    traps_exits = True
+
+    async def started(self) -> None:
+        language.set("started")
+
+    async def stopping(self, reason: ExitReason) -> None:
+        language.set("stopping")
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None, None]:
+        language.set("lifespan")
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.background)
+            yield
+            group.cancel_scope.cancel()
+
+    async def background(self) -> None:
+        self.log.append(("background", language.get()))
+        language.set("background")
+        await anyio.sleep_forever()
+
+    @handles
+    async def exited(self, message: Exited) -> None:
+        self.log.append(("exited", language.get()))
+        language.set("exited")
+
+    @handles
+    async def down(self, message: Down) -> None:
+        self.log.append(("down", language.get()))
+        language.set("down")
+
+
+async def look(system: System) -> set[str]:
+    """Look into the context of every worker there is."""
+    log = Log()
+    async with anyio.create_task_group() as group:
+        for number in range(20):
+            ref = await system.spawn(Child(f"looker{number}", partial(Holder, log)))
+            await asking(group, ref, Hold())
+        log.open()
+    for number in range(20):
+        await system.get(f"looker{number}").stop()
+    return {str(entry) for entry in log}
+
+
+async def test_nobody_sees_what_the_hooks_of_an_isolated_actor_bind() -> None:
+    async with open_desk(Marked) as (system, ref, log):
+        assert await look(system) == {"none"}
+        await ref.tell(Boom())  # stops and starts
+        await settle()
+        assert await look(system) == {"none"}
+        await ref.stop()
+        assert await look(system) == {"none"}
+        assert log == [("background", "lifespan")] * 2
+
+
+async def test_nobody_sees_what_an_isolated_actor_binds_when_it_is_told_of_others() -> None:
+    async with open_desk(Marked) as (system, ref, log):
+        other = await system.spawn(Child("other", partial(Desk, Log())))
+        system.link(ref, other)
+        system.monitor(other, notify=ref)
+        with system.trace(ref):
+            await other.tell(Boom())
+            await ref.tell(Note("noted"))
+            await settle()
+        log.remove(("background", "lifespan"))
+        assert log == [("down", "none"), ("exited", "none"), "none"]
+        assert await look(system) == {"none"}
+
+
+async def test_an_actor_is_told_of_an_end_in_no_context_of_whoever_caused_it() -> None:
+    async with open_desk(Marked) as (system, ref, log):
+        other = await system.spawn(Child("other", partial(Desk, Log())))
+        system.link(ref, other)
+        token = language.set("culprit")
+        system.kill(other)
+        system.exit(ref, SHUTDOWN)
+        language.reset(token)
+        await settle()
+        assert log[-2:] == [("exited", "none")] * 2
+
+
+async def test_a_stop_hook_that_is_caused_by_a_link_sees_nothing_of_the_cause() -> None:
+    class Sharp(Isolated):
+        async def stopping(self, reason: ExitReason) -> None:
+            self.log.append(("stopping", language.get()))
+
+    async with open_desk(Sharp) as (system, ref, log):
+        other = await system.spawn(Child("other", partial(Speaker, Log())))
+        system.link(ref, other)
+        token = language.set("culprit")
+        system.kill(other)
+        language.reset(token)
+        await settle()
+        assert log == [("stopping", "none")]

@@ -1,13 +1,28 @@
 """Monitors: one Down for each incarnation, whatever ended it and whenever one asks."""
 
 import gc
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
 import pytest
 
-from relight import Child, Exit, ExitKind, ExitReason, Fixed, Monitor, Supervisor, open_system
-from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, asking, cell_of, open_desk, settle
+from relight import (
+    Child,
+    Down,
+    Exit,
+    ExitKind,
+    ExitReason,
+    Fixed,
+    Monitor,
+    Ref,
+    Supervisor,
+    System,
+    handles,
+    open_system,
+)
+from tests.runtime.desk import Boom, Desk, Echo, Hold, Log, Note, asking, cell_of, open_desk, settle
 
 pytestmark = pytest.mark.anyio
 
@@ -143,7 +158,9 @@ async def test_dropped_monitors_leak_nothing() -> None:
             with anyio.move_on_after(0.1):
                 await system.monitor(ref).wait()
         gc.collect()
-        monitors = cell_of(ref).monitors
+        ties = cell_of(ref).ties
+        assert ties is not None
+        monitors = ties.monitors
         assert monitors is not None
         assert kept in monitors
         assert len(monitors) < 5
@@ -178,3 +195,121 @@ async def test_only_actors_of_this_library_can_be_monitored() -> None:
         assert await ref.ask(Echo(1)) == 1
         with pytest.raises(TypeError, match="is not an actor of this system"):
             system.monitor("desk")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# --- monitors that tell -----------------------------------------------------------------------------------
+
+
+class Watcher(Desk):
+    """A desk that is told how others end."""
+
+    @handles
+    async def down(self, message: Down) -> None:
+        self.log.append((message.ref.path, message.incarnation, str(message.reason)))
+
+    async def echo(self, message: Echo) -> int:
+        self.monitor(self.log.far)
+        return 0
+
+
+@asynccontextmanager
+async def open_watch() -> AsyncGenerator[tuple[System, Ref, Ref, Log], None]:
+    """Open a system with a watcher and a desk."""
+    log = Log()
+    async with open_system() as system:
+        watcher = await system.spawn(Child("watcher", partial(Watcher, log)))
+        desk = await system.spawn(Child("desk", partial(Desk, Log())))
+        yield system, watcher, desk, log
+
+
+async def test_a_watcher_is_told_before_whatever_it_has_queued() -> None:
+    async with open_watch() as (system, watcher, desk, log), anyio.create_task_group() as group:
+        await asking(group, watcher, Hold(1))
+        monitor = system.monitor(desk, notify=watcher)
+        await watcher.tell(Note("queued"))
+        await desk.tell(Boom())
+        await settle()
+        assert monitor.down is not None
+        log.open()
+        await settle()
+        assert log == [("holds", 1), ("held", 1), ("desk", 1, "crashed: ValueError"), "queued"]
+
+
+async def test_a_watcher_is_told_though_nobody_holds_the_monitor() -> None:
+    async with open_watch() as (system, watcher, desk, log):
+        system.monitor(desk, notify=watcher)
+        gc.collect()
+        await desk.stop()
+        await settle()
+        assert log == [("desk", 1, "normal")]
+        assert cell_of(watcher).ties is None
+
+
+async def test_a_watcher_of_the_dead_is_told_at_once() -> None:
+    async with open_watch() as (system, watcher, desk, log):
+        await desk.stop()
+        system.monitor(desk, notify=watcher)
+        await settle()
+        assert log == [("desk", 1, "normal")]
+
+
+async def test_a_watcher_that_watches_no_longer_is_told_nothing() -> None:
+    async with open_watch() as (system, watcher, desk, log):
+        monitor = system.monitor(desk, notify=watcher)
+        other = system.monitor(desk)
+        monitor.cancel()
+        other.cancel()
+        monitor.cancel()
+        assert (cell_of(watcher).ties, cell_of(desk).ties) == (None, None)
+        await desk.stop()
+        await settle()
+        assert log == []
+        assert monitor.down is None
+
+
+async def test_a_monitor_that_has_fired_can_be_cancelled() -> None:
+    async with open_watch() as (system, watcher, desk, _log):
+        monitor = system.monitor(desk, notify=watcher)
+        await desk.stop()
+        monitor.cancel()
+        assert monitor.down is not None
+
+
+async def test_the_next_incarnation_of_a_watcher_is_told_nothing() -> None:
+    async with open_watch() as (system, watcher, desk, log):
+        monitor = system.monitor(desk, notify=watcher)
+        await watcher.tell(Boom())
+        await settle()
+        assert (cell_of(watcher).ties, cell_of(desk).ties) == (None, None)
+        await desk.stop()
+        await settle()
+        assert log == []
+        assert monitor.down is None
+
+
+async def test_a_watcher_that_has_stopped_is_told_nothing() -> None:
+    async with open_watch() as (system, watcher, desk, log):
+        await watcher.stop()
+        system.monitor(desk, notify=watcher)
+        assert (cell_of(watcher).ties, cell_of(desk).ties) == (None, None)
+        await desk.stop()
+        system.monitor(desk, notify=watcher)
+        await settle()
+        assert log == []
+
+
+async def test_an_actor_that_watches_itself_does_not_hear_of_its_own_end() -> None:
+    async with open_watch() as (system, watcher, _desk, log):
+        system.monitor(watcher, notify=watcher)
+        await watcher.tell(Boom())
+        await settle()
+        assert log == []
+
+
+async def test_an_actor_watches_another_by_itself() -> None:
+    async with open_watch() as (_system, watcher, desk, log):
+        log.far = desk
+        await watcher.ask(Echo())
+        await desk.tell(Boom())
+        await settle()
+        assert log == [("desk", 1, "crashed: ValueError")]

@@ -130,3 +130,61 @@ async def test_living_actors_are_listed_once_each_in_start_order() -> None:
         first = await system.spawn(named("front", log))
         second = await system.spawn(Child("second", partial(Desk, log)))
         assert [ref for ref in system.actors() if ref in (first, second)] == [first, second]
+
+
+async def test_a_running_actor_is_given_more_names() -> None:
+    async with open_desk() as (system, ref, _log):
+        system.register("front", ref)
+        system.register("front", ref)
+        system.register("main", ref)
+        assert system.get("front") is system.get("main") is ref
+        await ref.stop()
+        assert (system.find("front"), system.find("main")) == (None, None)
+
+
+async def test_an_extra_name_is_taken_back() -> None:
+    async with open_desk() as (system, ref, _log):
+        system.register("front", ref)
+        system.register("main", ref)
+        system.unregister("front")
+        assert system.find("front") is None
+        assert system.get("main") is ref
+        system.unregister("main")
+        assert len(cell_of(ref).kernel.registry) == 1
+
+
+@pytest.mark.parametrize("name", ["desk", "nobody"])
+async def test_only_extra_names_are_taken_back(name: str) -> None:
+    async with open_desk() as (system, ref, _log):
+        with pytest.raises(NoSuchActorError):
+            system.unregister(name)
+        assert system.get("desk") is ref
+
+
+async def test_a_name_that_is_taken_names_its_holder() -> None:
+    log = Log()
+    async with open_desk() as (system, ref, _log):
+        other = await system.spawn(named("front", log))
+        with pytest.raises(NameTakenError) as caught:
+            system.register("front", ref)
+        assert caught.value.ref is other
+
+
+async def test_a_stopped_actor_is_given_no_name() -> None:
+    async with open_desk() as (system, ref, _log):
+        await ref.stop()
+        with pytest.raises(NoSuchActorError):
+            system.register("front", ref)
+        assert system.find("front") is None
+
+
+async def test_a_name_claimed_twice_and_taken_back_once_is_free() -> None:
+    log = Log()
+    async with open_desk() as (system, ref, _log):
+        other = await system.spawn(Child("other", partial(Desk, log)))
+        system.register("front", ref)
+        system.register("front", ref)
+        system.unregister("front")
+        system.register("front", other)
+        await ref.stop()
+        assert system.get("front") is other

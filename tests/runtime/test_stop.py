@@ -1,9 +1,10 @@
 """Stop and kill: what is finished, what is cut, how long it may take, and what is said about it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
+from typing import cast
 
 import anyio
 import pytest
@@ -622,28 +623,56 @@ async def test_a_killed_actor_whose_start_then_fails_stays_stopped() -> None:
             await ref.tell(Note())
 
 
-async def test_a_lifespan_entered_after_a_kill_that_cancelled_nobody_is_left_again() -> None:
+async def test_a_kill_cancels_a_lifespan_that_is_being_entered() -> None:
     class Slow(Desk):
         @asynccontextmanager
         async def lifespan(self) -> AsyncGenerator[None, None]:
-            with anyio.CancelScope(shield=True):
-                await anyio.sleep(0.5)
+            try:
+                await anyio.sleep(20)
+            finally:
+                self.log.append("cancelled")
+            yield
+
+    log = Log()
+    async with open_system() as system, anyio.create_task_group() as group:
+
+        async def spawn() -> None:
+            with pytest.raises(StartError, match="it was ended meanwhile"):
+                await system.spawn(Child("slow", partial(Slow, log)))
+
+        group.start_soon(spawn)
+        await settle()
+        cell_of(system.get("slow")).kill()
+        await settle()
+        assert log == ["cancelled"]
+
+
+async def test_a_lifespan_entered_in_the_moment_of_a_kill_is_left_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(Desk):
+        @asynccontextmanager
+        async def lifespan(self) -> AsyncGenerator[None, None]:
             try:
                 yield
             finally:
                 self.log.append("left")
 
     log = Log()
-    async with open_system() as system, anyio.create_task_group() as group:
+    async with open_system() as system:
+        first = await system.spawn(Child("first", partial(Slow, log)))
+        home = cell_of(first).home
+        assert home is not None
+        enter_in_peace = cast("Callable[[object], Awaitable[None]]", type(home).enter)
 
-        async def spawn() -> None:
-            with pytest.raises(StartError, match="it was killed"):
-                await system.spawn(Child("slow", partial(Slow, log)))
+        async def enter(entered: object) -> None:
+            await enter_in_peace(entered)
+            cell_of(system.get("slow")).kill()
 
-        group.start_soon(spawn)
+        monkeypatch.setattr(type(home), "enter", enter)
+        with pytest.raises(StartError, match="it was ended meanwhile"):
+            await system.spawn(Child("slow", partial(Slow, log)))
         await settle()
-        cell_of(system.get("slow")).kill()
-        await anyio.sleep(2)
         assert log == ["left"]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from relight.runtime import KILLED, SHUTDOWN, Actor, Exit, ExitReason, Message, Request, handles
+from relight.runtime import KILLED, SHUTDOWN, Actor, Exit, ExitReason, Ignore, Message, Request, handles
 from relight.supervisors import Child, Restart
 from relight.supervisors.policies import Backoff
 
@@ -34,7 +34,9 @@ class Nap(Request[str], frozen=True):
 
 
 class Note(Message, frozen=True):
-    pass
+    """Told: is counted, and its number written down."""
+
+    number: int = 0
 
 
 class BoomError(Exception):
@@ -55,6 +57,10 @@ class Diary:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.notes = 0
+        self.numbers: list[tuple[int, int]] = []
+        """Of each note: which incarnation handled it, and its number."""
+        self.broken: set[int] = set()
+        """Numbers of incarnations that can't be made, where an actor heeds it."""
         self._incarnations: dict[str, int] = {}
 
     def take(self) -> list[str]:
@@ -76,6 +82,7 @@ class Diary:
         backoff: Backoff | None = None,
         shutdown: float = 5.0,
         start_timeout: float = 30.0,
+        significant: bool = False,
     ) -> Child:
         """Describe a child that writes in this diary."""
         return Child(
@@ -85,6 +92,7 @@ class Diary:
             backoff=backoff,
             shutdown=shutdown,
             start_timeout=start_timeout,
+            significant=significant,
         )
 
 
@@ -98,13 +106,17 @@ class Recorded(Actor):
         self._slow_stop = slow_stop
         self._number = diary.incarnation(name)
 
-    async def started(self) -> None:
+    async def started(self) -> int:
         try:
             await self._starts(self._number)
+        except Ignore:
+            self._diary.lines.append(f"ignore {self._name}")
+            raise
         except Exception:
             self._diary.lines.append(f"startfail {self._name}")
             raise
         self._diary.lines.append(f"start {self._name}")
+        return self._number
 
     async def stopping(self, reason: ExitReason) -> None:
         if self._slow_stop:
@@ -140,6 +152,7 @@ class Recorded(Actor):
     @handles
     async def note(self, message: Note) -> None:
         self._diary.notes += 1
+        self._diary.numbers.append((self._number, message.number))
 
 
 def failing(*numbers: int) -> Starts:
@@ -158,5 +171,15 @@ def hanging(*numbers: int) -> Starts:
     async def start(number: int) -> None:
         if number in numbers:
             await anyio.sleep_forever()
+
+    return start
+
+
+def ignoring(*numbers: int) -> Starts:
+    """Make incarnations of these numbers say that they are not wanted now."""
+
+    async def start(number: int) -> None:
+        if number in numbers:
+            raise Ignore
 
     return start

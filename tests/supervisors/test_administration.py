@@ -9,26 +9,20 @@ from anyio import CancelScope, wait_all_tasks_blocked
 
 from relight.runtime import (
     Actor,
-    ActorCrashedError,
     AskTimeoutError,
     HandlerError,
-    NameTakenError,
     Request,
     StartError,
     handles,
 )
 from relight.supervisors import (
-    AlreadyPresentError,
     AlreadyStartedError,
     Child,
     ChildNotFoundError,
-    ChildRestartingError,
-    ChildRunningError,
     Supervisor,
     open_system,
 )
-from relight.supervisors.policies import Fixed
-from tests.supervisors.recorded import BoomError, Crash, Diary, Who, failing, hanging
+from tests.supervisors.recorded import BoomError, Diary, Who, failing, hanging
 from tests.support.clocks import virtual_time
 
 pytestmark = pytest.mark.anyio
@@ -46,129 +40,6 @@ def return_nothing() -> Actor:
     return None  # type: ignore[return-value]
 
 
-async def test_children_are_listed_newest_first() -> None:
-    """A4."""
-    diary = Diary()
-    async with open_system() as system:
-        tree = await system.spawn(
-            Supervisor("tree", children=[diary.child("a"), Supervisor("s", children=[diary.child("x")])])
-        )
-        await tree.start_child(diary.child("b"))
-        await tree.terminate_child("a")
-        listed = await tree.which_children()
-        assert [child.id for child in listed] == ["b", "s", "a"]
-        assert [child.ref is None for child in listed] == [False, False, True]
-        assert [child.is_supervisor for child in listed] == [False, True, False]
-        assert not any(child.is_restarting for child in listed)
-
-
-async def test_children_are_counted() -> None:
-    """A5."""
-    diary = Diary()
-    async with open_system() as system:
-        children: list[Child | Supervisor] = [diary.child("a"), diary.child("b"), Supervisor("s")]
-        tree = await system.spawn(Supervisor("tree", children=children))
-        await tree.terminate_child("a")
-        counts = await tree.count_children()
-        assert (counts.specs, counts.active, counts.supervisors, counts.workers) == (3, 2, 1, 2)
-
-
-@virtual_time
-async def test_a_restarting_child_is_not_active() -> None:
-    """A5, A3, G7."""
-    diary = Diary()
-    async with open_system() as system:
-        tree = await system.spawn(Supervisor("tree", children=[diary.child("a", backoff=Fixed(10.0))]))
-        with pytest.raises(ActorCrashedError):
-            await system.get("tree/a").ask(Crash())
-        await wait_all_tasks_blocked()
-        (child,) = await tree.which_children()
-        assert child.is_restarting
-        assert child.ref is None
-        assert (await tree.count_children()).active == 0
-        with pytest.raises(ChildRestartingError):
-            await tree.restart_child("a")
-        with pytest.raises(ChildRestartingError):
-            await tree.delete_child("a")
-        with pytest.raises((AlreadyPresentError, AlreadyStartedError)):
-            await tree.start_child(diary.child("a"))
-        await anyio.sleep(10.1)
-        (child,) = await tree.which_children()
-        assert child.restarts == 1
-
-
-async def test_a_started_child_comes_last_and_a_restarted_one_keeps_its_place() -> None:
-    """T5."""
-    diary = Diary()
-    async with open_system() as system:
-        tree = await system.spawn(Supervisor("tree", children=[diary.child("a"), diary.child("b")]))
-        await tree.start_child(diary.child("c"))
-        await tree.terminate_child("a")
-        await tree.restart_child("a")
-        with pytest.raises(ActorCrashedError):
-            await system.get("tree/b").ask(Crash())
-        await wait_all_tasks_blocked()
-        assert [child.id for child in await tree.which_children()] == ["c", "b", "a"]
-        await tree.terminate_child("a")
-        await tree.delete_child("a")
-        await tree.start_child(diary.child("a"))
-        assert [child.id for child in await tree.which_children()] == ["a", "c", "b"]
-
-
-async def test_a_child_that_runs_is_not_started_twice() -> None:
-    """A1: the error carries the ref of the one that runs."""
-    diary = Diary()
-    async with open_system() as system:
-        tree = await system.spawn(Supervisor("tree"))
-        ref = await tree.start_child(diary.child("a"))
-        with pytest.raises(AlreadyStartedError, match="child 'a' is already running") as caught:
-            await tree.start_child(diary.child("a"))
-        assert caught.value.ref is ref
-        assert (caught.value.supervisor, caught.value.child) == ("tree", "a")
-        assert await ref.ask(Who()) == 1
-
-
-async def test_a_known_child_that_is_stopped_is_not_started_but_restarted() -> None:
-    """A1."""
-    diary = Diary()
-    async with open_system() as system:
-        tree = await system.spawn(Supervisor("tree", children=[diary.child("a")]))
-        await tree.terminate_child("a")
-        with pytest.raises(AlreadyPresentError):
-            await tree.start_child(diary.child("a"))
-        ref = await tree.restart_child("a")
-        assert await ref.ask(Who()) == 2
-
-
-async def test_terminating_is_idempotent_and_keeps_the_spec() -> None:
-    """A2."""
-    diary = Diary()
-    async with open_system() as system:
-        children = [diary.child("a"), diary.child("t", "temporary")]
-        tree = await system.spawn(Supervisor("tree", children=children))
-        for _ in range(2):
-            await tree.terminate_child("a")
-        await tree.terminate_child("t")
-        assert [child.id for child in await tree.which_children()] == ["a"]
-        with pytest.raises(ChildNotFoundError):
-            await tree.terminate_child("t")
-
-
-async def test_only_a_stopped_child_is_restarted_or_deleted() -> None:
-    """A3."""
-    diary = Diary()
-    async with open_system() as system:
-        tree = await system.spawn(Supervisor("tree", children=[diary.child("a")]))
-        for request in (tree.restart_child, tree.delete_child):
-            with pytest.raises(ChildRunningError):
-                await request("a")
-            with pytest.raises(ChildNotFoundError, match="child 'nobody' is not known here"):
-                await request("nobody")
-        await tree.terminate_child("a")
-        await tree.delete_child("a")
-        assert await tree.which_children() == []
-
-
 async def test_a_refused_request_leaves_the_supervisor_and_its_children_alone() -> None:
     diary = Diary()
     async with open_system() as system:
@@ -182,19 +53,6 @@ async def test_a_refused_request_leaves_the_supervisor_and_its_children_alone() 
         assert tree.ref.statistics().crashed == 0
 
 
-@pytest.mark.parametrize("start", [explode, return_nothing, partial(explode)])
-async def test_a_child_that_fails_to_start_leaves_no_spec(start: partial[Actor]) -> None:
-    """T6."""
-    async with open_system() as system:
-        tree = await system.spawn(Supervisor("tree"))
-        with pytest.raises(StartError) as caught:
-            await tree.start_child(Child("a", start, name="alias"))
-        assert caught.value.path == "tree/a"
-        assert await tree.which_children() == []
-        assert system.find("alias") is None
-        await tree.start_child(Child("a", Plain))
-
-
 async def test_a_start_hook_that_raises_is_the_cause_of_the_start_error() -> None:
     diary = Diary()
     async with open_system() as system:
@@ -202,34 +60,6 @@ async def test_a_start_hook_that_raises_is_the_cause_of_the_start_error() -> Non
             await system.spawn(diary.child("a", started=failing(1)))
         assert isinstance(caught.value.__cause__, BoomError)
         assert system.find("a") is None
-
-
-async def test_a_failing_restart_on_request_keeps_the_spec() -> None:
-    """T6."""
-    diary = Diary()
-    async with open_system() as system:
-        tree = await system.spawn(Supervisor("tree", children=[diary.child("a", started=failing(2))]))
-        await tree.terminate_child("a")
-        with pytest.raises(StartError):
-            await tree.restart_child("a")
-        (child,) = await tree.which_children()
-        assert (child.id, child.ref, child.is_restarting) == ("a", None, False)
-        assert await (await tree.restart_child("a")).ask(Who()) == 3
-
-
-async def test_a_name_that_is_taken_elsewhere_is_an_error_that_leaves_nothing() -> None:
-    """A7."""
-    diary = Diary()
-    async with open_system() as system:
-        await system.spawn(Child("first", Plain, name="alias"))
-        for start in (Plain, lambda: Plain()):  # a class is started in the caller's stack, a function is not
-            with pytest.raises(NameTakenError):
-                await system.spawn(Child("second", start, name="alias"))
-            assert system.find("second") is None
-        assert system.get("alias").path == "first"
-        await system.get("first").stop()
-        assert system.find("alias") is None
-        await system.spawn(diary.child("second"))
 
 
 async def test_an_actor_class_with_a_wrong_handler_is_refused_without_harm() -> None:

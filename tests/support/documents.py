@@ -48,6 +48,7 @@ class Checker:
             if problem:
                 yield self._at(block, problem)
         yield from self._wrong_python()
+        yield from self._wrong_examples()
         for block in self.blocks:
             if block.language == "console" and "not run" not in block.notes:
                 yield from self._wrong_commands(block)
@@ -96,7 +97,23 @@ class Checker:
             if outcome.error:
                 yield self._at(block, outcome.error)
             elif promised is not None and not _matches(promised, outcome.output):
-                yield self._at(block, f"promises\n{promised}\nand prints\n{outcome.output}")
+                yield self._at(block, _difference(promised, outcome.output))
+
+    def _wrong_examples(self) -> Iterator[str]:
+        """Run the shown files of which the document says what they print."""
+        for index, block in enumerate(self.blocks):
+            promised = self._promised_output(index) if _is_shown(block) else None
+            if promised is None:
+                continue
+            try:
+                done = self._execute([sys.executable, "-W", "error", str(RUNNER), block.notes["from"]])
+            except subprocess.SubprocessError as error:
+                yield self._at(block, str(error))
+                continue
+            if done.returncode:
+                yield self._at(block, f"ended with status {done.returncode}\n{done.stdout}{done.stderr}")
+            elif not _matches(promised, done.stdout):
+                yield self._at(block, _difference(promised, done.stdout))
 
     def _promised_output(self, index: int) -> str | None:
         """Return what the document says that block *index* prints, or None when it says nothing."""
@@ -180,6 +197,14 @@ class Checker:
 
 def _is_run(block: Block) -> bool:
     return block.language == "python" and not block.notes.keys() & {"not run", "file", "from"}
+
+
+def _is_shown(block: Block) -> bool:
+    return block.language == "python" and "from" in block.notes and "not run" not in block.notes
+
+
+def _difference(promised: str, printed: str) -> str:
+    return f"promises\n{promised}\nand prints\n{printed}"
 
 
 def _matches(promised: str, printed: str) -> bool:
