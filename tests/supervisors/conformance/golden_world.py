@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from relight.runtime import KILLED, SHUTDOWN, Cell, ExitReason, Ref
+from relight.runtime import SHUTDOWN, Cell, ExitReason, Ref
 from relight.supervisors import Child, DynamicSupervisorRef, Restart, Supervisor, SupervisorRef, System
 from tests.supervisors.otp.actors import Diary, Leave, Scripted, is_ignored
 from tests.supervisors.otp.terms import Term
@@ -66,7 +66,7 @@ class World:
         cell = self.diary.refs[name]
         assert isinstance(cell, Cell)
         if reason == "kill":
-            cell.kill(KILLED, final=False)
+            self.system.kill(cell)
         else:
             cell.tell_nowait(Leave(reason))
         await self.settle()

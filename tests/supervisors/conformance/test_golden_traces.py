@@ -19,10 +19,8 @@ from typing import NamedTuple
 
 import anyio
 import pytest
-from trio.testing import MockClock
 
 from relight.supervisors import open_system
-from tests.runtime.clocks import JumpingLoop
 from tests.supervisors.conformance.golden_replays import REPLAYS
 from tests.supervisors.conformance.golden_world import World
 from tests.supervisors.otp.relight_runner import settling
@@ -81,14 +79,6 @@ DEVIATIONS = {
         [("start", "a"), ("stop", "a", "boom"), ("start", "a"), ("stop", "a", "boom"), ("start", "a")],
     ),
 }
-
-
-@pytest.fixture(params=["trio", "asyncio"])
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
-    """Replay on both backends, in virtual time."""
-    if request.param == "trio":
-        return "trio", {"clock": MockClock(autojump_threshold=0)}
-    return "asyncio", {"loop_factory": JumpingLoop}
 
 
 @asynccontextmanager

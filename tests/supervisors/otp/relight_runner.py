@@ -14,9 +14,7 @@ from trio.testing import MockClock
 
 from relight import DynamicSupervisor
 from relight.runtime import (
-    KILLED,
     ActorCrashedError,
-    ActorState,
     ActorStoppedError,
     Cell,
     ExitKind,
@@ -145,7 +143,7 @@ class Run:
         if not isinstance(cell, Cell) or cell.active is None:
             return "dead"
         if event.reason == "kill":
-            cell.kill(KILLED, final=False)
+            self.system.kill(cell)
         else:
             cell.tell_nowait(Leave(event.reason))
         await self.settle()
@@ -161,14 +159,14 @@ class Run:
             results[number] = await self._call(call)
 
         async with anyio.create_task_group() as group:
-            cell.hold(ActorState.SUSPENDED)
+            self.system.suspend(cell)
             for number, step in enumerate(event.steps):
                 if isinstance(step, Exit):
                     results[number] = await self._exit(step)
                 else:
                     group.start_soon(ask, number, step)
                     await self.settle()
-            cell.resume()
+            self.system.resume(cell)
         return results
 
     async def _call(self, call: Call) -> Term:
