@@ -19,6 +19,7 @@ from relight.supervisors import (
     ChildStatus,
     Supervisor,
 )
+from tests.runtime.desk import settle
 from tests.supervisors.conformance.golden_world import SlowStop, World, reason_kind, started
 from tests.supervisors.otp.actors import BoomError, Diary, Leave, Scripted, reason_term, with_arguments
 from tests.supervisors.otp.terms import Term
@@ -263,7 +264,7 @@ async def busy_while_a_child_starts(world: World) -> Term:
     began = anyio.current_time()
     async with anyio.create_task_group() as group:
         group.start_soon(top.start_child, slow)
-        await world.settle()
+        await settle()
         children += await top.which_children()
     waited = anyio.current_time() - began
     return ([child.id for child in children], "true" if waited > 0.2 else "false")
@@ -283,7 +284,7 @@ async def unknown_exit(world: World) -> Term:
     stranger = await world.system.spawn(Child("stranger", partial(Scripted, Diary(), "stranger", "ok")))
     world.system.link(top.ref, stranger)
     stranger.tell_nowait(Leave("boom"))
-    await world.settle()
+    await settle()
     return await world.status()
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import anyio
 
 from relight.runtime import SHUTDOWN, Cell, ExitReason, Ref
 from relight.supervisors import Child, DynamicSupervisorRef, Restart, Supervisor, SupervisorRef, System
+from tests.runtime.desk import settle
 from tests.supervisors.otp.actors import Diary, Leave, Scripted, is_ignored
 from tests.supervisors.otp.terms import Term
 
@@ -27,9 +26,8 @@ class SlowStop(Scripted):
 class World:
     """One system, one supervisor, and what its children write down."""
 
-    def __init__(self, system: System, settle: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, system: System) -> None:
         self.system = system
-        self.settle = settle
         self.diary = Diary()
         self.top: SupervisorRef | DynamicSupervisorRef
 
@@ -69,7 +67,7 @@ class World:
             self.system.kill(cell)
         else:
             cell.tell_nowait(Leave(reason))
-        await self.settle()
+        await settle()
 
     async def status(self) -> Term:
         """Tell whether the supervisor lives, with its children, or how it has ended."""

@@ -12,8 +12,6 @@ Where relight deviates on purpose, `DEVIATIONS` says how, and its own events sta
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +21,6 @@ import pytest
 from relight.supervisors import open_system
 from tests.supervisors.conformance.golden_replays import REPLAYS
 from tests.supervisors.conformance.golden_world import World
-from tests.supervisors.otp.relight_runner import settling
 from tests.supervisors.otp.terms import Term, read
 
 pytestmark = pytest.mark.anyio
@@ -81,21 +78,16 @@ DEVIATIONS = {
 }
 
 
-@asynccontextmanager
-async def world_on(backend: str) -> AsyncGenerator[World, None]:
-    async with open_system() as system:
-        yield World(system, settling(backend))
-
-
 @pytest.mark.parametrize("title", GOLDEN)
-async def test_relight_does_what_otp_did(title: str, anyio_backend: tuple[str, object]) -> None:
+async def test_relight_does_what_otp_did(title: str) -> None:
     golden = GOLDEN[title]
     expected_log = golden.log
     assert isinstance(expected_log, list)
     if title in BEGIN_WITH_A_LEFT_OVER:
         assert expected_log[0] == LEFT_OVER
         expected_log = expected_log[1:]
-    async with world_on(anyio_backend[0]) as world:
+    async with open_system() as system:
+        world = World(system)
         result = await REPLAYS[title](world)
         log = [as_numbered(line) for line in world.diary.take()]
     deviation = DEVIATIONS.get(title)
@@ -125,9 +117,10 @@ def assert_same(result: Term, expected: Term) -> None:
         assert result == expected
 
 
-async def test_within_the_window_both_count_alike(anyio_backend: tuple[str, object]) -> None:
+async def test_within_the_window_both_count_alike() -> None:
     """The deviation at the window's edge ends inside it: two crashes within a second end relight's too."""
-    async with world_on(anyio_backend[0]) as world:
+    async with open_system() as system:
+        world = World(system)
         await world.supervise(world.child("a"), period=1.0)
         await world.exit("a", "boom")
         await anyio.sleep(0.9)
@@ -135,9 +128,10 @@ async def test_within_the_window_both_count_alike(anyio_backend: tuple[str, obje
         assert await world.status() == ("dead", ["shutdown"])
 
 
-async def test_a_killed_child_runs_no_stop_hook(anyio_backend: tuple[str, object]) -> None:
+async def test_a_killed_child_runs_no_stop_hook() -> None:
     """What OTP's non-trapping child is closest to: one whose shutdown time is 0."""
-    async with world_on(anyio_backend[0]) as world:
+    async with open_system() as system:
+        world = World(system)
         top = await world.supervise(world.child("a", shutdown=0.0))
         await top.terminate_child("a")
         assert world.diary.take() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from logging import CRITICAL
@@ -39,6 +38,7 @@ from relight.supervisors import (
     open_system,
 )
 from tests.runtime.clocks import JumpingLoop
+from tests.runtime.desk import settle
 from tests.supervisors.otp.actors import Diary, Leave, is_ignored, spec_of
 from tests.supervisors.otp.scenarios import Call, Dyn, Event, Exit, Held, Node, Scenario, Start, Sup, Worker
 from tests.supervisors.otp.terms import Term
@@ -67,10 +67,9 @@ _ANSWERS: dict[type[Exception], str] = {
 class Run:
     """One scenario in one system."""
 
-    def __init__(self, system: System, scenario: Scenario, settle: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, system: System, scenario: Scenario) -> None:
         self.system = system
         self.scenario = scenario
-        self.settle = settle
         self.diary = Diary()
         self.dynamic: set[str] = set()
         self.paths: dict[str, str] = {}
@@ -99,7 +98,7 @@ class Run:
         results: list[Term] = ["hang"]
         with anyio.move_on_after(PATIENCE):
             results = await act()
-        await self.settle()
+        await settle()
         log = self.diary.take()
         ends = sorted(self._ends(), key=repr)
         snapshot: list[Term] = []
@@ -146,7 +145,7 @@ class Run:
             self.system.kill(cell)
         else:
             cell.tell_nowait(Leave(event.reason))
-        await self.settle()
+        await settle()
         return "ok"
 
     async def _held(self, event: Held) -> list[Term]:
@@ -165,7 +164,7 @@ class Run:
                     results[number] = await self._exit(step)
                 else:
                     group.start_soon(ask, number, step)
-                    await self.settle()
+                    await settle()
             self.system.resume(cell)
         return results
 
@@ -288,27 +287,12 @@ def _end(reason: ExitReason) -> str:
     return {ExitKind.CRASHED: "crash"}.get(reason.kind, str(reason.kind))
 
 
-async def _trio_settle() -> None:
-    await anyio.wait_all_tasks_blocked()
-
-
-async def _asyncio_settle() -> None:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, JumpingLoop)
-    await loop.settle()
-
-
-def settling(backend: str) -> Callable[[], Awaitable[None]]:
-    """Return what waits until nothing is left to do at this moment; on asyncio in a `JumpingLoop`."""
-    return _trio_settle if backend == "trio" else _asyncio_settle
-
-
-async def run_one(scenario: Scenario, settle: Callable[[], Awaitable[None]]) -> Term:
+async def run_one(scenario: Scenario) -> Term:
     """Run one scenario in a system of its own."""
     try:
         async with open_system(shutdown_timeout=UNBOUND) as system:
             system.events._logger = _SILENT  # thousands of crashes are meant
-            return await Run(system, scenario, settle).trace()
+            return await Run(system, scenario).trace()
     except Exception as error:  # noqa: BLE001 - what no scenario may do is a mismatch to be told
         return f"raised {error!r}"
 
@@ -321,6 +305,6 @@ def run_scenarios(scenarios: Sequence[Scenario], backend: str = "trio") -> list[
         options = {"clock": MockClock(autojump_threshold=0)}
 
     async def run_all() -> list[Term]:
-        return [await run_one(scenario, settling(backend)) for scenario in scenarios]
+        return [await run_one(scenario) for scenario in scenarios]
 
     return anyio.run(run_all, backend=backend, backend_options=options)
