@@ -14,11 +14,12 @@ export PYTHON
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-otp bench format lint types imports coverage coverage-report wheel-test clean
+.PHONY: help demo test test-dev check check-otp bench format lint types imports coverage coverage-report wheel-test clean
 
 help:
 	@echo "make demo       run the demo: comics drawn by flaky providers, nothing lost"
 	@echo "make test       run the tests"
+	@echo "make test-dev   test runtime and supervisors in Python's development mode, warnings as errors"
 	@echo "make bench      run the benchmarks"
 	@echo "make check      everything CI checks: lint, types, imports, coverage, check-otp, wheel-test"
 	@echo "make check-otp  run random trees through relight and through Erlang/OTP (SCENARIOS=500), if it is there"
@@ -34,6 +35,11 @@ bench: $(VENV)/.ready
 # COVERAGE=1 measures while it tests, so that CI need not run the suite twice.
 test: $(VENV)/.ready
 	$(if $(COVERAGE),rm -f .coverage .coverage.* && $(BIN)/python -m coverage run,$(BIN)/python) $(PYTEST)
+
+# Development mode shows what is otherwise silent: coroutines never awaited, files and loops never closed,
+# slow callbacks. Hooks that cannot raise (sys.unraisablehook) are pytest's to report, as errors too.
+test-dev: $(VENV)/.ready
+	$(BIN)/python -X dev -W error $(PYTEST) tests/runtime tests/supervisors tests/faults
 
 check: $(VENV)/.ready-lint
 	@MAKE="$(MAKE)" $(BIN)/python tools/check.py $(or $(PARTS),lint types imports coverage check-otp wheel-test)

@@ -19,9 +19,10 @@
     relight.run(main)
 
 Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fakes for tests in
-`relight.actors.fakes`.
+`relight.actors.fakes`, the kit for your own tests in `relight.testing`.
 """
 
+from . import _interrupt as _interrupt
 from .runtime import (
     KILLED,
     NORMAL,
@@ -60,11 +61,15 @@ from .runtime import (
     Request,
     SelfAskError,
     SettingsError,
+    ShutdownPhase,
     StartError,
+    StuckHandler,
+    SystemEndedError,
     Trace,
     TraceEntry,
     TracePhase,
     UnhandledMessageError,
+    WrongThreadError,
     handles,
 )
 from .supervisors import (
@@ -91,6 +96,7 @@ from .supervisors import (
     MaxChildrenError,
     Pool,
     PoolRef,
+    Portal,
     Problem,
     ProviderBlockedError,
     ProviderError,
@@ -188,6 +194,7 @@ __all__ = [
     "Policy",
     "Pool",
     "PoolRef",
+    "Portal",
     "Problem",
     "ProviderBlockedError",
     "ProviderError",
@@ -205,19 +212,23 @@ __all__ = [
     "SelfAskError",
     "Settings",
     "SettingsError",
+    "ShutdownPhase",
     "Spec",
     "StartError",
     "StreamBrokenError",
+    "StuckHandler",
     "Supervision",
     "SupervisionError",
     "Supervisor",
     "SupervisorRef",
     "System",
+    "SystemEndedError",
     "Trace",
     "TraceEntry",
     "TracePhase",
     "TreeNode",
     "UnhandledMessageError",
+    "WrongThreadError",
     "current_attempt",
     "handles",
     "open_system",

@@ -7,21 +7,23 @@ import sys
 from collections.abc import Callable, Sequence
 
 from . import __version__
+from ._interrupt import INTERRUPTED, interrupt_again
 from .runtime import RelightError
 
-_USAGE, _INTERRUPTED = 2, 130
+_USAGE = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command and return the exit status: 2 for a user's mistake, told in one line."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        interrupt_again()
         return _run(given)
     except RelightError as error:
         sys.stderr.write(f"relight: {error}\n")
         return _USAGE
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone: nothing is left to say, and nobody to hear it
         return 0

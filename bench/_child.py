@@ -8,10 +8,10 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
-import anyio
 import msgspec
 import structlog
 
+from ._backends import run_on
 from ._questions import QUESTIONS, Question
 from .harness import Stage
 
@@ -42,10 +42,7 @@ def _run(question: Question, stage: Stage) -> None:
             sys.stdout.write(msgspec.json.encode(figure).decode() + "\n")
             sys.stdout.flush()
 
-    if stage.backend == "trio":
-        anyio.run(answer, backend="trio")
-    else:
-        anyio.run(answer, backend="asyncio", backend_options={"use_uvloop": stage.backend == "uvloop"})
+    run_on(stage.backend, answer)
 
 
 @contextmanager

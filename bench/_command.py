@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 
 from ..runtime import RelightError
+from ._backends import BACKENDS
 from ._child import Order
 from ._questions import QUESTIONS
 from ._table import Table
 from .harness import Figure, Stage
 
-BACKENDS = ("trio", "asyncio", "uvloop")
 QUICK_SECONDS = 0.1
 FULL_SECONDS = 2.0
 

@@ -6,7 +6,22 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from . import ask, fan, guarded, neighbour, ping_pong, restart, spawn, tell
+from . import (
+    ask,
+    backlog,
+    beam,
+    children,
+    depth,
+    fan,
+    guarded,
+    million,
+    neighbour,
+    ping_pong,
+    restart,
+    restart_storm,
+    spawn,
+    tell,
+)
 from .harness import Figure, Stage
 
 
@@ -25,6 +40,12 @@ QUESTIONS = {
     "ping_pong": Question(ping_pong.answer),
     "spawn": Question(spawn.answer),
     "restart": Question(restart.answer),
+    "restart_storm": Question(restart_storm.answer),
+    "children": Question(children.answer),
+    "depth": Question(depth.answer),
+    "backlog": Question(backlog.answer),
+    "million": Question(million.answer),
+    "beam": Question(beam.answer),
     "guarded": Question(guarded.answer),
     "neighbour": Question(neighbour.answer, keeps_busy=False),
 }

@@ -50,7 +50,7 @@ def cells(figure: Figure) -> tuple[str, ...]:
         figure.name,
         figure.backend,
         f"{number(figure.value)} {figure.unit}",
-        "" if figure.floor is None else f"{number(figure.floor)} {figure.unit}",
+        figure.note if figure.floor is None else f"{number(figure.floor)} {figure.unit}",
         "" if figure.ratio is None else f"{figure.ratio:.2f}x",
         f"{figure.spread:.0%}",
         _target(figure),

@@ -26,7 +26,7 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
     """Ask one actor, one question after another."""
     async with open_system() as system:
         counter = await system.spawn(Child("counter", Counter))
-        measured = await in_turns(lambda: _ask(counter), lambda: floors.handoff(ASKS), stage.seconds)
+        measured = await in_turns(lambda: ask(counter), lambda: floors.handoff(ASKS), stage.seconds)
         yield figure(
             "ask",
             stage,
@@ -65,7 +65,8 @@ def _distinct() -> list[list[float]]:
     return [timeouts[first : first + ASKS] for first in range(0, DISTINCT, ASKS)]
 
 
-async def _ask(counter: Ref) -> float:
+async def ask(counter: Ref) -> float:
+    """Ask one question after another; seconds each."""
     message = Total()
     began = clock()
     for _ in range(ASKS):

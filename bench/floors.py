@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from math import inf
 from typing import Protocol
 
@@ -112,23 +113,30 @@ async def task(tasks: int) -> float:
     return (clock() - began) / tasks
 
 
-async def idle_task_bytes(tasks: int) -> float:
-    """Park tasks that wait for good; bytes a task. Memory has to be traced already."""
-    before, _ = tracemalloc.get_traced_memory()
+@asynccontextmanager
+async def parked(tasks: int) -> AsyncGenerator[None]:
+    """Park tasks that wait for good; on the way out they are cancelled."""
     if trio.lowlevel.in_trio_run():
         async with trio.open_nursery() as nursery:
             for _ in range(tasks):
                 nursery.start_soon(trio.sleep_forever)
             await anyio.wait_all_tasks_blocked()
-            after, _ = tracemalloc.get_traced_memory()
+            yield
             nursery.cancel_scope.cancel()
     else:
-        parked = [asyncio.create_task(_park()) for _ in range(tasks)]
-        await anyio.wait_all_tasks_blocked()
-        after, _ = tracemalloc.get_traced_memory()
-        for each in parked:
+        waiting = [asyncio.create_task(_park()) for _ in range(tasks)]
+        await asyncio.sleep(0)
+        yield
+        for each in waiting:
             each.cancel()
-        await asyncio.wait(parked)
+        await asyncio.wait(waiting)
+
+
+async def idle_task_bytes(tasks: int) -> float:
+    """Park tasks; bytes a task. Memory has to be traced already."""
+    before, _ = tracemalloc.get_traced_memory()
+    async with parked(tasks):
+        after, _ = tracemalloc.get_traced_memory()
     return (after - before) / tasks
 
 

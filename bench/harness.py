@@ -82,6 +82,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     target_of: Literal["ratio", "value"] = "ratio"
     floor_is: str = ""
     """What the floor is, in words."""
+    note: str = ""
+    """Why there is no floor."""
     spread: float = 0.0
     rounds: int = 1
     machine: str = ""
@@ -112,6 +114,27 @@ async def in_turns(value: Round, floor: Round, seconds: float, *, at_least: int 
     return summary(values, floors)
 
 
+class Turns:
+    """Values and floors, for questions that measure several things in one round."""
+
+    def __init__(self) -> None:
+        self._values: list[float] = []
+        self._floors: list[float] = []
+
+    def add(self, value: float, floor: float) -> None:
+        """Note one round of each."""
+        self._values.append(value)
+        self._floors.append(floor)
+
+    def best(self) -> Measured:
+        """Compare the best rounds: for work that noise can only slow down."""
+        return summary(self._values, self._floors)
+
+    def medians(self) -> Measured:
+        """Compare the middle rounds: for percentiles."""
+        return medians(self._values, self._floors)
+
+
 def summary(values: Sequence[float], floors: Sequence[float]) -> Measured:
     """Compare the best value with the best floor: noise only ever adds, so the least is the truest."""
     ratios = sorted(value / floor for value, floor in zip(values, floors, strict=True))
@@ -121,6 +144,18 @@ def summary(values: Sequence[float], floors: Sequence[float]) -> Measured:
         ratio=min(values) / min(floors),
         spread=spread(ratios),
         rounds=len(values),
+    )
+
+
+def medians(values: Sequence[float], floors: Sequence[float]) -> Measured:
+    """Compare by the median of the rounds' ratios: a p99 has no best round."""
+    ratios = [value / floor for value, floor in zip(values, floors, strict=True)]
+    return Measured(
+        value=statistics.median(values),
+        floor=statistics.median(floors),
+        ratio=statistics.median(ratios),
+        spread=spread(ratios),
+        rounds=len(ratios),
     )
 
 
@@ -146,6 +181,7 @@ def figure(
     unit: str = "us",
     floor_is: str = "",
     target: Target | None = None,
+    note: str = "",
 ) -> Figure:
     """Hold what was measured against its target, and write down where it was."""
     of = "ratio" if target is None else target.of
@@ -161,6 +197,7 @@ def figure(
         met=None if target is None or judged is None else judged <= target.limit,
         target_of=of,
         floor_is=floor_is,
+        note=note,
         spread=measured.spread,
         rounds=measured.rounds,
         machine=machine(),

@@ -7,7 +7,6 @@ The noisy one has no breaker, or it would soon be left alone and make no noise.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +31,7 @@ from relight import (
 from relight.actors.fakes import FakeOptions, Fakes, FaultKind, FaultPlan, open_fakes
 from relight.actors.providers import Anthropic, ChatCompletion, ChatMessage, CreateMessage, OpenAI
 
-from .harness import Figure, Measured, Stage, Target, figure, percentile, spread
+from .harness import Figure, Stage, Target, figure, medians, percentile
 
 CALLERS = 8
 """Callers of the quiet provider, each with one call out at a time."""
@@ -95,18 +94,6 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
         unit="ms",
         floor_is="p99 of the quiet provider alone",
         target=TARGET,
-    )
-
-
-def medians(values: list[float], floors: list[float]) -> Measured:
-    """Compare by the median of the rounds' ratios: a p99 has no best round."""
-    ratios = [value / floor for value, floor in zip(values, floors, strict=True)]
-    return Measured(
-        value=statistics.median(values),
-        floor=statistics.median(floors),
-        ratio=statistics.median(ratios),
-        spread=spread(ratios),
-        rounds=len(ratios),
     )
 
 

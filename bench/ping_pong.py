@@ -57,7 +57,7 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
     """Let two actors play."""
     async with open_system() as system:
         players = [await system.spawn(Child(name, Player)) for name in ("ann", "bob")]
-        measured = await in_turns(lambda: _play(*players), lambda: floors.handoff(HOPS // 2), stage.seconds)
+        measured = await in_turns(lambda: play(*players), lambda: floors.handoff(HOPS // 2), stage.seconds)
     yield figure(
         "ping_pong",
         stage,
@@ -67,7 +67,8 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
     )
 
 
-async def _play(ann: Ref, bob: Ref) -> float:
+async def play(ann: Ref, bob: Ref) -> float:
+    """Play one game; seconds a hop."""
     over = anyio.Event()
     await ann.tell(Serve(bob, HOPS // 2, over))
     await bob.tell(Serve(ann, HOPS // 2, over))

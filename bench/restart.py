@@ -107,11 +107,11 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
         await system.spawn(tree)
         fragile = system.get("tree/fragile")
         measured = await in_turns(
-            lambda: _crash(fragile, watch), lambda: floors.task(CRASHES * 10), stage.seconds
+            lambda: crash(fragile, watch), lambda: floors.task(CRASHES * 10), stage.seconds
         )
         assert not watch.reports  # nobody listened and nothing is logged: no report was made
         system.events.listen(watch.heard)
-        await _crash(fragile, watch)
+        await crash(fragile, watch)
     yield figure(
         "restart",
         stage,
@@ -123,7 +123,8 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
     yield figure("crash_report", stage, report.scaled(MICROSECONDS))
 
 
-async def _crash(fragile: Ref, watch: Stopwatch) -> float:
+async def crash(fragile: Ref, watch: Stopwatch) -> float:
+    """Crash and go on, again and again; the middle gap in seconds."""
     watch.gaps.clear()
     for _ in range(CRASHES):
         await fragile.tell(Crash())

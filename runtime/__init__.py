@@ -43,7 +43,9 @@ from ._errors import (
     SelfAskError,
     SettingsError,
     StartError,
+    SystemEndedError,
     UnhandledMessageError,
+    WrongThreadError,
 )
 from ._events import Events, Listener
 from ._exits import (
@@ -59,24 +61,28 @@ from ._exits import (
     text_of,
 )
 from ._faces import claim
+from ._forced_exit import ForcedExit, StopAsked
 from ._groups import Group
 from ._handlers import Handler, Overflow, handles
+from ._hands import StuckHandler
 from ._introspection import Change, replace_state, resume, state_of, suspend, trace
 from ._kernel import Kernel, Owner
 from ._links import Exited
 from ._logging import event_logger
 from ._mailbox import Item, message_of
-from ._messages import Message, Request
+from ._messages import Errand, Message, Request
 from ._monitors import Down, Monitor
 from ._parking import Slot
 from ._redaction import redact, redact_end, redact_event, redact_mapping
 from ._ref import Ref
 from ._refs import cell_of
 from ._settings import Loaded, load_settings, same_setting
+from ._shutdown import ShutdownPhase, ShutdownProcedure
 from ._starting import fail_start, start_incarnation, starts_at_once
 from ._statistics import ActorState, ActorStatistics, DeadLetterStatistics
-from ._timers import Timer, Timers, TimerStatistics
+from ._timers import Timed, Timer, Timers, TimerStatistics
 from ._trace import Trace, TraceEntry, TracePhase
+from ._watchdog import WatchdogStatistics
 
 __all__ = [
     "KILLED",
@@ -103,11 +109,13 @@ __all__ = [
     "DispatchStatistics",
     "Down",
     "Engine",
+    "Errand",
     "Events",
     "Exit",
     "ExitKind",
     "ExitReason",
     "Exited",
+    "ForcedExit",
     "Group",
     "Handler",
     "HandlerError",
@@ -132,8 +140,14 @@ __all__ = [
     "Root",
     "SelfAskError",
     "SettingsError",
+    "ShutdownPhase",
+    "ShutdownProcedure",
     "Slot",
     "StartError",
+    "StopAsked",
+    "StuckHandler",
+    "SystemEndedError",
+    "Timed",
     "Timer",
     "TimerStatistics",
     "Timers",
@@ -141,7 +155,9 @@ __all__ = [
     "TraceEntry",
     "TracePhase",
     "UnhandledMessageError",
+    "WatchdogStatistics",
     "Worker",
+    "WrongThreadError",
     "cell_of",
     "claim",
     "current_request",

@@ -232,7 +232,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         """Tell whether the incarnation could end now: nothing in hand, no hook, no lifespan."""
         if self.home is not None or self.plan.has_stopping or self.departures:
             return False
-        return not any(worker.actor is not None for worker in self.workers)
+        return not self.workers or not any(worker.actor is not None for worker in self.workers)
 
     def _depart_at_once(self, reason: ExitReason, *, final: bool) -> None:
         if final:

@@ -150,7 +150,17 @@ class DispatchStatistics:
 class Dispatcher:
     """The worker pool of one system."""
 
-    __slots__ = ("_backend", "_context", "_group", "_idle", "_workers", "_workers_peak", "armed", "ready")
+    __slots__ = (
+        "_backend",
+        "_context",
+        "_group",
+        "_idle",
+        "_workers",
+        "_workers_peak",
+        "armed",
+        "ready",
+        "tasks",
+    )
 
     def __init__(self, backend: Backend, group: anyio.abc.TaskGroup) -> None:
         self._backend = backend
@@ -161,6 +171,8 @@ class Dispatcher:
         self._idle: list[Slot] = []
         self._workers = 0
         self._workers_peak = 0
+        self.tasks: set[object] = set()
+        """The tasks that run the actors' code, workers and lifespans: where whoever looks for it looks."""
         self.ready: deque[Work] = deque()
         self.armed = False
         """A worker is on its way to the ready queue."""
@@ -195,7 +207,8 @@ class Dispatcher:
 
     async def _work(self) -> None:
         worker = Worker()
-        worker.task = self._backend.current_task()
+        worker.task = task = self._backend.current_task()
+        self.tasks.add(task)
         retired = False
         try:
             while not retired:
@@ -203,6 +216,7 @@ class Dispatcher:
                 with anyio.CancelScope() as worker.scope:
                     retired = await self._serve(worker)
         finally:
+            self.tasks.discard(task)
             self._workers -= 1
 
     async def _serve(self, worker: Worker) -> bool:

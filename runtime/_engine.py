@@ -10,17 +10,22 @@ order when a caller's scope is cancelled. Two parts prevent that:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from types import TracebackType
 from typing import Protocol
 
 import anyio
 import anyio.abc
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._exits import primary_error
+from ._forced_exit import ForcedExit
 from ._kernel import Kernel
 from ._logging import Logger
 from ._parking import current_backend
+from ._shutdown import Shutdown, ShutdownPhase
+from ._watchdog import Watchdog
 
 
 class Root(Protocol):
@@ -42,8 +47,8 @@ class Root(Protocol):
 class Engine:
     """Run a kernel inside a shield. An asynchronous context manager.
 
-    Leaving the block, by its end, an exception or a cancellation, stops the tree in order and
-    waits for it, for at most ``shutdown_timeout`` seconds.
+    Leaving the block, by its end, an exception or a cancellation, goes through the phases of the
+    shutdown, the orderly stop of the tree among them, for at most ``shutdown_timeout`` seconds in all.
     """
 
     def __init__(
@@ -53,7 +58,16 @@ class Engine:
         shutdown_timeout: float,
         rng: Random | None = None,
         logger: Logger | None = None,
+        watchdog_seconds: float = 0.0,
+        forced_exit: ForcedExit | None = None,
     ) -> None:
+        self.shutdown = Shutdown()
+        """What is to be done when the system ends."""
+        self.watchdog: Watchdog
+        """The thread beside the loop; from the start of the kernel on."""
+        self._watchdog_seconds = watchdog_seconds
+        self._forced_exit = forced_exit
+        self._at_end: list[Callable[[], None]] = []
         self._root = root
         self._logger = logger
         self._shutdown_timeout = shutdown_timeout
@@ -70,6 +84,10 @@ class Engine:
         self._outside.start_soon(self._watch)
         try:
             kernel: Kernel = await self._outside.start(self._run)
+            if self._halt.is_set():
+                # Trio's `start` returns although it was cancelled when the task it starts, being shielded,
+                # ends well. The block would run without a system, and see its errors, not the cancellation.
+                await checkpoint_if_cancelled()
         except BaseException as error:  # noqa: BLE001 - re-raised without its group
             await self._leave_outside()
             raise primary_error(error) from None
@@ -101,6 +119,10 @@ class Engine:
         self._halt.set()
         self._body.cancel()
 
+    def when_over(self, callback: Callable[[], None]) -> None:
+        """Call *callback* once, on the loop, when the tree has stopped or the engine fails."""
+        self._at_end.append(callback)
+
     async def _leave_outside(self) -> None:
         """End the watcher and wait for the engine."""
         self._outside.cancel_scope.cancel()
@@ -118,16 +140,22 @@ class Engine:
             with anyio.CancelScope(shield=True):
                 async with anyio.create_task_group() as group:
                     kernel = Kernel(current_backend(), group, rng=self._rng, logger=self._logger)
+                    self.watchdog = Watchdog(
+                        kernel, seconds=self._watchdog_seconds, forced_exit=self._forced_exit
+                    )
+                    self.watchdog.start()
                     group.start_soon(kernel.timers.run)
                     try:
                         await self._root.start(kernel)
                         task_status.started(kernel)
                         is_started = True
                         await self._halt.wait()
-                        await self._stop_tree(kernel)
+                        await self._shut_down(kernel)
                     except BaseException:
                         # What waits in a shield of its own, such as a stop hook, would keep the group open.
+                        self.watchdog.stopping()
                         self._root.abort()
+                        self._tree_is_over()
                         raise
                     group.cancel_scope.cancel()
         except BaseException as error:
@@ -137,10 +165,27 @@ class Engine:
             self._failure = error
             self._body.cancel()
         finally:
+            self.watchdog.stop()
             self._over.set()
 
-    async def _stop_tree(self, kernel: Kernel) -> None:
-        with anyio.move_on_after(self._shutdown_timeout) as scope:
+    async def _shut_down(self, kernel: Kernel) -> None:
+        """Go through the phases, within one deadline."""
+        self.watchdog.stopping()
+        due = kernel.now() + self._shutdown_timeout
+        await self.shutdown.run(ShutdownPhase.INTAKE, kernel, due)
+        await self.shutdown.run(ShutdownPhase.DRAIN, kernel, due)
+        await self._stop_tree(kernel, due)
+        self._tree_is_over()
+        await self.shutdown.run(ShutdownPhase.CLOSE, kernel, due)
+
+    def _tree_is_over(self) -> None:
+        callbacks, self._at_end = self._at_end, []
+        for callback in callbacks:
+            callback()
+
+    async def _stop_tree(self, kernel: Kernel, due: float) -> None:
+        self.shutdown.phase = ShutdownPhase.ACTORS
+        with anyio.CancelScope(deadline=due) as scope:
             await self._root.stop()
         if scope.cancelled_caught:
             kernel.events.error("system.shutdown_overran", shutdown_timeout=self._shutdown_timeout)

@@ -31,10 +31,21 @@ _STUCK = ExitReason(ExitKind.KILLED, detail="its start does not give way to its 
 class Entry:
     """One start under way."""
 
-    __slots__ = ("_actor", "_cell", "_chore", "_error", "_home", "_is_over", "_problem", "_timer", "_turn")
+    __slots__ = (
+        "_actor",
+        "_chore",
+        "_error",
+        "_home",
+        "_is_over",
+        "_problem",
+        "_timer",
+        "_turn",
+        "_unwind",
+        "cell",
+    )
 
     def __init__(self, cell: Cell, actor: Actor) -> None:
-        self._cell = cell
+        self.cell = cell
         self._actor = actor
         self._chore = Chore(self._run)
         self._home: Home | None = None
@@ -47,6 +58,8 @@ class Entry:
         self._timer: Timer | None = None
         self._turn: Slot | None = None
         """Who waits for the end."""
+        self._unwind = UNWIND
+        """Seconds the hooks may take to end when they are cancelled."""
 
     async def enter(self, timeout: float) -> Home | None:
         """Run the hooks and wait for them; returns what holds the lifespan.
@@ -57,9 +70,11 @@ class Entry:
             StartError: A hook raised, or the time was up, or the actor was killed meanwhile.
             Ignore: A hook said so: the actor is not wanted now.
         """
-        kernel = self._cell.kernel
+        kernel = self.cell.kernel
         kernel.schedule(self._chore)
-        if timeout < inf:
+        if timeout == inf:  # a supervisor: it stops in order what it has started
+            self._unwind = self.cell.shutdown
+        else:
             self._call_in(timeout, lambda: self.cancel(f"its start took longer than {timeout:.3g} s"))
         try:
             await self._wait()
@@ -67,8 +82,10 @@ class Entry:
             self.cancel("its start was cancelled")
             with anyio.CancelScope(shield=True):
                 await self._wait()  # at most until it counts as stuck
-            self._leave()
-            raise
+            if self._error is not None:
+                raise
+            # It had started in the same moment. As an actor that runs it is stopped by whoever was cancelled,
+            # at the next wait or by taking it back; dropped here, its stop hook would never be run.
         if self._error is not None:
             raise self._error
         return self._home
@@ -79,13 +96,13 @@ class Entry:
             return
         self._problem = problem
         if not self._chore.cancel():
-            self._end(StartError(self._cell.path, problem))
-        else:
-            self._call_in(UNWIND, self._stuck)
+            self._end(StartError(self.cell.path, problem))
+        elif self._unwind < inf:
+            self._call_in(self._unwind, self._stuck)
 
     async def _wait(self) -> None:
         if not self._is_over:
-            self._turn = self._cell.kernel.slot()
+            self._turn = self.cell.kernel.slot()
             await self._turn
 
     async def _run(self) -> None:
@@ -95,20 +112,20 @@ class Entry:
             await self._enter_hooks()
         except BaseException as error:
             self._end(self._judge(error))
-            if not self._cell.kernel.is_failure(error):
+            if not self.cell.kernel.is_failure(error):
                 raise
         else:
             self._end(None)
 
     async def _enter_hooks(self) -> None:
-        plan = self._cell.plan
+        plan = self.cell.plan
         if plan.has_started:
             hook = self._actor.started()
             info = await (in_copy(hook) if self._actor.isolated else hook)
             if info is not None:  # else the class's own None serves, and an idle actor stays small
                 self._actor.start_info = info
         if plan.has_lifespan:
-            home = Home(self._cell, self._actor)
+            home = Home(self.cell, self._actor)
             await home.enter()
             self._home = home
 
@@ -117,15 +134,15 @@ class Entry:
         primary = primary_error(error)
         if isinstance(primary, Ignore):
             return primary
-        path = self._cell.path
-        if self._cell.kernel.is_failure(error):
+        path = self.cell.path
+        if self.cell.kernel.is_failure(error):
             return StartError(path, f"{type(primary).__name__}: {text_of(primary)}", error)
         return StartError(path, self._problem or "the system ended meanwhile")
 
     def _stuck(self) -> None:
         assert self._problem is not None
-        self._cell.kernel.events.stuck(self._cell.path, _STUCK)
-        self._end(StartError(self._cell.path, f"{self._problem}, and it does not give way"))
+        self.cell.kernel.events.stuck(self.cell.path, _STUCK)
+        self._end(StartError(self.cell.path, f"{self._problem}, and it does not give way"))
 
     def _end(self, error: Exception | None) -> None:
         """Note the end; only the first counts: what was left behind may end later."""
@@ -145,7 +162,7 @@ class Entry:
             self._home.cancel()
 
     def _call_in(self, seconds: float, callback: Callable[[], None]) -> None:
-        kernel = self._cell.kernel
+        kernel = self.cell.kernel
         if self._timer is not None:
             self._timer.cancel()
         self._timer = kernel.timers.call_at(kernel.now() + seconds, callback)

@@ -186,3 +186,21 @@ class SettingsError(RelightError, ValueError):
         """Dotted path of the setting, such as ``providers.openai.attempts``."""
         self.value = value
         self.source = source
+
+
+class SystemEndedError(RelightError):
+    """The system has ended, or ended before the call did: nothing of it goes on."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__(f"{call}: the system has ended; open another one")
+        self.call = call
+        """What was called."""
+
+
+class WrongThreadError(RelightError):
+    """A blocking call was made on the thread of the event loop, which it would wait for for ever."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__(f"{call} on the event loop's own thread: await the asynchronous call there")
+        self.call = call
+        """What was called."""

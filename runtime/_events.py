@@ -53,6 +53,14 @@ class Events:
         self._logger.error(event, **fields)
         self._tell(event, fields)
 
+    def log(self, event: str, /, **fields: object) -> None:
+        """Log an error and tell no listener: for threads beside the loop's, while that is stuck."""
+        self._logger.error(event, **fields)
+
+    def tell(self, event: str, /, **fields: object) -> None:
+        """Tell the listeners of what another thread has logged. On the loop's thread."""
+        self._tell(event, fields)
+
     def _tell(self, event: str, fields: Mapping[str, object]) -> None:
         for listener in tuple(self._listeners):
             try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ._errors import HandlerError
 from ._isolation import isolated
-from ._messages import Message, Request
+from ._messages import Errand, Message, Request
 
 if TYPE_CHECKING:
     from ._actor import Actor
@@ -71,12 +71,18 @@ class ActorPlan:
 
     def find(self, kind: type[Message]) -> Handler | None:
         """Find the handler of a type not met before: that of its nearest base class."""
+        if issubclass(kind, Errand):
+            return _carry_out
         for base in kind.__mro__[1:]:
             handler = self.handlers.get(base)
             if handler is not None:
                 self.handlers[kind] = handler
                 return handler
         return None
+
+
+async def _carry_out(actor: object, message: Message) -> object:
+    return await cast("Errand[object]", message).carry_out(cast("Actor", actor))
 
 
 def actor_plan(cls: type[Actor]) -> ActorPlan:

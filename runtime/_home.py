@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class Home:
     """The task around all handlers of one incarnation."""
 
-    __slots__ = ("_actor", "_cell", "_entered", "_leaving", "_scope", "_waiters", "is_over")
+    __slots__ = ("_actor", "_entered", "_leaving", "_scope", "_waiters", "cell", "is_over")
 
     def __init__(self, cell: Cell, actor: Actor) -> None:
-        self._cell = cell
+        self.cell = cell
         self._actor = actor
         self._entered = cell.kernel.slot()
         self._leaving = cell.kernel.slot()
@@ -40,7 +40,7 @@ class Home:
         Raises:
             Exception: Whatever the lifespan raised on its way in.
         """
-        self._cell.kernel.start_soon(self._run)
+        self.cell.kernel.start_soon(self._run)
         try:
             await self._entered
             if self.is_over:
@@ -59,7 +59,7 @@ class Home:
 
     async def _wait_over(self) -> None:
         if not self.is_over:
-            turn = self._cell.kernel.slot()
+            turn = self.cell.kernel.slot()
             self._waiters.append(turn)
             await turn
 
@@ -69,17 +69,22 @@ class Home:
 
     async def _run(self) -> None:
         error: BaseException | None = None
+        kernel = self.cell.kernel
+        task = kernel.current_task()
+        kernel.dispatcher.tasks.add(task)
         try:
             with self._scope:
                 async with self._actor.lifespan():
                     self._entered.resolve()
                     await self._leaving
         except BaseException as raised:
-            if not self._cell.kernel.is_failure(raised):
+            if not kernel.is_failure(raised):
                 self.is_over = True  # the engine goes down: nothing to say but that this is over
                 self._tell_departures()
                 raise
             error = raised
+        finally:
+            kernel.dispatcher.tasks.discard(task)
         self._over(error)
 
     def _over(self, error: BaseException | None) -> None:
@@ -90,7 +95,7 @@ class Home:
                 return  # whoever starts the actor hears of it
         for waiter in self._waiters:
             waiter.resolve()
-        cell = self._cell
+        cell = self.cell
         if cell.home is self:
             failure = error or RuntimeError("the lifespan ended while the actor was running")
             cell.kernel.events.crashed(cell.path, type(self._actor).__name__, "lifespan", failure)
@@ -100,5 +105,5 @@ class Home:
         self._tell_departures()
 
     def _tell_departures(self) -> None:
-        for departure in tuple(self._cell.departures or ()):
+        for departure in tuple(self.cell.departures or ()):
             departure.quieter()

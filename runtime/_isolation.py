@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from functools import wraps
-from types import coroutine
+from types import CodeType, coroutine
 from typing import TypeVar, cast
 
 ReplyT = TypeVar("ReplyT")
@@ -50,3 +50,8 @@ def _drive(context: Context, handler: Coroutine[object, object, ReplyT]) -> Gene
         return cast("ReplyT", end.value)
     finally:
         handler.close()
+
+
+def is_drive(code: CodeType) -> bool:
+    """Tell whether a frame of *code* drives an isolated handler, the ``handler`` among its locals."""
+    return code is _drive.__code__

@@ -1,8 +1,13 @@
 """Messages: what actors are told and asked."""
 
-from typing import Generic, TypeVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
+
+if TYPE_CHECKING:
+    from ._actor import Actor
 
 ReplyT = TypeVar("ReplyT")
 ReplyT_co = TypeVar("ReplyT_co", covariant=True)
@@ -21,3 +26,14 @@ class Request(Message, Generic[ReplyT_co], frozen=True):
     The reply's type travels with the request's class, so ``await ref.ask(Balance("ann"))``
     is an ``int`` to a type checker when ``class Balance(Request[int], frozen=True)``.
     """
+
+
+class Errand(Request[ReplyT_co], Generic[ReplyT_co], frozen=True):
+    """Bring along what is to be done: any actor carries it out in its turn, as if it had a handler for it.
+
+    For tests and tools. It is taken, ordered, guarded and counted as every other message.
+    """
+
+    async def carry_out(self, actor: Actor) -> ReplyT_co:
+        """Do it, in the place of a handler of *actor*. What it raises counts as raised by a handler."""
+        raise NotImplementedError

@@ -220,6 +220,11 @@ class Backend:
     is_failure: Callable[[BaseException], bool]
     """Tell what an actor did wrong from a cancellation of the task that runs it. On asyncio, awaiting
     a future that somebody cancelled raises the same exception as being cancelled."""
+    run_soon: Callable[[Callable[[], object]], object]
+    """Have something called on the loop's thread, soon. The one thing here that any thread may call, and
+    a signal handler too. Raises RuntimeError when the loop has ended."""
+    coroutine_of: Callable[[object], object]
+    """The outermost coroutine of a task, for those who look at its frames."""
 
 
 def current_backend() -> Backend:
@@ -234,6 +239,8 @@ def current_backend() -> Backend:
         lambda: asyncio.sleep(0),
         asyncio.current_task,
         _is_asyncio_failure,
+        loop.call_soon_threadsafe,
+        lambda task: cast("asyncio.Task[object]", task).get_coro(),
     )
 
 
@@ -264,4 +271,6 @@ def _trio_backend() -> Backend:
         trio.lowlevel.cancel_shielded_checkpoint,
         trio.lowlevel.current_task,
         _is_trio_failure,
+        trio.lowlevel.current_trio_token().run_sync_soon,
+        lambda task: cast("trio.lowlevel.Task", task).coro,
     )

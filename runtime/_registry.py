@@ -77,5 +77,9 @@ class Registry:
         """List the live actors once each, in the order they were started."""
         return [cell for name, cell in self._cells.items() if name == cell.path]
 
+    def names(self) -> dict[str, Cell]:
+        """List every name taken, paths included, with whose it is."""
+        return dict(self._cells)
+
     def __len__(self) -> int:
         return len(self._cells)

@@ -52,17 +52,23 @@ class Timer:
     def __init__(self, callback: Callable[[], None], due: float = inf) -> None:
         self.callback = callback
         self.due = due
-        """The moment, for who looks."""
+        """The moment, on the system's clock."""
         self.done = False
 
     def cancel(self) -> None:
         """Take the timer back; it never fires after this."""
         self.done = True
+        # It stays in the heap until that is swept; the callback would keep an ended actor alive till then.
+        self.callback = _nothing
 
     def expire(self) -> None:
         """Fire."""
         self.done = True
         self.callback()
+
+
+def _nothing() -> None:
+    """Stand in for the callback of a timer that was taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ class TimerStatistics:
     """Entries in lanes."""
     in_heap: int
     """Entries in the heap."""
+    pending: int
+    """Those of all entries whose deadline still matters."""
 
 
 class Timers:
@@ -131,7 +139,14 @@ class Timers:
 
     def statistics(self) -> TimerStatistics:
         """Count the deadlines kept."""
-        return TimerStatistics(len(self._lanes), sum(map(len, self._lanes.values())), len(self._heap))
+        in_lanes = sum(map(len, self._lanes.values()))
+        return TimerStatistics(len(self._lanes), in_lanes, len(self._heap), len(self.pending()))
+
+    def pending(self) -> list[tuple[float, Timed]]:
+        """List what still waits for its deadline, with the moments, soonest first."""
+        entries = [item for lane in self._lanes.values() for item in lane]
+        entries += [(due, entry) for due, _, entry in self._heap]
+        return sorted((item for item in entries if not item[1].done), key=lambda item: item[0])
 
     async def run(self) -> None:
         """Expire what falls due, until cancelled."""

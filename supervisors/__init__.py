@@ -38,7 +38,9 @@ from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._health import Health, Problem
 from ._intensity import RestartWindow
 from ._losses import Loss
+from ._outlook import restarts_due
 from ._pool_ref import PoolRef
+from ._portal import Portal
 from ._run import run
 from ._settings import ProviderSettings, Settings
 from ._specs import (
@@ -81,6 +83,7 @@ __all__ = [
     "MaxChildrenError",
     "Pool",
     "PoolRef",
+    "Portal",
     "Problem",
     "ProviderBlockedError",
     "ProviderError",
@@ -106,6 +109,7 @@ __all__ = [
     "TreeNode",
     "current_attempt",
     "open_system",
+    "restarts_due",
     "run",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from ..runtime import Actor, Cell, Ref, Timer
 from ._child import Child
@@ -20,6 +21,12 @@ class ChildState(enum.Enum):
     """Known and not running. With a cell it waits for the restart of its group, without it for nothing."""
 
 
+# An enum member costs 70 ns on Python 3.11, and a spawn or a restart asks for several.
+RUNNING: Final = ChildState.RUNNING
+RESTARTING: Final = ChildState.RESTARTING
+UNDEFINED: Final = ChildState.UNDEFINED
+
+
 @dataclass(slots=True, eq=False)
 class ChildRecord:
     """One child of one supervisor."""
@@ -29,7 +36,7 @@ class ChildRecord:
     is_supervisor: bool
     cell: Cell | None = None
     """Its place while it runs, restarts, or waits for the restart of its group."""
-    state: ChildState = ChildState.UNDEFINED
+    state: ChildState = UNDEFINED
     failures: int = 0
     """Exits in a row that came too soon after the start; the backoff counts them."""
     began: float = 0.0
@@ -71,7 +78,7 @@ class ChildRecord:
     @property
     def is_active(self) -> bool:
         """Tell whether it is really alive: an exit its supervisor has not come to yet is one."""
-        return self.state is ChildState.RUNNING and self.cell is not None and self.cell.is_running
+        return self.state is RUNNING and self.cell is not None and self.cell.is_running
 
     def overtake(self) -> int:
         """Take back a restart that waits, and number the next decision."""

@@ -31,7 +31,7 @@ from ..runtime import (
     text_of,
 )
 from ._child import Child
-from ._children import ChildRecord, ChildState, factory_class, has_start_hooks
+from ._children import RESTARTING, RUNNING, UNDEFINED, ChildRecord, factory_class, has_start_hooks
 from ._errors import (
     AlreadyPresentError,
     AlreadyStartedError,
@@ -111,7 +111,7 @@ class Keeper(Actor):
         """Take a spec into the list; refuse an id that is there already."""
         known = self.children.get(spec.id)
         if known is not None:
-            if known.state is ChildState.RUNNING:
+            if known.state is RUNNING:
                 raise AlreadyStartedError(self.cell.path, spec.id, known.ref)
             raise AlreadyPresentError(self.cell.path, spec.id)
         if isinstance(spec, Child):
@@ -157,11 +157,11 @@ class Keeper(Actor):
             raise StartError(path, f"its factory returned {type(actor).__name__}, not an actor")
         return actor
 
-    async def start_record(self, record: ChildRecord) -> Ref:
+    async def start_record(self, record: ChildRecord) -> Ref | None:
         """Start a child that is not running; what is queued for it is handled by this incarnation.
 
         Returns:
-            Its ref: of an actor that has ended, where the child wants not to be started now (`Ignore`).
+            None; where the child wants not to be started now (`Ignore`), the ref of an actor that has ended.
 
         Raises:
             StartError: It did not start. A cell it had before is kept, with its queue.
@@ -184,7 +184,7 @@ class Keeper(Actor):
                     self.end_cell(record, reason)
             raise
         self.has_begun(record)
-        return record.ref
+        return None
 
     def _ignored(self, record: ChildRecord, ignore: Ignore) -> Ref:
         reason = ExitReason(ExitKind.NORMAL, detail=f"ignored: {ignore.why}")
@@ -198,7 +198,7 @@ class Keeper(Actor):
     def end_cell(self, record: ChildRecord, reason: ExitReason) -> None:
         """Leave a child that does not run as it is: what is queued for it fails with *reason*."""
         record.overtake()
-        record.state = ChildState.UNDEFINED
+        record.state = UNDEFINED
         cell, record.cell = record.cell, None
         if cell is not None:
             end_heritage(cell, reason)
@@ -215,7 +215,7 @@ class Keeper(Actor):
         """Begin to stop a child for good; its record stays. Returns the cell to wait for, if any."""
         record.overtake()
         cell, record.cell = record.cell, None
-        record.state = ChildState.UNDEFINED
+        record.state = UNDEFINED
         if cell is not None:
             end_heritage(cell, reason)
             seconds = record.spec.shutdown if timeout is None else timeout
@@ -245,7 +245,7 @@ class Keeper(Actor):
     async def pause_record(self, record: ChildRecord, reason: ExitReason) -> None:
         """Stop a child's incarnation and wait for its end; its cell and its queue stay for the next."""
         record.overtake()
-        record.state = ChildState.UNDEFINED
+        record.state = UNDEFINED
         cell = record.cell
         if cell is not None:
             seconds = record.spec.shutdown + _service_margin(record, cell.actor)
@@ -285,7 +285,7 @@ class Keeper(Actor):
         if record is None or not cell.is_idle or cell.home is not None or cell.plan.has_stopping:
             return False
         record.overtake()
-        record.state = ChildState.UNDEFINED
+        record.state = UNDEFINED
         record.cell = None
         cell.depart(reason, grace=0.0, final=True)
         self.forget_if_over(record)
@@ -314,7 +314,7 @@ class Keeper(Actor):
 
     def has_begun(self, record: ChildRecord) -> None:
         """Note that an incarnation of a child runs."""
-        record.state = ChildState.RUNNING
+        record.state = RUNNING
         record.began = self.kernel.now()
         if self.context.losses:
             self.context.losses.recover(self.path_of(record))
@@ -329,9 +329,9 @@ class Keeper(Actor):
     def find_stopped(self, id: str) -> ChildRecord:  # noqa: A002
         """Return the record of a child that is known but not running, or raise."""
         record = self.find(id)
-        if record.state is ChildState.RUNNING:
+        if record.state is RUNNING:
             raise ChildRunningError(self.cell.path, id)
-        if record.state is ChildState.RESTARTING:
+        if record.state is RESTARTING:
             raise ChildRestartingError(self.cell.path, id)
         return record
 

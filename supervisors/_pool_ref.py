@@ -86,9 +86,8 @@ class PoolRef(Ref):
             cell = self._choose(message)
             try:
                 return await cell.tell(message)
-            except MailboxClosedError as error:
-                if not error.is_about(cell, message):
-                    raise
+            except MailboxClosedError:
+                continue  # that member has ended while the message waited for room
 
     def tell_nowait(self, message: Message) -> None:
         """Send *message* to a member or raise; see `Ref.tell_nowait`.

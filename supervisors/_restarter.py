@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from ..runtime import SHUTDOWN, Cell, Exit, ExitKind, ExitReason, Message, handles
 from ._administration import ChildExited, TryRestart
-from ._children import ChildRecord, ChildState
+from ._children import RESTARTING, RUNNING, UNDEFINED, ChildRecord
 from ._errors import RestartIntensityError
 from ._intensity import RestartWindow
 from ._keeper import START_ERRORS, Keeper, TreeContext
@@ -51,12 +51,12 @@ class Restarter(Keeper):
     async def child_exited(self, message: ChildExited) -> None:
         """Decide on an exit: restart the child and its group, leave it, or give up."""
         record = self.record_of(message.cell)
-        if record is None or record.state is not ChildState.RUNNING:
+        if record is None or record.state is not RUNNING:
             return
         if message.incarnation != message.cell.incarnation:
             return  # its group was restarted meanwhile, and it with them
         if self._is_to_be_restarted(record, message.reason):
-            record.state = ChildState.RESTARTING
+            record.state = RESTARTING
             await self.restart(record, message.reason)
         else:
             self.end_cell(record, message.reason)
@@ -86,7 +86,7 @@ class Restarter(Keeper):
         if not record.spec.significant:
             return
         others_run = any(
-            other.spec.significant and (other.state is not ChildState.UNDEFINED or other.is_held)
+            other.spec.significant and (other.state is not UNDEFINED or other.is_held)
             for other in self.children.values()
         )
         if is_finished(self.auto_shutdown, others_run=others_run):
@@ -140,9 +140,12 @@ class Restarter(Keeper):
     async def _restart_group(self, record: ChildRecord) -> None:
         """Stop who restarts with a child, newest first; start them again in order, as far as that goes."""
         record.overtake()
-        await self._stop_group(record)
-        record.state = ChildState.UNDEFINED
-        for member in self.group(record):
+        group = self.group(record)
+        if len(group) > 1:
+            await self._stop_group(record)
+            group = self.group(record)
+        record.state = UNDEFINED
+        for member in group:
             if not await self.start_again(member):
                 return
 
@@ -165,7 +168,7 @@ class Restarter(Keeper):
             self.kernel.events.error(
                 "actor.start_failed", actor_path=self.path_of(record), error_type=type(cause).__name__
             )
-            record.state = ChildState.RESTARTING
+            record.state = RESTARTING
             record.failures += 1
             await self.try_again(record)
             return False
@@ -201,7 +204,7 @@ class Restarter(Keeper):
         records = tuple(self.children.values())
         expected: set[ChildRecord] = set()
         for record in records:
-            if record.state is ChildState.RESTARTING:
+            if record.state is RESTARTING:
                 expected.update(self.group(record))
         for record in records:
             if record.is_held and record not in expected:

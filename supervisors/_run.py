@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import anyio
 
-from ..runtime import primary_error
+from ..runtime import StopAsked, primary_error
+from ._process import note_signals, stop_asked
 
 ResultT = TypeVar("ResultT")
 
@@ -26,6 +27,10 @@ def run(
     SIGINT and SIGTERM cancel *main*: its systems stop in order, then the process ends with the
     status 128 + signal, without a traceback. A second signal ends it at once.
 
+    In the main thread the process is taken to be this program's. A system that has not ended some
+    seconds after its shutdown timeout, because a handler computes for ever or swallows its
+    cancellation, ends it with the status 70; ``open_system(forced_exit=False)`` waits instead.
+
     Args:
         main: An async function without arguments.
         backend: ``trio``, or ``asyncio``, which uses uvloop where it is installed.
@@ -34,10 +39,15 @@ def run(
     if backend not in ("trio", "asyncio"):
         raise ValueError(f"backend must be 'trio' or 'asyncio', got {backend!r}")
     options = {"use_uvloop": find_spec("uvloop") is not None} if backend == "asyncio" else {}
-    in_main = threading.current_thread() is threading.main_thread()
-    if not (handle_signals and in_main):
+    if threading.current_thread() is not threading.main_thread():
         return anyio.run(main, backend=backend, backend_options=options)
-    result, caught = anyio.run(_run_until_signal, main, backend=backend, backend_options=options)
+    owned = stop_asked.set(StopAsked())
+    try:
+        if not handle_signals:
+            return anyio.run(main, backend=backend, backend_options=options)
+        result, caught = anyio.run(_run_until_signal, main, backend=backend, backend_options=options)
+    finally:
+        stop_asked.reset(owned)
     if caught is not None:
         raise SystemExit(128 + caught)
     return result[0]
@@ -47,9 +57,12 @@ async def _run_until_signal(main: Callable[[], Awaitable[ResultT]]) -> tuple[lis
     result: list[ResultT] = []
     caught: list[int] = []
     error: BaseException | None = None
+    asked = stop_asked.get()
+    assert asked is not None
 
     async def watch(scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            note_signals(asked, signal.SIGINT, signal.SIGTERM)
             async for number in signals:
                 caught.append(number)
                 scope.cancel()

@@ -146,6 +146,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Events below it are not logged."""
     shutdown_timeout: _Seconds = 30.0
     """Seconds the whole system has to stop in order; then what is left is cancelled."""
+    watchdog_seconds: Annotated[float, Meta(ge=0.0, le=3_600.0)] = 5.0
+    """Seconds the event loop may stand still before it is reported, with the actor at work; 0 is off."""
     providers: dict[str, ProviderSettings] = {}
     """By the id of the service, that is of its child spec."""
 

@@ -110,7 +110,7 @@ class SupervisorActor(Restarter):
         record = self.add(spec)
         record.request = token
         try:
-            return await self.start_record(record)
+            return await self.start_record(record) or record.ref
         except BaseException:
             del self.children[record.id]
             raise
@@ -142,7 +142,8 @@ class SupervisorActor(Restarter):
     @handles
     async def restart_child(self, message: RestartChild) -> Ref:
         """Start a child that is known but not running."""
-        return await self.start_record(self.find_stopped(message.id))
+        record = self.find_stopped(message.id)
+        return await self.start_record(record) or record.ref
 
     @handles
     async def delete_child(self, message: DeleteChild) -> None:

@@ -23,6 +23,7 @@ from ._administration import (
     WhichChildren,
 )
 from ._child import Child
+from ._dynamic_supervisor import DynamicSupervisorActor
 from ._pool_ref import PoolRef
 from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
 from ._supervisor import SupervisorActor
@@ -175,7 +176,11 @@ class DynamicSupervisorRef(_Handle):
         Raises:
             ChildSpecError: The supervisor has no template.
         """
-        return await self._start(StartNumbered(arguments, named, object()))
+        actor = self._cell.active
+        if not (isinstance(actor, DynamicSupervisorActor) and self._cell.is_idle):
+            return await self._start(StartNumbered(arguments, named, object()))
+        child = actor.next_child(arguments, named)
+        return actor.start_at_once(child) or await self._start(StartChild(child, object()))
 
     async def terminate_child(self, ref: Ref) -> None:
         """Stop a child and wait for its end; one that has ended is no error.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TypeVar, overload
@@ -13,16 +13,24 @@ from ..runtime import (
     DeadLetters,
     Engine,
     Events,
+    ForcedExit,
     Kernel,
     NoSuchActorError,
     Ref,
+    ShutdownPhase,
+    ShutdownProcedure,
+    StuckHandler,
+    WatchdogStatistics,
     event_logger,
 )
 from ._child import Child
 from ._guard_statistics import GuardStatistics
 from ._guarded_cell import GuardedCell
 from ._health import Health, judge
+from ._outlook import ended_children, restarts_due
 from ._pool_ref import PoolRef
+from ._portal import Portal
+from ._process import stop_asked
 from ._root import Tree
 from ._settings import Settings
 from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
@@ -43,6 +51,8 @@ class System(SystemTies):
         self._tree = tree
         self._engine = engine
         self._supervisor = SupervisorRef(tree.cell)
+        self._portal = Portal(kernel, self.spawn)
+        engine.when_over(self._portal.close)
 
     @overload
     async def spawn(self, spec: Child) -> Ref: ...
@@ -149,9 +159,72 @@ class System(SystemTies):
         """Count what was given up since the system was opened, by the actor's class."""
         return dict(self._tree.losses.counts)
 
+    def restarts_due(self) -> list[tuple[str, float]]:
+        """List the actors that are to be started again, by path, each with the moment on the system's clock.
+
+        One whose restart waits for nothing but its supervisor's turn is due now.
+        """
+        return restarts_due(self._cells(), self._kernel.now())
+
+    def ended_children(self) -> list[str]:
+        """List the paths of children that have ended and that their supervisors still hold.
+
+        Between two turns of its supervisor a child may be listed. For longer it is a leak.
+        """
+        return ended_children(self._cells())
+
+    def _cells(self) -> list[Cell]:
+        return [self._tree.root.cell, *self._kernel.registry.cells()]
+
     def stop(self) -> None:
         """Begin the orderly stop; the block of `open_system` is cancelled."""
         self._engine.halt()
+
+    # --- how it ends, and who keeps it from going on --------------------------------------------
+
+    def at_shutdown(
+        self, phase: ShutdownPhase, procedure: ShutdownProcedure, *, name: str, timeout: float = 5.0
+    ) -> Callable[[], None]:
+        """Have *procedure* awaited in a phase of the shutdown.
+
+        INTAKE and DRAIN come before the actors stop, CLOSE comes after. The procedures of one phase run
+        at once, whatever is cancelled outside, and within the system's shutdown timeout as a whole.
+        One that raises is reported (``shutdown.step_failed``) and keeps nothing from going on.
+
+        Args:
+            phase: INTAKE, DRAIN or CLOSE.
+            procedure: An async function without arguments.
+            name: Names it in events.
+            timeout: Seconds; then it is cancelled and reported (``shutdown.step_overran``).
+
+        Returns:
+            A function that takes it back.
+
+        Raises:
+            RelightError: The phase has begun.
+            ValueError: The phase is ACTORS, the tree's own, or the timeout is not above 0.
+        """
+        return self._engine.shutdown.add(phase, procedure, name=name, timeout=timeout)
+
+    @property
+    def portal(self) -> Portal:
+        """The way into this system for ordinary threads and synchronous code."""
+        return self._portal
+
+    def stuck(self, older_than: float = 30.0) -> list[StuckHandler]:
+        """List the messages that have been in hand for long, the oldest first, and rings of asks.
+
+        The age is sampled: once a second by the watchdog, and by each call of this. So what began since
+        the last look has an age of 0, and no age is more than the truth.
+
+        Args:
+            older_than: Seconds.
+        """
+        return self._engine.watchdog.hands.stuck(older_than)
+
+    def watchdog_statistics(self) -> WatchdogStatistics:
+        """Look at how often and how long the event loop stood still."""
+        return self._engine.watchdog.statistics()
 
 
 @asynccontextmanager
@@ -160,6 +233,7 @@ async def open_system(
     settings: Settings | None = None,
     shutdown_timeout: float | None = None,
     rng: Random | None = None,
+    forced_exit: bool | None = None,
 ) -> AsyncGenerator[System, None]:
     """Open a system of actors; leaving the block stops them in order, newest first.
 
@@ -171,10 +245,22 @@ async def open_system(
         shutdown_timeout: Seconds the whole stop may take; then every actor left is killed. None: the
             settings' (30 s by default).
         rng: Source of jitter.
+        forced_exit: End the process with status 70 when the system has not ended some seconds after its
+            shutdown timeout, because a handler computes for ever or swallows its cancellation. None:
+            under `run`, which owns the process.
     """
     chosen = settings or Settings()
     tree = Tree(chosen)
     seconds = chosen.shutdown_timeout if shutdown_timeout is None else shutdown_timeout
-    engine = Engine(tree, shutdown_timeout=seconds, rng=rng, logger=event_logger(chosen.log_level))
+    asked = stop_asked.get()
+    is_forced = asked is not None if forced_exit is None else forced_exit
+    engine = Engine(
+        tree,
+        shutdown_timeout=seconds,
+        rng=rng,
+        logger=event_logger(chosen.log_level),
+        watchdog_seconds=chosen.watchdog_seconds,
+        forced_exit=ForcedExit(seconds, asked) if is_forced else None,
+    )
     async with engine as kernel:
         yield System(kernel, tree, engine)

@@ -1,5 +1,7 @@
 """The command line as other programs meet it."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +64,21 @@ def test_the_version_is_the_packages(tmp_path: Path) -> None:
 
 def test_the_doctor_finds_this_machine_healthy(tmp_path: Path) -> None:
     assert relight("doctor", folder=tmp_path).returncode == 0
+
+
+def test_an_interrupt_while_the_libraries_load_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "msgspec.py").write_text("import time; print('loading', flush=True); time.sleep(60)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relight", "doctor"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30.0)
+    assert (process.returncode, err) == (130, "")

@@ -13,7 +13,7 @@ from tests.support.tree import ROOT, module_name, modules, package_files, pyproj
 INSTALLED = Path(relight.__file__).parent
 """Where the package under test lies: in the repository, or in site-packages."""
 
-EXTRAS = ("httpx2", "starlette", "hypercorn", "rich", "uvloop")
+EXTRAS = ("httpx2", "starlette", "hypercorn", "rich", "uvloop", "pytest")
 
 BLOCK_EXTRAS = f"""
 import importlib, sys
@@ -78,7 +78,9 @@ def test_the_command_line_has_an_entry_point() -> None:
     assert callable(entry.load())
 
 
-@pytest.mark.parametrize("face", ["relight", "relight.runtime", "relight.supervisors", "relight.actors"])
+@pytest.mark.parametrize(
+    "face", ["relight", "relight.runtime", "relight.supervisors", "relight.actors", "relight.testing"]
+)
 def test_the_core_is_imported_without_the_extras(face: str, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", BLOCK_EXTRAS, face]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

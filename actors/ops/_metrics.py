@@ -57,6 +57,7 @@ class SystemCollector(Collector):
         yield from self._load(services)
         yield from self._actors()
         yield from self._dead_letters()
+        yield from self._loop()
         overflow = self._counter("metrics_label_overflow", "Values beyond a label's cap.", "metric")
         for metric, count in self._caps.overflows.items():
             overflow.add(count, metric)
@@ -163,6 +164,14 @@ class SystemCollector(Collector):
         for (kind, reason), count in statistics.counts.items():
             total.add(count, kind, reason)
         yield from (kept.metric(), total.metric())
+
+    def _loop(self) -> Iterator[Metric]:
+        statistics = self._system.watchdog_statistics()
+        blocked = self._counter("loop_blocked", "Times the event loop stood still for too long.")
+        blocked.add(statistics.blocked)
+        seconds = self._counter("loop_blocked_seconds", "Seconds it stood still in these.")
+        seconds.add(statistics.blocked_seconds)
+        yield from (blocked.metric(), seconds.metric())
 
     def _counter(self, name: str, text: str, *labels: str) -> _Series:
         return _Series(CounterMetricFamily(name, text, labels=labels), labels, self._caps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,12 +10,11 @@ from typing import Generic, TypeVar
 
 import anyio
 import anyio.abc
-import trio
-from trio.testing import MockClock
 
 from relight import Actor, Child, Message, Ref, Request, System, handles, open_system
 from relight.runtime import ActorCell
-from tests.runtime.clocks import JumpingLoop
+from relight.testing import jump as jump  # shared with the tests that import this module
+from relight.testing import settle as settle
 
 ReplyT = TypeVar("ReplyT")
 
@@ -210,25 +208,3 @@ def cell_of(ref: Ref) -> ActorCell:
     """Look behind a ref, where a test needs what has no face."""
     assert isinstance(ref, ActorCell)
     return ref
-
-
-def jump(seconds: float) -> None:
-    """Let time pass without anybody noticing yet, as a handler that computes does."""
-    if trio.lowlevel.in_trio_run():
-        clock = trio.lowlevel.current_clock()
-        assert isinstance(clock, MockClock)
-        clock.jump(seconds)
-    else:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, JumpingLoop)
-        loop.jump(seconds)
-
-
-async def settle() -> None:
-    """Let everybody run until all wait; no time passes."""
-    if trio.lowlevel.in_trio_run():
-        await anyio.wait_all_tasks_blocked()
-    else:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, JumpingLoop)
-        await loop.settle()

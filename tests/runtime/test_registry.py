@@ -188,3 +188,15 @@ async def test_a_name_claimed_twice_and_taken_back_once_is_free() -> None:
         system.register("front", other)
         await ref.stop()
         assert system.get("front") is other
+
+
+async def test_every_name_is_listed_with_whose_it_is() -> None:
+    log = Log()
+    async with open_system() as system:
+        ref = await system.spawn(named("front-desk", log))
+        registry = cell_of(ref).kernel.registry
+        assert registry.names() == {"named": ref, "front-desk": ref}
+        registry.names().clear()
+        assert len(registry) == 2
+        await ref.stop()
+        assert registry.names() == {}

@@ -1,5 +1,6 @@
 """Starting: what a start hook that hangs, or can't be cancelled, does to those who start it."""
 
+from functools import partial
 from math import inf
 
 import anyio
@@ -8,6 +9,7 @@ import pytest
 from relight import (
     Actor,
     Child,
+    ExitReason,
     Ignore,
     MailboxClosedError,
     RelightError,
@@ -112,3 +114,26 @@ async def test_a_child_that_is_not_wanted_has_ended_and_leaves_its_id_free() -> 
         with pytest.raises(MailboxClosedError, match="ignored: switched off"):
             await ref.tell(Note())
         assert (await system.spawn(Child("off", Actor))).is_alive
+
+
+class Slow(Desk):
+    """Takes five seconds to stop."""
+
+    async def stopping(self, reason: ExitReason) -> None:
+        await anyio.sleep(5)
+        self.log.append("stopped")
+
+
+async def test_a_cancelled_start_of_a_tree_is_not_stuck_while_it_stops_what_had_started() -> None:
+    log = Log()
+    async with open_system() as system:
+        events = heard(system)
+        children = [Child("slow", partial(Slow, log), shutdown=10.0), Child("hangs", Hanging)]
+        with anyio.move_on_after(1):
+            await system.spawn(Supervisor("tree", children=children))
+        await anyio.sleep(4.5)
+        assert system.find("tree/slow") is not None
+        await anyio.sleep(1)
+        assert log == ["stopped"]
+        assert system.actors() == []
+        assert "actor.stuck" not in [name for name, _ in events]

@@ -1,6 +1,7 @@
 """Timers: lanes, heap and sweep against a model; exact in virtual time."""
 
 import random
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from math import inf
@@ -257,3 +258,28 @@ async def test_every_deadline_is_exact_in_virtual_time(waits: list[tuple[float, 
         await anyio.sleep(5)
     assert len(fired) == len(waits)
     assert all(at == pytest.approx(due) for due, at in fired)
+
+
+async def test_a_timer_that_was_taken_back_keeps_nothing_alive() -> None:
+    class Owner:
+        def ring(self) -> None:
+            pass
+
+    async with running() as timers:
+        owner = Owner()
+        alive = weakref.ref(owner)
+        timers.call_at(anyio.current_time() + 60, owner.ring).cancel()
+        del owner
+        assert timers.statistics().in_heap == 1
+        assert alive() is None
+
+
+async def test_pending_deadlines_are_listed_soonest_first() -> None:
+    async with running() as timers:
+        now = anyio.current_time()
+        late = timers.call_at(now + 9, lambda: None)
+        timers.after(5.0, now + 5, soon := Timer(lambda: None))
+        timers.call_at(now + 1, lambda: None).cancel()
+        assert timers.pending() == [(now + 5, soon), (now + 9, late)]
+        assert late.due == now + 9
+        assert (timers.statistics().pending, timers.statistics().in_heap) == (2, 2)

@@ -14,19 +14,22 @@ from anyio import wait_all_tasks_blocked
 
 from relight.runtime import ExitReason, Message, Ref, Request, handles
 from relight.supervisors import (
-    Attempt,
     Child,
     Estimate,
     FailureKind,
     GuardedActor,
     GuardStatistics,
-    ProviderError,
     System,
     current_attempt,
 )
 from relight.supervisors.policies import Breaker, Concurrency, Fixed, Policy, Retry
+from relight.testing import Crash, Delay, Fail, FlakyScript, FlakyService, Hang, Ok, SeenAttempt
+from relight.testing import Outcome as AttemptOutcome
 
 PROVIDER = "svc"
+
+Step = AttemptOutcome
+"""How one attempt goes."""
 
 STEADY = Policy(retry=Retry(backoff=Fixed(1.0)), restart_backoff=Fixed(1.0))
 """The defaults without chance: each wait is a second."""
@@ -53,22 +56,27 @@ class BugError(Exception):
     """Nobody expected it."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """How one attempt goes: after some seconds it answers, or raises."""
+def _named(message: Message) -> str:
+    return f"{name_of(message)} {current_attempt().number}"
 
-    after: float = 0.0
-    error: Callable[[], Exception] | None = None
+
+def name_of(message: Message) -> str:
+    """Return the name of a call or a job."""
+    return str(getattr(message, "name", ""))
+
+
+def _after(seconds: float, step: Ok | Fail | Crash) -> Step:
+    return Delay(seconds, step) if seconds else step
 
 
 def ok(after: float = 0.0) -> Step:
-    return Step(after)
+    return _after(after, Ok(_named))
 
 
 def fails(
     kind: FailureKind, *, after: float = 0.0, retry_after: float | None = None, retryable: bool | None = None
 ) -> Step:
-    return Step(after, lambda: ProviderError(PROVIDER, kind, retry_after=retry_after, retryable=retryable))
+    return _after(after, Fail(kind, "", retry_after=retry_after, retryable=retryable))
 
 
 def server(after: float = 0.0) -> Step:
@@ -80,72 +88,56 @@ def limited(retry_after: float | None = None, after: float = 0.0) -> Step:
 
 
 def bug(after: float = 0.0) -> Step:
-    return Step(after, BugError)
+    return _after(after, Crash(BugError()))
 
 
 def hangs() -> Step:
-    return Step(1e9)
+    return Hang()
 
 
-@dataclass
-class Seen:
-    """One attempt, as the service saw it."""
+class Script(FlakyScript[FlakyService]):
+    """What the service does next, and what it has seen: the kit's, with calls known by their names."""
 
-    name: str
-    attempt: Attempt
-    began: float
-    incarnation: int
-    outcome: str = "under way"
-
-
-@dataclass
-class Script:
-    """What the service does next, and what it has seen. One for all incarnations."""
-
-    steps: deque[Step] = field(default_factory=lambda: deque[Step]())
-    """Attempts take a step each, in the order they begin; then all is well."""
-    by_name: dict[str, Step] = field(default_factory=lambda: dict[str, Step]())
-    """What attempts of calls of a name do, always."""
-    seen: list[Seen] = field(default_factory=lambda: list[Seen]())
-    running: int = 0
-    peak: int = 0
-    incarnations: int = 0
-    prices: dict[str, float | None] = field(default_factory=lambda: dict[str, float | None]())
-    life: list[str] = field(default_factory=lambda: list[str]())
-    """Starts and stops."""
+    def __init__(self, *, prices: dict[str, float | None] | None = None) -> None:
+        super().__init__(FlakyService, then=ok(), provider=PROVIDER)
+        self.by_name: dict[str, Step] = {}
+        """What attempts of calls of a name do, always."""
+        self.prices = prices or {}
+        self.life: list[str] = []
+        """Starts and stops."""
 
     def plan(self, *steps: Step) -> None:
-        self.steps.extend(steps)
+        self.outcomes.extend(steps)
+
+    def choose(self, message: Message) -> Step:
+        return self.by_name.get(name_of(message)) or super().choose(message)
+
+    @property
+    def steps(self) -> deque[Step]:
+        """Attempts take a step each, in the order they begin; then all is well."""
+        return self.outcomes
+
+    @property
+    def seen(self) -> list[SeenAttempt]:
+        return self.attempts
+
+    @property
+    def running(self) -> int:
+        return self.in_flight
+
+    @property
+    def peak(self) -> int:
+        return self.in_flight_peak
 
     @property
     def names(self) -> list[str]:
         """Whom the attempts were for, in the order they began."""
-        return [seen.name for seen in self.seen]
+        return [name_of(seen.message) for seen in self.attempts]
 
     @property
     def moments(self) -> list[float]:
         """When the attempts began, to the millisecond."""
-        return [round(seen.began, 3) for seen in self.seen]
-
-    async def attempt(self, name: str, incarnation: int) -> str:
-        """Go through one attempt."""
-        step = self.by_name.get(name) or (self.steps.popleft() if self.steps else Step())
-        seen = Seen(name, current_attempt(), anyio.current_time(), incarnation)
-        self.seen.append(seen)
-        self.running += 1
-        self.peak = max(self.peak, self.running)
-        try:
-            if step.after:
-                await anyio.sleep(step.after)
-            if step.error is not None:
-                seen.outcome = "failed"
-                raise step.error()
-            seen.outcome = "answered"
-            return f"{name} {seen.attempt.number}"
-        finally:
-            self.running -= 1
-            if seen.outcome == "under way":
-                seen.outcome = "cancelled"
+        return [round(seen.at, 3) for seen in self.attempts]
 
 
 class Scripted(GuardedActor):
@@ -176,11 +168,11 @@ class Scripted(GuardedActor):
 
     @handles
     async def call(self, message: Call) -> str:
-        return await self._script.attempt(message.name, self._number)
+        return str(await self._script.attempt(message, self._number))
 
     @handles
     async def job(self, message: Job) -> None:
-        await self._script.attempt(message.name, self._number)
+        await self._script.attempt(message, self._number)
 
 
 async def serve(system: System, script: Script, policy: Policy = STEADY, *, shutdown: float = 5.0) -> Ref:

@@ -98,7 +98,8 @@ def check_the_books(found: GuardStatistics, script: Script) -> None:
         count for key, count in found.calls.items() if key == CallKey(key.model, key.operation, "rejected")
     )
     by_outcome = Counter(seen.outcome for seen in script.seen)
-    assert sum(found.failures.values()) - found.failures.get(FailureKind.TIMEOUT, 0) <= by_outcome["failed"]
+    failed = by_outcome["failed"] + by_outcome["crashed"]
+    assert sum(found.failures.values()) - found.failures.get(FailureKind.TIMEOUT, 0) <= failed
 
 
 @pytest.mark.slow

@@ -239,7 +239,7 @@ async def test_a_probe_that_is_declined_gives_its_permit_back() -> None:
         async def call(self, message: Call) -> str:
             if message.name == "unwanted":
                 raise KeyError
-            return await self._script.attempt(message.name, 1)
+            return str(await self._script.attempt(message, 1))
 
     script = Script()
     async with open_system() as system:

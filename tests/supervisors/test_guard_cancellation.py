@@ -310,6 +310,7 @@ async def test_nothing_of_a_call_is_kept_when_it_has_ended(steps: list[Step], ti
 
         await make_call()
         script.steps.clear()
+        script.attempts.clear()
         await anyio.sleep(500)
         assert await ref.ask(Call("b")) == "b 1"
         gc.collect()

@@ -27,6 +27,7 @@ from tests.supervisors.scripted import (
     hangs,
     limited,
     listen,
+    name_of,
     ok,
     policy,
     serve,
@@ -377,7 +378,8 @@ async def test_the_idempotency_key_is_the_same_for_all_attempts_of_a_call_and_no
         await ref.ask(Call("a"))
         await ref.ask(Call("b"))
         first, second = (
-            {seen.attempt.idempotency_key for seen in script.seen if seen.name == name} for name in "ab"
+            {seen.attempt.idempotency_key for seen in script.seen if name_of(seen.message) == name}
+            for name in "ab"
         )
         assert len(first) == len(second) == 1
         assert first != second

@@ -164,6 +164,7 @@ async def test_a_linked_service_is_ended_by_a_plain_actor() -> None:
         linked = await system.spawn(Child("other", lambda: Scripted(other), policy=STEADY))
         system.link(ref, linked)
         system.kill(ref)
+        await wait_all_tasks_blocked()  # its lifespan unwinds, then the signal goes out
         assert await linked.ask(Call("again")) == "again 1"
         assert (script.incarnations, other.incarnations) == (2, 2)
         assert other.life == ["open 1", "stop 1", "close 1", "open 2"]

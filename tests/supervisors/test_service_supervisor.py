@@ -590,7 +590,7 @@ class Configured(GuardedActor):
 
     @handles
     async def call(self, message: Call) -> str:
-        return await self._script.attempt(message.name, 1)
+        return str(await self._script.attempt(message, 1))
 
 
 @pytest.mark.parametrize(

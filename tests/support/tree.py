@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("runtime", "supervisors", "actors", "bench")
+ROOMS = ("runtime", "supervisors", "actors", "testing", "bench")
 
 
 class Setuptools(msgspec.Struct, rename="kebab"):

@@ -2,7 +2,7 @@
 
 from typing import assert_type
 
-from relight import Actor, Child, Message, Ref, Request, Supervisor, SupervisorRef, System, handles
+from relight import Actor, Child, Message, Portal, Ref, Request, Supervisor, SupervisorRef, System, handles
 
 
 class Count(Request[int], frozen=True):
@@ -38,3 +38,13 @@ async def check(system: System, ref: Ref) -> None:
     assert_type(await system.spawn(Child("clerk", Clerk)), Ref)
     assert_type(await system.spawn(Supervisor("tree")), SupervisorRef)
     assert_type(await Clerk().count(Count("a")), int)
+
+
+def check_portal(portal: Portal, ref: Ref) -> None:
+    assert_type(portal.ask(ref, Count("a")), int)
+    assert_type(portal.ask(ref, Names(), 1.0), list[str])
+    assert_type(portal.spawn(Child("clerk", Clerk)), Ref)
+    assert_type(portal.spawn(Supervisor("tree")), SupervisorRef)
+    assert_type(portal.call(ref.ask, Count("a")), int)
+    portal.tell(ref, Note())
+    portal.ask(ref, Note())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

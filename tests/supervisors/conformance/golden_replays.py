@@ -19,7 +19,7 @@ from relight.supervisors import (
     ChildStatus,
     Supervisor,
 )
-from tests.runtime.desk import settle
+from relight.testing import settle
 from tests.supervisors.conformance.golden_world import SlowStop, World, reason_kind, started
 from tests.supervisors.otp.actors import BoomError, Diary, Leave, Scripted, reason_term, with_arguments
 from tests.supervisors.otp.terms import Term

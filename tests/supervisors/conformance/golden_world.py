@@ -6,7 +6,7 @@ import anyio
 
 from relight.runtime import SHUTDOWN, Cell, ExitReason, Ref
 from relight.supervisors import Child, DynamicSupervisorRef, Restart, Supervisor, SupervisorRef, System
-from tests.runtime.desk import settle
+from relight.testing import settle
 from tests.supervisors.otp.actors import Diary, Leave, Scripted, is_ignored
 from tests.supervisors.otp.terms import Term
 

@@ -10,9 +10,12 @@ from relight.runtime import (
     Actor,
     ActorCrashedError,
     ActorStoppedError,
+    AskTimeoutError,
+    DeadlineExceededError,
     MailboxClosedError,
     NameTakenError,
     NoSuchActorError,
+    handles,
 )
 from relight.supervisors import (
     AlreadyPresentError,
@@ -29,7 +32,7 @@ from relight.supervisors import (
     open_system,
 )
 from relight.supervisors.policies import Fixed
-from tests.runtime.desk import asking, settle
+from tests.runtime.desk import asking, jump, settle
 from tests.supervisors.conformance.trees import (
     child_ref,
     counts_of,
@@ -346,3 +349,23 @@ async def test_a7_an_id_whose_path_is_taken_outside_is_an_error_that_leaves_noth
             await tree.start_child(msgspec.structs.replace(diary.child("b"), name="a"))
         assert await states_of(tree) == {}
         assert diary.take() == []
+
+
+async def test_a6_a_start_whose_deadline_has_passed_is_never_sent_to_a_dead_supervisor() -> None:
+    class Employer(Actor):
+        declines = (DeadlineExceededError,)
+
+        @handles
+        async def hire(self, message: Who) -> int:
+            jump(5.0)
+            await tree.start_child(diary.child("a"))
+            return 1
+
+    diary = Diary()
+    async with open_tree(diary=diary) as (system, tree):
+        employer = await system.spawn(Child("employer", Employer))
+        await tree.stop()
+        with pytest.raises((AskTimeoutError, DeadlineExceededError)):
+            await employer.ask(Who(), timeout=1.0)
+        assert diary.take() == []
+        assert employer.statistics().crashed == 0

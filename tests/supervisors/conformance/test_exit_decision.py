@@ -5,6 +5,9 @@ import pytest
 
 from relight.runtime import (
     KILLED,
+    SHUTDOWN,
+    ExitKind,
+    ExitReason,
     MailboxClosedError,
     Request,
 )
@@ -16,6 +19,7 @@ from relight.supervisors import (
 from tests.runtime.desk import cell_of, settle
 from tests.supervisors.conformance.trees import (
     child_ref,
+    counts_of,
     leave_by,
     open_tree,
     state_of,
@@ -122,3 +126,28 @@ async def test_x3_the_end_of_its_parent_stops_a_supervisor_which_stops_its_child
         await tree.stop()
         assert diary.take() == ["stop b shutdown", "stop y shutdown", "stop x shutdown", "stop a shutdown"]
         assert not any(ref.is_alive for ref in refs)
+
+
+@pytest.mark.parametrize("message", [Crash(), Finish(), Die()])
+async def test_x3_an_exit_signal_from_an_unknown_actor_is_ignored(message: Request[None]) -> None:
+    """As in OTP's trace: a process that was linked to the supervisor ends."""
+    diary = Diary()
+    async with open_tree(diary.child("a"), diary=diary, intensity=0) as (system, tree):
+        stranger = await system.spawn(Diary().child("stranger", "temporary"))
+        system.link(tree.ref, stranger)
+        await leave_by(stranger, message)
+        system.exit(tree.ref, ExitReason(ExitKind.CRASHED), sender=system.get("tree/a"))
+        assert await states_of(tree) == {"a": "running"}
+        assert await counts_of(tree) == (1, 1, 0, 1)
+        assert diary.take() == []
+
+
+async def test_x3_a_child_that_ends_by_a_signal_is_decided_on_as_by_any_exit() -> None:
+    diary = Diary()
+    children = [diary.child("a", "transient"), diary.child("b", "transient")]
+    async with open_tree(*children, diary=diary) as (system, tree):
+        system.exit(system.get("tree/a"), SHUTDOWN)
+        system.kill(system.get("tree/b"))
+        await settle()
+        assert await states_of(tree) == {"a": "undefined", "b": "running"}
+        assert diary.take() == ["stop a shutdown", "start b"]

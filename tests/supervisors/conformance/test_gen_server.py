@@ -24,8 +24,8 @@ from relight.supervisors import (
     Child,
     open_system,
 )
-from tests.runtime.desk import asking, cell_of
-from tests.supervisors.conformance.trees import leave_by
+from tests.runtime.desk import asking, cell_of, settle
+from tests.supervisors.conformance.trees import crash, leave_by, open_tree
 from tests.supervisors.recorded import (
     BoomError,
     Crash,
@@ -232,3 +232,71 @@ async def test_q10_a_backlog_of_half_a_million_slows_an_ask_no_more_than_ten_tim
         caller = await system.spawn(Child("caller", Caller))
         assert float(await caller.ask(Nap(0.0), timeout=1000.0)) < 10.0
         assert caller.statistics().accepted == 500_001
+
+
+class Book(Actor):
+    """Holds a number that can be looked at and changed from outside."""
+
+    def __init__(self) -> None:
+        self.number = 1
+        self.api_key = "sk-very-secret-0123456789abcdef"
+
+    @handles
+    async def who(self, message: Who) -> int:
+        return self.number
+
+
+async def test_q8_the_state_is_read_and_replaced_from_outside() -> None:
+    async with open_system() as system:
+        ref = await system.spawn(Child("book", Book))
+        assert system.state(ref)["number"] == 1
+        assert "very-secret" not in str(system.state(ref))
+        await system.replace_state(ref, lambda state: {**state, "number": 7})
+        assert await ref.ask(Who()) == 7
+
+
+async def test_q8_an_actor_is_suspended_and_resumed_from_outside() -> None:
+    async with open_system() as system:
+        ref = await system.spawn(Child("book", Book))
+        system.suspend(ref)
+        async with anyio.create_task_group() as group:
+            answer = await asking(group, ref, Who())
+            assert not answer.is_in
+            assert ref.statistics().state == "suspended"
+            system.resume(ref)
+        assert answer.value == 1
+
+
+async def test_q8_a_suspended_supervisor_decides_nothing_until_it_is_resumed() -> None:
+    diary = Diary()
+    async with open_tree(diary.child("a"), diary=diary) as (system, tree):
+        system.suspend(tree.ref)
+        await crash(system.get("tree/a"))
+        assert diary.take() == ["stop a boom"]
+        system.resume(tree.ref)
+        await settle()
+        assert diary.take() == ["start a"]
+
+
+async def test_q9_a_crashing_state_formatter_is_contained() -> None:
+    class Shy(Book):
+        def describe(self) -> dict[str, object]:
+            raise BoomError("no")
+
+    class Odd(Book):
+        def __init__(self) -> None:
+            self.number = 3
+            self.odd = Nameless()
+
+    class Nameless:
+        def __repr__(self) -> str:
+            raise BoomError("no text")
+
+    async with open_system() as system:
+        shy = await system.spawn(Child("shy", Shy))
+        assert system.state(shy) == {"describe_failed": "BoomError: no"}
+        odd = await system.spawn(Child("odd", Odd))
+        assert system.state(odd)["number"] == 3
+        for ref, number in ((shy, 1), (odd, 3)):
+            assert await ref.ask(Who()) == number
+            assert ref.statistics().crashed == 0

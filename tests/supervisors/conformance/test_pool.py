@@ -260,9 +260,11 @@ async def test_a_sender_that_waits_for_room_at_a_member_that_ends_goes_to_anothe
         owner = (await pool.ask(Ticket(1))).split()[0]
         hands = [await asking(group, pool, Ticket(1, seconds=100.0)) for _ in range(2)]
         waiting = await asking(group, pool, Ticket(1), 50.0)
+        by_default = await asking(group, pool, Ticket(1), None)
         told = await telling(group, pool, Ticket(1))
         await next(ref for ref in pool.members() if ref.path == f"pool/{owner}").stop()
         await settle()
+        assert by_default.error is None
         assert waiting.value is not None
         assert waiting.value.split()[0] != owner
         assert told.error is None
@@ -601,3 +603,17 @@ async def test_a_service_that_has_failed_is_passed_over() -> None:
         assert [node.state for node in system.tree() if node.role == "service"] == ["failed", "ok"]
         assert [await pool.ask(Ticket()) for _ in range(4)] == ["served"] * 4
         assert [ref.statistics().handled for ref in pool.members()] == [1, 4]
+
+
+async def test_a_member_that_ends_by_itself_while_it_drains_is_done() -> None:
+    member = Child("desk", Desk, restart="transient")
+    async with open_pool(2, member=member) as (system, pool), anyio.create_task_group() as group:
+        second = pool.members()[1]
+        hand = await asking(group, second, Ticket(seconds=1.0))
+        last = await asking(group, second, Finish())
+        await pool.resize(1)
+        await anyio.sleep(2.0)
+        assert hand.error is None
+        assert isinstance(last.error, ActorStoppedError)
+        assert [ref.path for ref in system.actors()] == ["pool", "pool/desk-1"]
+        assert pool.statistics().handled == 0

@@ -20,7 +20,7 @@ from functools import partial
 from tests.supervisors.otp.deviations import DEVIATIONS
 from tests.supervisors.otp.generator import make_scenario
 from tests.supervisors.otp.otp import HOW_TO_GET, Vm, is_installed
-from tests.supervisors.otp.relight_runner import run_scenarios
+from tests.supervisors.otp.relight_runner import Backend, run_scenarios
 from tests.supervisors.otp.scenarios import Scenario
 from tests.supervisors.otp.shrinker import shrink
 from tests.supervisors.otp.terms import Term, read, write
@@ -74,7 +74,7 @@ def otp_runner(vm: Vm) -> Runner:
     return run
 
 
-def relight_runner(backend: str) -> Runner:
+def relight_runner(backend: Backend) -> Runner:
     """Run scenarios under relight."""
 
     def run(scenarios: Sequence[Scenario]) -> list[Term]:
@@ -111,7 +111,7 @@ def report(found: Mismatch) -> str:
     return "\n".join(lines)
 
 
-def run_range(seed: int, backend: str, most: int, numbers: Sequence[int]) -> tuple[int, list[Mismatch]]:
+def run_range(seed: int, backend: Backend, most: int, numbers: Sequence[int]) -> tuple[int, list[Mismatch]]:
     """Run scenarios by their numbers in one Erlang VM; return how many disagree, and *most* shrunk."""
     relight = relight_runner(backend)
     found: list[Mismatch] = []
@@ -170,7 +170,7 @@ class Options:
 
     scenarios: int
     seed: int
-    backend: str
+    backend: Backend
     jobs: int
     only: int | None
     show: int

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from logging import CRITICAL
+from typing import Literal
 
 import anyio
 import structlog
 from structlog.typing import FilteringBoundLogger
-from trio.testing import MockClock
 
 from relight import DynamicSupervisor
 from relight.runtime import (
@@ -37,8 +37,7 @@ from relight.supervisors import (
     System,
     open_system,
 )
-from tests.runtime.clocks import JumpingLoop
-from tests.runtime.desk import settle
+from relight.testing import run_virtual, settle
 from tests.supervisors.otp.actors import Diary, Leave, is_ignored, spec_of
 from tests.supervisors.otp.scenarios import Call, Dyn, Event, Exit, Held, Node, Scenario, Start, Sup, Worker
 from tests.supervisors.otp.terms import Term
@@ -46,6 +45,7 @@ from tests.supervisors.otp.terms import Term
 _SILENT: FilteringBoundLogger = structlog.wrap_logger(
     structlog.ReturnLogger(), wrapper_class=structlog.make_filtering_bound_logger(CRITICAL)
 )
+Backend = Literal["trio", "asyncio"]
 PATIENCE = 600.0
 """Seconds of virtual time after which an event counts as hanging."""
 UNBOUND = 1_000_000.0
@@ -297,14 +297,10 @@ async def run_one(scenario: Scenario) -> Term:
         return f"raised {error!r}"
 
 
-def run_scenarios(scenarios: Sequence[Scenario], backend: str = "trio") -> list[Term]:
+def run_scenarios(scenarios: Sequence[Scenario], backend: Backend = "trio") -> list[Term]:
     """Run scenarios one after the other in one event loop and return their traces."""
-
-    options: dict[str, object] = {"loop_factory": JumpingLoop}
-    if backend == "trio":
-        options = {"clock": MockClock(autojump_threshold=0)}
 
     async def run_all() -> list[Term]:
         return [await run_one(scenario) for scenario in scenarios]
 
-    return anyio.run(run_all, backend=backend, backend_options=options)
+    return run_virtual(run_all, backend=backend)

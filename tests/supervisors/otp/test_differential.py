@@ -10,7 +10,7 @@ from tests.supervisors.otp.deviations import DEVIATIONS, is_comparable
 from tests.supervisors.otp.differential import Mismatch, compare, main, relight_runner, report, shrunk
 from tests.supervisors.otp.generator import make_scenario
 from tests.supervisors.otp.otp import HOW_TO_GET, is_installed
-from tests.supervisors.otp.relight_runner import run_scenarios
+from tests.supervisors.otp.relight_runner import Backend, run_scenarios
 from tests.supervisors.otp.scenarios import Call, Dyn, Exit, Held, Scenario, Start, Sup, Worker, below
 from tests.supervisors.otp.shrinker import shrink, smaller
 from tests.supervisors.otp.terms import Term, read, read_all, write
@@ -27,7 +27,7 @@ PAIR = Sup("s", "one_for_all", restart="temporary", children=(Worker("a"), Worke
 @needs_erlang
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])
-def test_relight_does_what_otp_does(backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_relight_does_what_otp_does(backend: Backend, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["--scenarios", "25", "--seed", "4", "--backend", backend])
     said = capsys.readouterr().out
     assert status == 0, said
@@ -50,7 +50,7 @@ def test_a_mistake_in_relight_is_found_made_small_and_told(
     assert main(["--seed", "1", "--only", number, "--show", "0"]) == 1
 
 
-def _swapping_runner(backend: str) -> differential.Runner:
+def _swapping_runner(backend: Backend) -> differential.Runner:
     """Run relight, and swap the first two stops that follow one another in a log."""
     real = relight_runner(backend)
 
@@ -84,7 +84,7 @@ def test_without_erlang_the_check_says_so_and_passes(
 
 
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])
-def test_what_happens_is_seen_in_order(backend: str) -> None:
+def test_what_happens_is_seen_in_order(backend: Backend) -> None:
     scenario = Scenario(PAIR, (Exit("a"), Call("terminate_child", "s", "nobody")))
     start, crash, refused, stop = cast("list[Term]", run_scenarios([scenario], backend)[0])
     at_rest: Term = [("s", [("b", "up"), ("a", "up")], [2, 2, 0, 2])]

@@ -1,0 +1,42 @@
+"""Say in words whose a deadline is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from inspect import getclosurevars
+from types import FunctionType, MethodType
+
+from ..runtime import Slot, Timed, Timer
+
+
+def describe(entry: Timed) -> str:
+    """Say what a pending deadline is for, and whose it is as far as that can be known."""
+    if isinstance(entry, Slot):
+        path = getattr(entry.owner, "path", "nobody")
+        return f"{path}: the deadline of {type(entry.message).__name__}"
+    if isinstance(entry, Timer):
+        paths = [path for path in map(_path, _behind(entry.callback)) if path]
+        return f"{paths[0] if paths else 'nobody'}: {_name(entry.callback)}"
+    call = getattr(entry, "call", None)
+    return f"{_path(getattr(call, 'cell', None)) or 'nobody'}: the deadline of an attempt"
+
+
+def _behind(callback: object) -> Iterator[object]:
+    """Yield what a callback holds on to."""
+    if isinstance(callback, MethodType):
+        yield callback.__self__
+    elif isinstance(callback, FunctionType):
+        yield from getclosurevars(callback).nonlocals.values()
+
+
+def _path(holder: object) -> str:
+    for candidate in (holder, getattr(holder, "cell", None), getattr(holder, "call", None)):
+        path = getattr(candidate, "path", None)
+        if isinstance(path, str):
+            return path
+    return ""
+
+
+def _name(callback: object) -> str:
+    name: str = getattr(callback, "__qualname__", repr(callback))
+    return name.removesuffix(".<locals>.<lambda>")

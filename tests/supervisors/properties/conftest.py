@@ -1,0 +1,5 @@
+"""These run in virtual time on both backends, as the runtime's tests do."""
+
+from tests.runtime.conftest import anyio_backend
+
+__all__ = ["anyio_backend"]

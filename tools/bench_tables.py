@@ -1,0 +1,67 @@
+"""Write the tables of bench/README.md and docs/performance.md anew, from the saved runs in docs/.
+
+    python tools/bench_tables.py [--check]
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. With ``--check`` nothing is written;
+ends with status 1 when a table is not what the saved runs say.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+
+from relight.bench._markdown import beam_table, scale_table
+from relight.bench.compare import read, table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "bench/README.md", ROOT / "docs/performance.md")
+TITLES = {
+    "tell": "tell",
+    "ask": "sequential ask",
+    "ask_timeout": "ask with a timeout",
+    "ask_timeouts_20000": "ask, 20,000 distinct timeouts",
+    "fan": "1000 askers on 100 actors, a call",
+    "ping_pong": "ping-pong between two actors, a hop",
+    "spawn": "spawn + stop",
+    "spawn_with_hooks": "spawn + stop, with a start and a stop hook",
+    "idle_actor": "an idle actor",
+    "restart": "crash to next message handled, report apart",
+    "crash_report": "the crash report itself",
+    "guarded": "a guarded service call",
+    "guarded_tenacity": "a guarded call / tenacity's decorator",
+    "neighbour": "p99 of B while A hangs, is flooded and crashes / B alone",
+}
+SCALE = ("restart_storm", "storm_", "children_", "dynamic_", "depth_", "backlog_", "million_")
+
+
+def main() -> int:
+    """Write or check the tables."""
+    before = read(ROOT / "docs/performance-before.json")
+    now = read(ROOT / "docs/performance.json")
+    named = [msgspec.structs.replace(each, name=TITLES[each.name]) for each in now if each.name in TITLES]
+    tables = {
+        "path": scale_table(named, tuple(TITLES.values())),
+        "scale": scale_table(now, SCALE),
+        "beam": beam_table(now),
+        "against": table(before, now),
+    }
+    stale = 0
+    for page in PAGES:
+        old = page.read_text()
+        new = old
+        for name, lines in tables.items():
+            place = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+            text = "\n".join(lines)
+            new = place.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", new)
+        stale += new != old
+        if "--check" not in sys.argv[1:]:
+            page.write_text(new)
+    return int("--check" in sys.argv[1:] and stale > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
