@@ -29,6 +29,14 @@ class Ref(ABC):
         """Tell whether the actor takes messages: it runs, restarts or is suspended."""
 
     @property
+    def principal(self) -> Ref:
+        """The one actor that stands for this ref where one is needed, to be monitored or linked.
+
+        It is the ref itself; of a pool, the supervisor of its members.
+        """
+        return self
+
+    @property
     @abstractmethod
     def info(self) -> object:
         """What the actor's ``started`` returned, of its newest incarnation: a port it listens on, say."""

@@ -18,6 +18,7 @@ def cell_of(ref: Ref) -> Cell:
     """
     from ._cell import Cell  # it imports what imports this module
 
-    if isinstance(ref, Cell):
-        return ref
+    principal = getattr(ref, "principal", None)
+    if isinstance(principal, Cell):
+        return principal
     raise TypeError(f"{ref!r} is not an actor of this system: pass the ref that spawn() or get() returned")

@@ -53,7 +53,7 @@ class Child(_ChildOptions, frozen=True):
 
     id: str
     """Unique among the children of one supervisor; part of the path."""
-    start: Callable[[], Actor]
+    start: Callable[..., Actor]
     """Makes a new actor object for each incarnation: the class, or a ``partial`` of it. For the template
     of a `DynamicSupervisor` it takes the arguments each child is started with."""
 

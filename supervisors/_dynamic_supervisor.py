@@ -40,9 +40,13 @@ class DynamicSupervisorActor(SupervisorActor):
 
     def add(self, spec: Spec) -> ChildRecord:
         """Take a spec into the list; refuse an id that is there already, and one child too many."""
-        if self._max_children is not None and len(self.children) >= self._max_children:
+        is_full = self._max_children is not None and len(self.children) >= self._max_children
+        if is_full and spec.id not in self.children:  # who asks for one that runs is told so, and given it
+            assert self._max_children is not None
             raise MaxChildrenError(self.cell.path, spec.id, self._max_children)
-        return super().add(spec)
+        record = super().add(spec)
+        self._newest += 1  # also for those with ids of their own: a number is never used twice
+        return record
 
     def next_child(self, arguments: tuple[object, ...], named: Mapping[str, object]) -> Child:
         """Make the spec of one more child from the template.
@@ -54,9 +58,8 @@ class DynamicSupervisorActor(SupervisorActor):
         if template is None:
             remedy = "must be a Child, where children are started by arguments alone"
             raise ChildSpecError("DynamicSupervisor.template", None, remedy)
-        self._newest += 1
         start = partial(template.start, *arguments, **named) if arguments or named else template.start
-        return numbered(template, self._newest, start)
+        return numbered(template, self._newest + 1, start)
 
     @handles
     async def start_numbered(self, message: StartNumbered) -> Ref:

@@ -54,7 +54,8 @@ def judge(tree: TreeNode, losses: Sequence[Loss]) -> Health:
 
 
 def _given_up(loss: Loss) -> Problem:
-    detail = f"{loss.child} ended {loss.restarts} times within {loss.period:g} s ({loss.reason})"
+    often = "once" if loss.restarts == 1 else f"{loss.restarts} times"
+    detail = f"{loss.child} ended {often} within {loss.period:g} s ({loss.reason})"
     return Problem(loss.path, "gave_up", detail, is_lasting=True)
 
 

@@ -68,8 +68,8 @@ class PoolRef(Ref):
         return [cell.info for cell in self._members()]
 
     @property
-    def supervisor(self) -> Ref:
-        """The supervisor of its members, as an actor: what can be monitored."""
+    def principal(self) -> Ref:
+        """The supervisor of its members, as an actor: what is monitored and linked for the pool."""
         return self._cell
 
     def members(self) -> list[Ref]:

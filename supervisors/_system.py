@@ -24,6 +24,7 @@ from ..runtime import (
     event_logger,
 )
 from ._child import Child
+from ._dynamic_supervisor import DynamicSupervisorActor
 from ._guard_statistics import GuardStatistics
 from ._guarded_cell import GuardedCell
 from ._health import Health, judge
@@ -92,6 +93,17 @@ class System(SystemTies):
         cell = self._kernel.registry.find(path)
         if isinstance(cell, Cell) and type(cell.actor) is SupervisorActor:
             return SupervisorRef(cell)
+        raise NoSuchActorError(path)
+
+    def dynamic_supervisor(self, path: str) -> DynamicSupervisorRef:
+        """Return the handle that administers the dynamic supervisor at *path*.
+
+        Raises:
+            NoSuchActorError: No dynamic supervisor runs there.
+        """
+        cell = self._kernel.registry.find(path)
+        if isinstance(cell, Cell) and type(cell.actor) is DynamicSupervisorActor:
+            return DynamicSupervisorRef(cell)
         raise NoSuchActorError(path)
 
     @property

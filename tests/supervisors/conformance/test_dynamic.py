@@ -255,3 +255,30 @@ async def test_max_children_counts_a_child_that_waits_for_its_restart() -> None:
         await crowd.start()
         await anyio.sleep(20)
         assert await counts_of(crowd) == (2, 2, 0, 2)
+
+
+async def test_d_a_full_supervisor_hands_out_a_child_that_runs() -> None:
+    async with open_system() as system:
+        crowd = await system.spawn(DynamicSupervisor("crowd", max_children=1))
+        ref = await crowd.start_child(Child("a", Actor))
+        with pytest.raises(AlreadyStartedError) as caught:
+            await crowd.start_child(Child("a", Actor))
+        assert caught.value.ref is ref
+
+
+async def test_d_a_refused_child_uses_up_no_number() -> None:
+    async with open_system() as system:
+        crowd = await system.spawn(DynamicSupervisor("crowd", template=Child("a", Actor), max_children=1))
+        ref = await crowd.start()
+        with pytest.raises(MaxChildrenError):
+            await crowd.start()
+        await ref.stop()
+        assert (await crowd.start()).path == "crowd/a-2"
+
+
+async def test_d_a_pool_is_monitored_by_its_supervisor() -> None:
+    async with open_system() as system:
+        pool = await system.spawn(Pool("pool", Child("a", Actor), size=1))
+        monitor = system.monitor(pool)
+        await pool.stop()
+        assert (await monitor.wait()).ref is pool.principal

@@ -235,7 +235,7 @@ async def test_e2_giving_up_is_an_event_a_metric_a_line_of_the_log_and_no_good_h
         assert heard == [("actor.gave_up", "tree/in")]
         (problem,) = system.health().problems
         assert (problem.path, problem.what, problem.is_lasting) == ("tree/in", "gave_up", True)
-        assert "x ended 1 times within 5 s (BoomError)" in problem.detail
+        assert "x ended once within 5 s (BoomError)" in problem.detail
         assert system.health().status == "failing"
         assert system.given_up_by_kind() == {"SupervisorActor": 1}
         written = capsys.readouterr()

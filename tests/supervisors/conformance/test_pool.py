@@ -123,7 +123,7 @@ async def test_members_take_turns() -> None:
         assert [ref.path for ref in pool.members()] == ["pool/desk-1", "pool/desk-2", "pool/desk-3"]
         assert pool.info == ["desk-1", "desk-2", "desk-3"]
         assert repr(pool) == "<PoolRef pool running>"
-        assert (pool.path, pool.is_alive, pool.supervisor.path) == ("pool", True, "pool")
+        assert (pool.path, pool.is_alive, pool.principal.path) == ("pool", True, "pool")
 
 
 async def test_the_least_loaded_member_gets_the_message() -> None:
@@ -367,11 +367,11 @@ async def test_a_pool_takes_nothing_while_it_is_restarted_itself() -> None:
 
 async def test_two_refs_of_one_pool_are_equal() -> None:
     async with open_pool(1) as (_, pool), open_pool(1) as (_, other):
-        again = PoolRef(cell_of(pool.supervisor))
+        again = PoolRef(cell_of(pool.principal))
         assert again == pool
         assert hash(again) == hash(pool)
         assert other != pool
-        assert pool.supervisor != pool
+        assert pool.principal != pool
 
 
 async def test_a_pool_in_a_crowd_is_terminated_by_the_ref_it_had_before_its_restart() -> None:
@@ -517,7 +517,7 @@ async def test_a_member_that_starts_no_more_in_either_make_is_tried_again() -> N
 
 async def test_a_member_that_has_ended_meanwhile_is_not_replaced() -> None:
     async with open_pool(3) as (_, pool):
-        supervisor = pool.supervisor
+        supervisor = pool.principal
         await pool.resize(2)
         await cell_of(supervisor).ask(ReplaceMember("desk-3", NewDesk))
         await cell_of(supervisor).ask(ReplaceMember("nobody", NewDesk))
