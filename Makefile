@@ -1,11 +1,12 @@
 # Every target works as the first command in a fresh clone: it sets up $(VENV) by itself.
 #
 #     make test PYTHON=python3.12 VENV=.venv-3.12     choose the interpreter, keep its environment apart
-#     make test ARGS="-k breaker"                     pass arguments on (test, demo, bench)
+#     make test ARGS="-k breaker"                     pass arguments on (test, demo, bench, check-otp)
 
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
+SCENARIOS ?= 500
 BIN = $(VENV)/bin
 PYTEST = -m pytest $(ARGS)
 
@@ -13,14 +14,15 @@ export PYTHON
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-dev check bench format lint types imports coverage coverage-report wheel-test clean
+.PHONY: help demo test test-dev check check-otp bench format lint types imports coverage coverage-report wheel-test clean
 
 help:
 	@echo "make demo       run the demo: comics drawn by flaky providers, nothing lost"
 	@echo "make test       run the tests"
 	@echo "make test-dev   test runtime and supervisors in Python's development mode, warnings as errors"
 	@echo "make bench      run the benchmarks"
-	@echo "make check      everything CI checks: lint, types, imports, coverage, wheel-test"
+	@echo "make check      everything CI checks: lint, types, imports, coverage, check-otp, wheel-test"
+	@echo "make check-otp  run random trees through relight and through Erlang/OTP (SCENARIOS=500), if it is there"
 	@echo "make format     let ruff rewrite the code"
 	@echo "make clean      remove environments, caches and build results"
 
@@ -40,7 +42,11 @@ test-dev: $(VENV)/.ready
 	$(BIN)/python -X dev -W error $(PYTEST) tests/runtime tests/supervisors tests/faults
 
 check: $(VENV)/.ready-lint
-	@MAKE="$(MAKE)" $(BIN)/python tools/check.py $(or $(PARTS),lint types imports coverage wheel-test)
+	@MAKE="$(MAKE)" $(BIN)/python tools/check.py $(or $(PARTS),lint types imports coverage check-otp wheel-test)
+
+# Installs no Erlang: without one it says where to get it, and passes.
+check-otp: $(VENV)/.ready
+	$(BIN)/python -m tests.supervisors.otp.differential --scenarios $(SCENARIOS) $(ARGS)
 
 format: $(VENV)/.ready-lint
 	$(BIN)/ruff format
