@@ -70,7 +70,7 @@ from ._kernel import Kernel, Owner
 from ._links import Exited
 from ._logging import event_logger
 from ._mailbox import Item, message_of
-from ._messages import Errand, Message, Request
+from ._messages import Errand, Message, Notice, Request
 from ._monitors import Down, Monitor
 from ._parking import Slot
 from ._redaction import redact, redact_end, redact_event, redact_mapping
@@ -131,6 +131,7 @@ __all__ = [
     "NameTakenError",
     "NoSuchActorError",
     "NotRunningError",
+    "Notice",
     "Overflow",
     "Owner",
     "Ref",

@@ -25,6 +25,7 @@ from ._errors import ActorCrashedError, ActorStoppedError, MailboxClosedError
 from ._exits import KILLED, NORMAL, ExitReason
 from ._handlers import actor_plan
 from ._mailbox import Item, Mailbox, message_of
+from ._messages import Notice
 from ._parking import Slot, SlotOwner
 from ._ref import Ref
 from ._statistics import ActorState
@@ -354,7 +355,7 @@ class Cell(Mailbox, SlotOwner, Ref):
         self.dead_letters += 1
         if isinstance(item, Slot):
             item.resolve(error=error)  # its asker decides what follows: nothing to review or replay
-        else:
+        elif not isinstance(item, Notice):
             self.kernel.dead_letters.add(self, item, why)
 
     def disown(self, actor: Actor, reason: ExitReason) -> None:

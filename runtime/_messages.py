@@ -20,6 +20,10 @@ class Message(msgspec.Struct, frozen=True):
     """
 
 
+class Notice(Message, frozen=True):
+    """What relight tells its own actors. One that comes too late is no dead letter for anybody to read."""
+
+
 class Request(Message, Generic[ReplyT_co], frozen=True):
     """Ask an actor for a reply of type ``ReplyT_co``.
 

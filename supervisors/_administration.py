@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..runtime import Actor, Cell, ExitReason, Message, Ref, Request
+from ..runtime import Actor, Cell, ExitReason, Notice, Ref, Request
 from ._children import ChildRecord
 from ._specs import Spec
 
@@ -18,7 +18,7 @@ class StartChild(Request[Ref], frozen=True):
     """Tells this request from any other."""
 
 
-class TakeBack(Message, frozen=True):
+class TakeBack(Notice, frozen=True):
     """The asker of a start has left: nothing of it is to stay."""
 
     token: object
@@ -50,7 +50,7 @@ class CountChildren(Request["ChildCounts"], frozen=True):
     """Count the children."""
 
 
-class ChildExited(Message, frozen=True):
+class ChildExited(Notice, frozen=True):
     """An incarnation of a child has ended, not by its supervisor's will."""
 
     cell: Cell
@@ -80,7 +80,7 @@ class Resize(Request[None], frozen=True):
     """Seconds that members which are too many have to handle what is queued for them."""
 
 
-class Retire(Message, frozen=True):
+class Retire(Notice, frozen=True):
     """Look whether a member that gets no more messages has handled the last."""
 
     id: str
@@ -103,7 +103,7 @@ class StopRef(Request[None], frozen=True):
     timeout: float | None
 
 
-class TryRestart(Message, frozen=True):
+class TryRestart(Notice, frozen=True):
     """The wait before a restart is over."""
 
     record: ChildRecord

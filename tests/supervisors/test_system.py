@@ -421,3 +421,18 @@ def test_a_second_signal_ends_the_process_at_once(backend: str) -> None:
     output, _ = process.communicate(timeout=20)
     assert process.returncode == -signal.SIGTERM
     assert output == ""
+
+
+@pytest.mark.anyio
+async def test_what_supervisors_tell_themselves_is_no_dead_letter() -> None:
+    diary = Diary()
+    async with open_system() as system:
+        tree = await system.spawn(Supervisor("tree", children=[diary.child("a")]))
+        supervisor = tree.ref
+        assert isinstance(supervisor, ActorCell)
+        system.suspend(supervisor)
+        system.get("tree/a").tell_nowait(Crash())
+        await wait_all_tasks_blocked()
+        await supervisor.stop(timeout=0)
+        assert supervisor.statistics().dead_letters == 1
+        assert system.dead_letters.read() == []
