@@ -142,8 +142,7 @@ class FlakyScript(Generic[ServiceT]):
             case Crash():
                 raise outcome.error.with_traceback(None)  # it may have been raised before
             case Hang():
-                await anyio.sleep_forever()
-                return None
+                return await anyio.sleep_forever()
             case _:
                 assert_never(outcome)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from inspect import getclosurevars
 from types import FunctionType, MethodType
 
@@ -15,8 +16,11 @@ def describe(entry: Timed) -> str:
         path = getattr(entry.owner, "path", "nobody")
         return f"{path}: the deadline of {type(entry.message).__name__}"
     if isinstance(entry, Timer):
-        paths = [path for path in map(_path, _behind(entry.callback)) if path]
-        return f"{paths[0] if paths else 'nobody'}: {_name(entry.callback)}"
+        callback: object = entry.callback
+        while isinstance(callback, partial):
+            callback = callback.func
+        path = next(filter(None, map(_path, _behind(callback))), "nobody")
+        return f"{path}: {_name(callback)}"
     call = getattr(entry, "call", None)
     return f"{_path(getattr(call, 'cell', None)) or 'nobody'}: the deadline of an attempt"
 
