@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from inspect import getclosurevars
 from types import FunctionType, MethodType
+from typing import cast
 
 from ..runtime import Slot, Timed, Timer
 
@@ -16,13 +17,17 @@ def describe(entry: Timed) -> str:
         path = getattr(entry.owner, "path", "nobody")
         return f"{path}: the deadline of {type(entry.message).__name__}"
     if isinstance(entry, Timer):
-        callback: object = entry.callback
-        while isinstance(callback, partial):
-            callback = callback.func
-        path = next(filter(None, map(_path, _behind(callback))), "nobody")
-        return f"{path}: {_name(callback)}"
+        callback = _unwrapped(entry.callback)
+        owners = [_path(holder) for holder in _behind(callback)]
+        return f"{next((owner for owner in owners if owner), 'nobody')}: {_name(callback)}"
     call = getattr(entry, "call", None)
     return f"{_path(getattr(call, 'cell', None)) or 'nobody'}: the deadline of an attempt"
+
+
+def _unwrapped(callback: object) -> object:
+    while isinstance(callback, partial):
+        callback = cast("partial[object]", callback).func
+    return callback
 
 
 def _behind(callback: object) -> Iterator[object]:
