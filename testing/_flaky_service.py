@@ -142,7 +142,8 @@ class FlakyScript(Generic[ServiceT]):
             case Crash():
                 raise outcome.error.with_traceback(None)  # it may have been raised before
             case Hang():
-                return await anyio.sleep_forever()
+                await anyio.sleep_forever()
+                return None
             case _:
                 assert_never(outcome)
 
