@@ -10,7 +10,7 @@ import asyncio
 import selectors
 from collections import deque
 from collections.abc import Awaitable, Callable
-from math import inf
+from math import inf, ulp
 from typing import Literal, TypeVar, cast
 
 import anyio
@@ -56,6 +56,19 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+
+    @property
+    def _clock_resolution(self) -> float:
+        """How much too early asyncio may call a timer: by no more than the smallest step of the clock.
+
+        With its usual nanosecond a timer that looks at the clock finds that it is too early, asks to be
+        called again, and is so at once, for ever: here no time passes while anybody has anything to do.
+        """
+        return ulp(self.time())
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, seconds: float) -> None:
+        """Take no notice of what asyncio measured of the real clock."""
 
     def time(self) -> float:
         """Return the virtual time in seconds."""

@@ -57,11 +57,8 @@ async def crash(
     ref = actor if isinstance(actor, Ref) else actor.ref
     patience = Patience(timeout)
     raised = CrashOnPurposeError("crashed on purpose by a test") if error is None else error
-    before = _incarnations(ref)
     cell = await _make_crash(ref, raised, timeout)
-    while not (
-        _is_decided(cell, before.get(cell, 0)) or _comes_later(cell, patience.due) or patience.is_over
-    ):
+    while not (_is_decided(cell) or _comes_later(cell, patience.due) or patience.is_over):
         await patience.wait()
     return cell.state
 
@@ -82,17 +79,9 @@ async def _make_crash(ref: Ref, error: Exception, timeout: float) -> Cell:
     raise AssertionError(f"{ref.path}: took no notice")
 
 
-def _incarnations(ref: Ref) -> dict[Cell, int]:
-    """Note which incarnation runs: of the actor, or of each member of a pool."""
-    members = getattr(ref, "members", None)
-    found = [ref] if members is None else members()
-    return {cell: cell.incarnation for cell in found if isinstance(cell, Cell)}
-
-
-def _is_decided(cell: Cell, before: int) -> bool:
-    return cell.state is ActorState.STOPPED or (
-        cell.state is ActorState.RUNNING and cell.incarnation > before
-    )
+def _is_decided(cell: Cell) -> bool:
+    """Tell whether a crashed actor runs again, or never will: it was held in the moment it crashed."""
+    return cell.state in (ActorState.RUNNING, ActorState.STOPPED)
 
 
 def _comes_later(cell: Cell, due: float) -> bool:

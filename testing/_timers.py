@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from inspect import getclosurevars
 from types import FunctionType, MethodType
+from typing import cast
 
 from ..runtime import Slot, Timed, Timer
 
@@ -15,10 +17,17 @@ def describe(entry: Timed) -> str:
         path = getattr(entry.owner, "path", "nobody")
         return f"{path}: the deadline of {type(entry.message).__name__}"
     if isinstance(entry, Timer):
-        paths = [path for path in map(_path, _behind(entry.callback)) if path]
-        return f"{paths[0] if paths else 'nobody'}: {_name(entry.callback)}"
+        callback = _unwrapped(entry.callback)
+        owners = [_path(holder) for holder in _behind(callback)]
+        return f"{next((owner for owner in owners if owner), 'nobody')}: {_name(callback)}"
     call = getattr(entry, "call", None)
     return f"{_path(getattr(call, 'cell', None)) or 'nobody'}: the deadline of an attempt"
+
+
+def _unwrapped(callback: object) -> object:
+    while isinstance(callback, partial):
+        callback = cast("partial[object]", callback).func
+    return callback
 
 
 def _behind(callback: object) -> Iterator[object]:

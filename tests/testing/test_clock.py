@@ -1,6 +1,9 @@
 """Virtual time: it jumps when all wait, on both backends, and is told from real time."""
 
+import math
+
 import anyio
+import anyio.lowlevel
 import pytest
 
 from relight.testing import is_virtual, jump, run_virtual, settle, virtual_backend
@@ -50,6 +53,26 @@ async def test_a_jump_makes_time_pass_before_anybody_has_noticed() -> None:
         assert not scope.cancelled_caught
         await anyio.sleep(1)
     assert scope.cancelled_caught
+
+
+@pytest.mark.anyio
+async def test_a_deadline_a_hair_ahead_is_waited_for() -> None:
+    """Asyncio would call it now, and anyio's cancel scopes find that it is too early: a loop without end."""
+    await anyio.sleep(1.0 - anyio.current_time())
+    due = math.nextafter(1.0, 2.0)
+    reached: list[float] = []
+
+    async def wait() -> None:
+        with anyio.CancelScope(deadline=due):
+            await anyio.sleep_forever()
+        reached.append(anyio.current_time())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await anyio.lowlevel.checkpoint()
+        await settle()
+        await anyio.sleep(1)
+    assert reached == [due]
 
 
 @pytest.mark.anyio

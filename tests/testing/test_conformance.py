@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -11,7 +12,18 @@ from typing import ClassVar
 import anyio
 import pytest
 
-from relight import Actor, ExitReason, FailureKind, Fixed, Message, Policy, ProviderError, Request, handles
+from relight import (
+    Actor,
+    ExitReason,
+    FailureKind,
+    Fixed,
+    Message,
+    Policy,
+    ProviderError,
+    Request,
+    Retry,
+    handles,
+)
 from relight.testing import ACTOR_CHECKS, ActorConformance, ConformanceError, check_actor_conformance
 from tests.testing.actors import Add, Counter, Host, Nap, Note, Service, real_time
 
@@ -351,3 +363,28 @@ async def test_a_start_that_fails_is_said() -> None:
 
     with pytest.raises(ConformanceError, match="handles_its_messages: StartError: subject: did not start"):
         await check_actor_conformance(broken, [Add()], checks=["handles_its_messages"])
+
+
+async def test_state_that_cannot_be_copied_is_compared_by_its_surface() -> None:
+    class Holding(Counter):
+        locks: ClassVar[list[object]] = [threading.Lock()]
+
+        @handles
+        async def add(self, message: Add) -> int:
+            self.locks.append(threading.Lock())
+            return 0
+
+    with pytest.raises(ConformanceError, match="'locks' was changed by handlers"):
+        await check_actor_conformance(Holding, [Add()], checks=["keeps_state_apart"])
+
+
+async def test_a_rehearsal_that_is_cancelled_fails_as_the_call_does() -> None:
+    class Hanging(Service):
+        @handles
+        async def add(self, message: Add) -> int:
+            await anyio.sleep_forever()
+            return 0
+
+    policy = Policy(attempt_timeout=1.0, retry=Retry(attempts=1))
+    with pytest.raises(ConformanceError, match=r"never_blocks_the_loop: .* no answer within 1 s"):
+        await check_actor_conformance(Hanging, [Add()], checks=["never_blocks_the_loop"], policy=policy)

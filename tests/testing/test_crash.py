@@ -17,10 +17,12 @@ from relight import (
     Pool,
     ProviderBlockedError,
     ProviderError,
+    Request,
     Retry,
     Supervisor,
     System,
     handles,
+    open_system,
 )
 from relight.testing import (
     CrashOnPurposeError,
@@ -194,3 +196,13 @@ async def test_what_is_no_actor_takes_no_notice() -> None:
     recorder = Recorder()
     with pytest.raises(AssertionError, match="its turn to crash did not come"):
         await crash(recorder)
+    recorder.reply(Request, None)
+    with pytest.raises(AssertionError, match="recorder: took no notice"):
+        await crash(recorder)
+
+
+async def test_the_root_crashes_for_good() -> None:
+    async with open_system() as system:
+        with capture_events(system) as events:
+            assert await crash(system.root) is ActorState.STOPPED
+        assert events.named("system.root_crashed")

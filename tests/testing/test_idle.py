@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 import pytest
 
-from relight import Actor, Child, ExitReason, FailureKind, Fixed, Policy, Retry, Supervisor, System
+from relight import Actor, Child, ExitReason, FailureKind, Fixed, Policy, Pool, Retry, Supervisor, System
 from relight.testing import Fail, FlakyService, Hang, Ok, settle, wait_until_idle
 from tests.testing.actors import Add, Counter, Nap, Note, real_time
 
@@ -151,3 +151,13 @@ async def test_each_kind_of_deadline_is_named(virtual_system: System) -> None:
         assert "flaky/service: the deadline of an attempt" in text
         assert "flaky/service: GuardedMailbox.wait_for_retry" in text
         group.cancel_scope.cancel()
+
+
+async def test_a_deadline_of_a_pool_is_named(virtual_system: System) -> None:
+    pool = await virtual_system.spawn(Pool("pool", Child("member", Counter), size=2))
+    for _ in range(4):
+        await pool.tell(Nap(60))
+    await pool.resize(1)
+    await settle()
+    with pytest.raises(AssertionError, match=r"pool: Restarter.remind"):
+        await wait_until_idle(virtual_system, timers=True, timeout=1)
