@@ -22,11 +22,14 @@ told of nothing more: what watches actors must not end them."""
 class Events:
     """The event stream of one system."""
 
-    __slots__ = ("_listeners", "_logger", "now")
+    __slots__ = ("_is_enabled_for", "_listeners", "_logger", "now")
 
     def __init__(self, now: Callable[[], float], logger: Logger | None = None) -> None:
         self.now = now
-        self._logger = logger or event_logger()
+        self._logger = bound = (logger or event_logger()).bind()
+        # An application's own kind of logger need not be one that filters.
+        is_filtering = hasattr(type(bound), "is_enabled_for")
+        self._is_enabled_for = bound.is_enabled_for if is_filtering else _yes
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -36,12 +39,13 @@ class Events:
 
     def is_heard(self, level: int) -> bool:
         """Tell whether anybody would see an event of this level: saves what it costs to describe one."""
-        return bool(self._listeners) or self._logger.is_enabled_for(level)
+        return bool(self._listeners) or self._is_enabled_for(level)
 
     def info(self, event: str, /, **fields: object) -> None:
         """Say something that is as it should be."""
-        self._logger.info(event, **fields)
-        self._tell(event, fields)
+        if self.is_heard(logging.INFO):
+            self._logger.info(event, **fields)
+            self._tell(event, fields)
 
     def warning(self, event: str, /, **fields: object) -> None:
         """Say something a person may want to look at."""
@@ -108,6 +112,10 @@ class Events:
     def dead_letter(self, path: str, message: str, reason: str, count: int) -> None:
         """``message.dead_lettered``: sampled, the count says how many there were for this reason."""
         self.warning("message.dead_lettered", actor_path=path, message=message, reason=reason, count=count)
+
+
+def _yes(_level: int) -> bool:
+    return True
 
 
 def redact_traceback(error: BaseException) -> str:

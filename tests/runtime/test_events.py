@@ -120,6 +120,35 @@ def test_a_crash_nobody_would_hear_of_is_not_described() -> None:
     assert page.getvalue() == ""
 
 
+async def test_a_logger_that_can_not_be_asked_for_its_level_gets_every_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = io.StringIO()
+    plain = structlog.wrap_logger(
+        structlog.PrintLogger(page),
+        wrapper_class=structlog.BoundLogger,
+        processors=[structlog.processors.KeyValueRenderer()],
+    )
+    monkeypatch.setattr(structlog, "is_configured", lambda: True)
+    monkeypatch.setattr(structlog, "get_logger", lambda _name: plain)
+    async with open_desk() as (_, ref, _log):
+        await ref.tell(Boom())
+        assert await ref.ask(Echo(1)) == 1
+    assert "event='actor.crashed'" in page.getvalue()
+    assert "event='actor.restarted'" in page.getvalue()
+
+
+def test_what_is_as_it_should_be_is_not_even_handed_to_a_logger_that_would_drop_it() -> None:
+    logger, page = quiet_logger(logging.WARNING)
+    events = Events(lambda: 0.0, logger)
+    events.info("actor.restarted", actor_path="desk")
+    assert page.getvalue() == ""
+    names: list[str] = []
+    events.listen(lambda name, _: names.append(name))
+    events.info("actor.restarted", actor_path="desk")
+    assert names == ["actor.restarted"]
+
+
 def test_a_listener_hears_what_the_log_does_not() -> None:
     logger, _ = quiet_logger(logging.CRITICAL)
     events = Events(lambda: 0.0, logger)
@@ -147,4 +176,5 @@ def test_an_application_that_configured_structlog_gets_the_events(monkeypatch: p
     with structlog.testing.capture_logs() as entries:
         monkeypatch.setattr(structlog, "is_configured", lambda: True)
         event_logger().error("actor.gave_up", child="desk")
+    structlog.reset_defaults()  # else the rest of the suite would count as such an application
     assert entries == [{"event": "actor.gave_up", "child": "desk", "log_level": "error"}]
