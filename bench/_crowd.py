@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from relight import Child, open_system
+from relight import Child, Settings, open_system
 
 from . import floors
 from ._backends import run_on
@@ -70,7 +70,8 @@ async def _crowd(crowd: Callable[[int], AbstractAsyncContextManager[None]], coun
 
 @asynccontextmanager
 async def _actors(count: int) -> AsyncGenerator[None]:
-    async with open_system() as system:
+    # A million are started in one go: the watchdog would take that for a handler that hangs.
+    async with open_system(settings=Settings(watchdog_seconds=0.0)) as system:
         for number in range(count):
             await system.spawn(Child(f"actor-{number}", Counter))
         yield
