@@ -342,7 +342,7 @@ class Keeper(Actor):
 
 def end_heritage(cell: Cell, reason: ExitReason) -> None:
     """Have a supervisor that has ended for good let go of what it kept for its next incarnation."""
-    if cell.state is ActorState.RESTARTING and not cell.departures and isinstance(cell.actor, Keeper):
+    if isinstance(cell.actor, Keeper) and cell.state is ActorState.RESTARTING and not cell.departures:
         cell.actor.killed(reason)
 
 
