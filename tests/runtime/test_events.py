@@ -130,7 +130,11 @@ async def test_a_logger_that_can_not_be_asked_for_its_level_gets_every_event(
         processors=[structlog.processors.KeyValueRenderer()],
     )
     monkeypatch.setattr(structlog, "is_configured", lambda: True)
-    monkeypatch.setattr(structlog, "get_logger", lambda _name: plain)
+
+    def get_logger(_name: str) -> object:
+        return plain
+
+    monkeypatch.setattr(structlog, "get_logger", get_logger)
     async with open_desk() as (_, ref, _log):
         await ref.tell(Boom())
         assert await ref.ask(Echo(1)) == 1

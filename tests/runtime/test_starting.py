@@ -163,3 +163,22 @@ async def test_a_lifespan_entered_by_a_start_that_was_left_behind_is_left() -> N
             await system.spawn(Child("stubborn", partial(StubbornHoused, log), start_timeout=2.0))
         await anyio.sleep(100)
         assert log.count("enters") == log.count("left")
+
+
+async def test_a_start_that_ends_after_a_kill_in_spite_of_it_has_failed() -> None:
+    class Deaf(Actor):
+        async def started(self) -> None:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.5)
+
+    async with open_system() as system, anyio.create_task_group() as group:
+
+        async def spawn() -> None:
+            with pytest.raises(StartError, match="it was ended meanwhile"):
+                await system.spawn(Child("deaf", Deaf))
+
+        group.start_soon(spawn)
+        await settle()
+        system.kill(system.get("deaf"))
+        await anyio.sleep(1)
+        assert system.find("deaf") is None

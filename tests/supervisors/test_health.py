@@ -261,3 +261,33 @@ async def test_an_actor_that_starts_is_seen_starting() -> None:
             assert shape(system)[1:] == [("slow", "actor", "starting")]
             gate.set()
         assert await system.get("slow").ask(Who()) == 1
+
+
+async def test_an_actor_that_is_held_from_outside_is_a_passing_problem() -> None:
+    async with open_system() as system:
+        ref = await system.spawn(Diary().child("a"))
+        system.suspend(ref)
+        await ref.tell(Note())
+        assert str(system.health()) == "degraded\na: suspended: held from outside, 1 queued"
+        system.resume(ref)
+        assert system.health().status == "ok"
+
+
+async def test_the_least_loaded_service_gets_the_call() -> None:
+    class Slow(GuardedActor):
+        @handles
+        async def say(self, message: Say) -> str:
+            await anyio.sleep(5.0)
+            return self.ref.path
+
+    async with open_system() as system:
+        pool = await system.spawn(Pool("pool", Child("m", Slow), size=2, route="least_loaded"))
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append(await pool.ask(Say()))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(ask)
+        assert sorted(answers) == ["pool/m-1/service"] * 2 + ["pool/m-2/service"] * 2
