@@ -67,18 +67,14 @@ class TreeContext:
 class Keeper(Actor):
     """Hold children: start them, stop them, find them."""
 
+    traps_exits: ClassVar[bool] = True
+
     def __init__(self, context: TreeContext) -> None:
         self.context = context
         self.front: Ref | None = None
         """The ref that others are given in place of this supervisor's own."""
         self.children: dict[str, ChildRecord] = {}
         """In start order."""
-
-    traps_exits: ClassVar[bool] = True
-
-    @handles
-    async def exit_signal(self, message: Exited) -> None:
-        """Ignore it: children's exits come another way, and to nobody else's does a supervisor listen."""
 
     cell: Cell
     """The supervisor's own cell, from its start on."""
@@ -94,6 +90,10 @@ class Keeper(Actor):
 
     def inherit(self, before: Actor) -> None:
         """Take over what the incarnation *before* has kept for this one."""
+
+    @handles
+    async def exit_signal(self, message: Exited) -> None:
+        """Ignore it: children's exits come another way, and to nobody else's does a supervisor listen."""
 
     # --- what the children's cells say (Owner) -----------------------------------------------------
 
