@@ -1,0 +1,80 @@
+"""Errors of jobs."""
+
+from __future__ import annotations
+
+from ...runtime import RelightError
+
+
+class JobError(RelightError):
+    """Something about jobs went wrong."""
+
+
+class StoreError(JobError):
+    """The store can't be used now. Nothing was changed by the call that raised it.
+
+    Args:
+        store: Which one, without a password.
+        problem: What is wrong, and what to do about it.
+        is_passing: Waiting may help: it is locked, full, or away.
+    """
+
+    def __init__(self, store: str, problem: str, *, is_passing: bool) -> None:
+        super().__init__(f"{store}: {problem}")
+        self.store = store
+        self.is_passing = is_passing
+
+
+class LeaseLostError(JobError):
+    """Another owner has the job: this worker was away for longer than its lease."""
+
+    def __init__(self, job: str, fence: int) -> None:
+        super().__init__(f"job {job}: lost, another worker may have it (fence {fence} is old)")
+        self.job = job
+        self.fence = fence
+
+
+class UnknownJobError(JobError):
+    """There is no such job, or no such job function."""
+
+
+class UnknownStepError(JobError):
+    """The job's code no longer has a step that was finished before, or has it in another version."""
+
+    def __init__(self, job: str, step: str, problem: str) -> None:
+        super().__init__(f"job {job}: step {step!r} {problem}")
+        self.job = job
+        self.step = step
+
+
+class CursorExpiredError(JobError):
+    """Events after this cursor have been pruned."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(
+            f"events after {cursor!r} have been pruned: look at the jobs, and read on from last_cursor()"
+        )
+        self.cursor = cursor
+
+
+class Retry(JobError):  # noqa: N818 - a job raises it to say what it wants
+    """Raised by a job function: try again, in *after* seconds. An attempt is spent.
+
+    Args:
+        after: Seconds; None: by the job's own backoff.
+        reason: For people.
+    """
+
+    def __init__(self, reason: str = "asked to be tried again", *, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class Fail(JobError):  # noqa: N818 - a job raises it to say what it wants
+    """Raised by a job function: another attempt is of no use, the job is dead.
+
+    Args:
+        reason: For people.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)

@@ -1,0 +1,213 @@
+"""What a job store can do. One contract suite tests all of them.
+
+Every write that a worker makes for a job carries the job's fence. A store refuses it with
+`LeaseLostError` when another owner has the job, so a worker that was away can't undo what happened
+meanwhile. What a method has returned is stored: on SQLite and PostgreSQL through a power loss.
+
+A write that was cancelled while it waited may have happened or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from ._records import (
+    Claimed,
+    DeadGroup,
+    Event,
+    Failure,
+    Job,
+    JobDetail,
+    JobState,
+    NewJob,
+    Query,
+    QueueState,
+    Step,
+)
+
+
+class Store(Protocol):
+    """Keep jobs. Open it with ``async with store.opened():``; every other method needs that.
+
+    Raises:
+        StoreError: The store can't be used now: unreachable, locked, full, read-only, corrupt, or of a
+            newer schema. ``is_passing`` says whether waiting may help. Nothing was changed.
+    """
+
+    def opened(self) -> AbstractAsyncContextManager[None]:
+        """Open it, and migrate its tables to this version; close it when the block ends."""
+        ...
+
+    # --- who enqueues -------------------------------------------------------------------------------
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Store jobs; returns their ids, in the same order.
+
+        A job whose id is there already is not stored again. One whose unique key is held by an
+        unfinished job is not stored: the id returned is that job's.
+        """
+        ...
+
+    async def cancel(self, ids: Collection[str]) -> dict[str, JobState]:
+        """Cancel jobs; returns where each one known is now. A running one is asked to end."""
+        ...
+
+    # --- workers --------------------------------------------------------------------------------------
+
+    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
+        """Begin a worker's lease of *lease* seconds. *facts*: host, process id and such, for people."""
+        ...
+
+    async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
+        """Extend the lease; returns ids of its jobs that are to be cancelled. None: the lease was lost."""
+        ...
+
+    async def retire(self, worker: str) -> None:
+        """End the lease. Jobs it still has are rescued like those of a worker that died."""
+        ...
+
+    async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
+        """Hand up to *most* jobs to *worker*: due ones, by priority, then age.
+
+        Not of paused queues, not beyond a queue's ``max_running`` or a key's limit, each counted over
+        the jobs that run now, whoever runs them. Jobs past their deadline die instead.
+        """
+        ...
+
+    async def next_due(self, queues: Sequence[str]) -> float | None:
+        """Return the seconds until the next waiting job of *queues* is due; None: there is none."""
+        ...
+
+    async def save_step(self, job: str, fence: int, step: Step) -> None:
+        """Store a finished step.
+
+        Raises:
+            LeaseLostError: Another owner has the job.
+        """
+        ...
+
+    async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
+        """Tell something of a running job: ``progress`` (``{"value": 0.5}`` sets it) or ``log``.
+
+        Raises:
+            LeaseLostError: Another owner has the job.
+        """
+        ...
+
+    async def succeed(self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int) -> None:
+        """End a job well; *cost_usd* and service *retries* are those outside its steps.
+
+        Raises:
+            LeaseLostError: Another owner has the job.
+        """
+        ...
+
+    async def fail(
+        self, job: str, fence: int, failure: Failure, *, retry_in: float | None, spends: bool
+    ) -> JobState:
+        """End a run of a job that failed; returns where the job is now.
+
+        Args:
+            job: Its id.
+            fence: The worker's.
+            failure: What went wrong.
+            retry_in: Seconds until it may begin again; None: it is dead.
+            spends: It counts against the attempts. One that doesn't is given back its number.
+
+        Raises:
+            LeaseLostError: Another owner has the job.
+        """
+        ...
+
+    async def release(self, job: str, fence: int) -> None:
+        """Give a job back unfinished, to begin again at once; no attempt is spent.
+
+        Raises:
+            LeaseLostError: Another owner has the job.
+        """
+        ...
+
+    async def end_cancelled(self, job: str, fence: int, *, cost_usd: float, retries: int) -> None:
+        """End a job that was asked to end.
+
+        Raises:
+            LeaseLostError: Another owner has the job.
+        """
+        ...
+
+    async def reap(self) -> list[str]:
+        """Take the jobs of workers whose lease has ended; returns their ids.
+
+        They are queued again with their steps, or dead where their attempts are used up.
+        """
+        ...
+
+    # --- people ---------------------------------------------------------------------------------------
+
+    async def job(self, id: str) -> JobDetail | None:  # noqa: A002 - the name people know
+        """Look at one job; None: there is none."""
+        ...
+
+    async def jobs(self, query: Query, *, after: str | None = None, most: int = 100) -> list[Job]:
+        """List jobs, newest first; *after*: only those older than this id."""
+        ...
+
+    async def dead_groups(self, query: Query) -> list[DeadGroup]:
+        """Group dead jobs by kind and cause, the largest group first."""
+        ...
+
+    async def retry(self, ids: Collection[str]) -> list[str]:
+        """Queue dead or cancelled jobs again, with their steps and all their attempts; returns which."""
+        ...
+
+    async def discard(self, ids: Collection[str]) -> list[str]:
+        """Put dead jobs aside; returns which."""
+        ...
+
+    async def queues(self) -> list[QueueState]:
+        """Look at the queues."""
+        ...
+
+    async def set_queue(self, queue: str, *, paused: bool | None = None, max_running: int | None = None) -> None:
+        """Pause or resume a queue, or limit how many of its jobs run (0: no limit); None changes nothing."""
+        ...
+
+    # --- money ----------------------------------------------------------------------------------------
+
+    async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
+        """Return the US dollars in the ledger since a moment."""
+        ...
+
+    # --- events ---------------------------------------------------------------------------------------
+
+    async def last_cursor(self) -> str:
+        """Return the cursor after the newest event."""
+        ...
+
+    async def events(
+        self,
+        after: str,
+        *,
+        most: int = 500,
+        job: str | None = None,
+        user: str | None = None,
+        queue: str | None = None,
+    ) -> list[Event]:
+        """Return events after a cursor, none missed and none twice, in one order for everybody.
+
+        Raises:
+            CursorExpiredError: Events after it have been pruned: look at the jobs, and read on from
+                ``last_cursor``.
+        """
+        ...
+
+    async def wait_change(self, timeout: float) -> None:
+        """Return when something may have been stored, by whichever process, or after *timeout* seconds."""
+        ...
+
+    async def prune(self, *, ended_before: float, most: int = 1000) -> int:
+        """Delete jobs that ended before a moment, and old events; returns how many jobs. Never dead ones
+        younger than that, never unfinished ones."""
+        ...
