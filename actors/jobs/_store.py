@@ -170,7 +170,9 @@ class Store(Protocol):
         """Look at the queues."""
         ...
 
-    async def set_queue(self, queue: str, *, paused: bool | None = None, max_running: int | None = None) -> None:
+    async def set_queue(
+        self, queue: str, *, paused: bool | None = None, max_running: int | None = None
+    ) -> None:
         """Pause or resume a queue, or limit how many of its jobs run (0: no limit); None changes nothing."""
         ...
 
@@ -208,6 +210,8 @@ class Store(Protocol):
         ...
 
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
-        """Delete jobs that ended before a moment, and old events; returns how many jobs. Never dead ones
-        younger than that, never unfinished ones."""
+        """Delete jobs that ended before a moment, and the events before it; returns how many jobs.
+
+        Unfinished jobs stay, however old.
+        """
         ...
