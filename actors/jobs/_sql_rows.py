@@ -1,0 +1,86 @@
+"""Rows of the SQL stores as the records that callers see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar, cast
+
+import msgspec
+
+from ._records import Attempt, Event, Job, JobState, Query, Step
+
+Row = Sequence[object]
+RecordT = TypeVar("RecordT", bound=msgspec.Struct)
+
+_NAMES = {"user": "user_key", "limit": "key_limit"}
+"""Fields whose names are words of SQL."""
+
+
+def _columns(record: type[msgspec.Struct]) -> str:
+    return ", ".join(_NAMES.get(name, name) for name in record.__struct_fields__)
+
+
+JOB_COLUMNS = _columns(Job)
+ATTEMPT_COLUMNS = _columns(Attempt)
+STEP_COLUMNS = _columns(Step)
+EVENT_COLUMNS = "job, queue, user_key, kind, at, data"
+
+
+def job_of(row: Row) -> Job:
+    """Read a row of `JOB_COLUMNS`."""
+    return _record(row, Job, state=JobState, is_cancel_requested=bool)
+
+
+def attempt_of(row: Row) -> Attempt:
+    """Read a row of `ATTEMPT_COLUMNS`."""
+    return _record(row, Attempt, is_spent=bool)
+
+
+def step_of(row: Row) -> Step:
+    """Read a row of `STEP_COLUMNS`."""
+    return _record(row, Step)
+
+
+def event_of(cursor: str, row: Row) -> Event:
+    """Read a row of `EVENT_COLUMNS`."""
+    job, queue, user, kind, at, data = row
+    return Event(
+        cursor=cursor,
+        job=cast("str", job),
+        queue=cast("str", queue),
+        user=cast("str | None", user),
+        kind=cast("str", kind),
+        at=cast("float", at),
+        data=msgspec.json.decode(cast("bytes", data), type=dict[str, object]),
+    )
+
+
+def where(query: Query) -> tuple[str, list[object]]:
+    """Return a condition that holds for the jobs of *query*, and its values."""
+    conditions, values = ["1 = 1"], list[object]()
+    for column, value in (
+        ("queue", query.queue),
+        ("kind", query.kind),
+        ("user_key", query.user),
+        ("cause", query.cause),
+    ):
+        if value is not None:
+            conditions.append(f"{column} = ?")
+            values.append(value)
+    for column, choice in (("state", query.states), ("id", query.ids)):
+        if choice:
+            conditions.append(f"{column} IN ({marks(len(choice))})")
+            values.extend(sorted(map(str, choice)))
+    return " AND ".join(conditions), values
+
+
+def marks(count: int) -> str:
+    """Return so many placeholders."""
+    return ", ".join("?" * count)
+
+
+def _record(row: Row, kind: type[RecordT], **readers: type) -> RecordT:
+    values: Mapping[str, object] = dict(zip(kind.__struct_fields__, row, strict=True))
+    return kind(
+        **{name: readers[name](value) if name in readers else value for name, value in values.items()}
+    )

@@ -1,0 +1,430 @@
+"""What the SQL stores write. Each function is one operation of a batch; see `Store` for what it means.
+
+A function that raises `JobError` has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from ._errors import LeaseLostError
+from ._records import Claimed, Failure, Job, JobState, NewJob, Step
+from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS, job_of, marks, step_of
+from ._sql_session import SqlSession
+
+WORKER_LOST = "the worker was lost"
+TOO_LATE = "its deadline passed"
+
+_UNFINISHED = "state IN ('queued', 'waiting', 'running')"
+_NEW_JOB = f"INSERT INTO relight_job ({JOB_COLUMNS}) VALUES ({marks(30)}) ON CONFLICT DO NOTHING"  # noqa: S608
+_OWNED = "id = ? AND fence = ? AND state = 'running'"
+_ROOM_FOR_KEY = (
+    "(limit_key IS NULL OR key_limit > (SELECT count(*) FROM relight_job AS other WHERE other.state = 'running' "
+    "AND other.queue = relight_job.queue AND other.limit_key = relight_job.limit_key))"
+)
+
+
+# --- who enqueues ---------------------------------------------------------------------------------
+
+
+def enqueue(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
+    """Store jobs."""
+    return [_enqueue(session, job) for job in jobs]
+
+
+def _enqueue(session: SqlSession, new: NewJob) -> str:
+    now = session.now()
+    state = "waiting" if new.delay > 0 else "queued"
+    deadline = None if new.timeout is None else now + new.timeout
+    values = (
+        new.id, new.queue, new.kind, new.args, state, new.version, new.priority, 0, new.max_attempts, 0, 0, 0, None,
+        now, now + max(0.0, new.delay), None, None, deadline, new.unique_key, new.limit_key, new.limit, new.user,
+        new.replay_of, 0, None, None, None, None, 0.0, new.budget_usd,
+    )  # fmt: skip
+    if session.run(_NEW_JOB, values):
+        _tell(session, new.id, new.queue, new.user, "enqueued", {"kind": new.kind}, now)
+        return new.id
+    if new.unique_key is not None:
+        holders = session.rows(
+            f"SELECT id FROM relight_job WHERE unique_key = ? AND {_UNFINISHED}",  # noqa: S608
+            (new.unique_key,),
+        )
+        if holders:
+            return str(holders[0][0])
+    return new.id
+
+
+def cancel(session: SqlSession, ids: Collection[str]) -> dict[str, JobState]:
+    """Cancel jobs."""
+    return {job.id: _cancel(session, job) for job in _known(session, ids)}
+
+
+def _cancel(session: SqlSession, job: Job) -> JobState:
+    if job.state is JobState.RUNNING:
+        session.run("UPDATE relight_job SET is_cancel_requested = 1 WHERE id = ?", (job.id,))
+    elif not job.state.is_final:
+        return _end(session, job, JobState.CANCELLED)
+    return job.state
+
+
+# --- workers --------------------------------------------------------------------------------------
+
+
+def register(session: SqlSession, worker: str, lease: float, facts: Mapping[str, str]) -> None:
+    """Begin a worker's lease."""
+    session.run(
+        "INSERT INTO relight_worker (id, expires_at, facts) VALUES (?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
+        (worker, session.now() + lease, msgspec.json.encode(facts)),
+    )
+
+
+def beat(session: SqlSession, worker: str, lease: float) -> frozenset[str] | None:
+    """Extend a worker's lease."""
+    now = session.now()
+    extend = "UPDATE relight_worker SET expires_at = ? WHERE id = ? AND expires_at > ?"
+    if not session.run(extend, (now + lease, worker, now)):
+        return None
+    asked = "SELECT id FROM relight_job WHERE state = 'running' AND worker = ? AND is_cancel_requested = 1"
+    return frozenset(str(id_) for (id_,) in session.rows(asked, (worker,)))
+
+
+def retire(session: SqlSession, worker: str) -> None:
+    """End a worker's lease."""
+    session.run("DELETE FROM relight_worker WHERE id = ?", (worker,))
+
+
+def claim(session: SqlSession, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
+    """Hand jobs to a worker."""
+    session.lock_claims()
+    now = session.now()
+    _look_at_waiting(session, queues, now)
+    leases = session.rows("SELECT 1 FROM relight_worker WHERE id = ? AND expires_at > ?", (worker, now))
+    rooms = _rooms(session, queues) if leases and most > 0 else {}
+    claimed: list[Claimed] = []
+    for job in _candidates(session, [queue for queue in queues if rooms.get(queue, 0) > 0], most):
+        key = f"{job.queue}\0{job.limit_key}"
+        if job.limit_key is not None:
+            rooms.setdefault(key, job.limit - _running_of_key(session, job))
+        if rooms[job.queue] > 0 and rooms.get(key, 1) > 0:
+            rooms[job.queue] -= 1
+            if key in rooms:
+                rooms[key] -= 1
+            claimed.append(_begin(session, job, worker, now))
+    return claimed
+
+
+def _look_at_waiting(session: SqlSession, queues: Sequence[str], now: float) -> None:
+    """Let waiting jobs become due, and those die whose deadline has passed."""
+    here = f"queue IN ({marks(len(queues))})"
+    late = session.rows(
+        f"SELECT {JOB_COLUMNS} FROM relight_job WHERE deadline <= ? AND deadline IS NOT NULL "  # noqa: S608
+        f"AND state IN ('queued', 'waiting') AND {here}",
+        (now, *queues),
+    )
+    for row in late:
+        _die(session, job_of(row), TOO_LATE)
+    session.run(
+        f"UPDATE relight_job SET state = 'queued' WHERE state = 'waiting' AND run_at <= ? AND {here}",  # noqa: S608
+        (now, *queues),
+    )
+
+
+def _rooms(session: SqlSession, queues: Sequence[str]) -> dict[str, int]:
+    """Count how many more jobs of each queue may run."""
+    most = 1_000_000_000
+    rooms = dict.fromkeys(queues, most)
+    here = f"({marks(len(queues))})"
+    limits = session.rows(
+        f"SELECT name, is_paused, max_running FROM relight_queue WHERE name IN {here}",  # noqa: S608
+        queues,
+    )
+    for name, is_paused, max_running in limits:
+        if is_paused:
+            rooms[str(name)] = 0
+        elif max_running is not None:
+            running = session.rows(
+                "SELECT count(*) FROM relight_job WHERE state = 'running' AND queue = ?", (name,)
+            )
+            rooms[str(name)] = cast("int", max_running) - cast("int", running[0][0])
+    return rooms
+
+
+def _candidates(session: SqlSession, queues: Sequence[str], most: int) -> list[Job]:
+    if not queues:
+        return []
+    sql = (
+        f"SELECT {JOB_COLUMNS} FROM relight_job WHERE state = 'queued' "  # noqa: S608
+        f"AND queue IN ({marks(len(queues))}) AND {_ROOM_FOR_KEY} "
+        f"ORDER BY priority DESC, id LIMIT ? {session.skip_locked()}"
+    )
+    return [job_of(row) for row in session.rows(sql, (*queues, most))]
+
+
+def _running_of_key(session: SqlSession, job: Job) -> int:
+    rows = session.rows(
+        "SELECT count(*) FROM relight_job WHERE state = 'running' AND queue = ? AND limit_key = ?",
+        (job.queue, job.limit_key),
+    )
+    return cast("int", rows[0][0])
+
+
+def _begin(session: SqlSession, job: Job, worker: str, now: float) -> Claimed:
+    session.run(
+        "UPDATE relight_job SET state = 'running', worker = ?, started_at = ?, attempt = attempt + 1, "
+        "runs = runs + 1, fence = fence + 1 WHERE id = ?",
+        (worker, now, job.id),
+    )
+    begun = msgspec.structs.replace(
+        job,
+        state=JobState.RUNNING,
+        worker=worker,
+        started_at=now,
+        attempt=job.attempt + 1,
+        runs=job.runs + 1,
+        fence=job.fence + 1,
+    )
+    _tell_of(session, begun, "started", {"attempt": begun.attempt, "worker": worker}, now)
+    steps = () if job.runs == 0 else steps_of(session, job.id)
+    return Claimed(job=begun, steps=steps)
+
+
+def steps_of(session: SqlSession, job: str) -> tuple[Step, ...]:
+    """Return the finished steps of a job."""
+    sql = f"SELECT {STEP_COLUMNS} FROM relight_step WHERE job = ? ORDER BY at, name"  # noqa: S608
+    return tuple(step_of(row) for row in session.rows(sql, (job,)))
+
+
+def save_step(session: SqlSession, job: str, fence: int, step: Step) -> None:
+    """Store a finished step."""
+    now = session.now()
+    owned = _charge(session, job, fence, step.cost_usd, step.service_retries, now)
+    session.run(
+        f"INSERT INTO relight_step (job, {STEP_COLUMNS}) VALUES ({marks(9)}) "  # noqa: S608
+        "ON CONFLICT (job, name) DO UPDATE SET result = excluded.result, blob = excluded.blob, "
+        "version = excluded.version, seconds = excluded.seconds, at = excluded.at",
+        (
+            job, step.name, step.result, step.blob, step.version, step.seconds, step.cost_usd,
+            step.service_retries, now,
+        ),
+    )  # fmt: skip
+    data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
+    _tell(session, job, *owned, "step", data, now)
+
+
+def note(session: SqlSession, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
+    """Tell something of a running job."""
+    now = session.now()
+    owned = _charge(session, job, fence, 0.0, 0, now)
+    value = data.get("value")
+    if kind == "progress" and isinstance(value, int | float):
+        session.run("UPDATE relight_job SET progress = ? WHERE id = ?", (float(value), job))
+    _tell(session, job, *owned, kind, data, now)
+
+
+def succeed(session: SqlSession, job: str, fence: int, result: bytes, cost_usd: float, retries: int) -> None:
+    """End a job well."""
+    now = session.now()
+    owned = _charge(session, job, fence, cost_usd, retries, now)
+    session.run(
+        "UPDATE relight_job SET state = 'succeeded', worker = NULL, finished_at = ?, result = ?, progress = 1.0, "
+        "error = NULL, cause = NULL WHERE id = ?",
+        (now, result, job),
+    )
+    _tell(session, job, *owned, "succeeded", {}, now)
+
+
+def fail(
+    session: SqlSession, job: str, fence: int, failure: Failure, retry_in: float | None, *, spends: bool
+) -> JobState:
+    """End a run of a job that failed."""
+    now = session.now()
+    _charge(session, job, fence, failure.cost_usd, failure.service_retries, now)
+    session.run(
+        "UPDATE relight_job SET error = ?, cause = ?, worker = NULL, attempt = attempt - ? WHERE id = ?",
+        (failure.error, failure.cause, 0 if spends else 1, job),
+    )
+    (found,) = _known(session, [job])
+    session.run(
+        f"INSERT INTO relight_attempt VALUES ({marks(10)})",
+        (
+            job, found.runs, now, failure.seconds, failure.error, failure.error_type, failure.traceback,
+            failure.step, retry_in, int(spends),
+        ),
+    )  # fmt: skip
+    if found.is_cancel_requested:
+        return _end(session, found, JobState.CANCELLED)
+    if retry_in is None:
+        return _end(session, found, JobState.DEAD)
+    session.run("UPDATE relight_job SET state = 'waiting', run_at = ? WHERE id = ?", (now + retry_in, job))
+    data = {"error": failure.error, "attempt": found.attempt, "delay": retry_in}
+    _tell_of(session, found, "retrying" if spends else "waiting", data, now)
+    return JobState.WAITING
+
+
+def release(session: SqlSession, job: str, fence: int) -> None:
+    """Give a job back unfinished."""
+    now = session.now()
+    owned = _charge(session, job, fence, 0.0, 0, now)
+    session.run(
+        "UPDATE relight_job SET state = 'queued', worker = NULL, attempt = attempt - 1 WHERE id = ?", (job,)
+    )
+    _tell(session, job, *owned, "released", {}, now)
+
+
+def end_cancelled(session: SqlSession, job: str, fence: int, cost_usd: float, retries: int) -> None:
+    """End a job that was asked to end."""
+    _charge(session, job, fence, cost_usd, retries, session.now())
+    (found,) = _known(session, [job])
+    _end(session, found, JobState.CANCELLED)
+
+
+def reap(session: SqlSession) -> list[str]:
+    """Take the jobs of workers whose lease has ended."""
+    session.lock_claims()
+    session.run("DELETE FROM relight_worker WHERE expires_at <= ?", (session.now(),))
+    lost = session.rows(
+        f"SELECT {JOB_COLUMNS} FROM relight_job WHERE state = 'running' "  # noqa: S608
+        "AND worker NOT IN (SELECT id FROM relight_worker)"
+    )
+    jobs = [job_of(row) for row in lost]
+    for job in jobs:
+        session.run("UPDATE relight_job SET fence = fence + 1, worker = NULL WHERE id = ?", (job.id,))
+        if job.is_cancel_requested:
+            _end(session, job, JobState.CANCELLED)
+        elif job.attempt >= job.max_attempts:
+            _die(session, job, WORKER_LOST)
+        else:
+            session.run(
+                "UPDATE relight_job SET state = 'queued', error = ? WHERE id = ?", (WORKER_LOST, job.id)
+            )
+            _tell_of(session, job, "rescued", {}, session.now())
+    return [job.id for job in jobs]
+
+
+# --- people ---------------------------------------------------------------------------------------
+
+
+def retry(session: SqlSession, ids: Collection[str]) -> list[str]:
+    """Queue ended jobs again."""
+    return [job.id for job in _known(session, ids) if _retry(session, job)]
+
+
+def _retry(session: SqlSession, job: Job) -> bool:
+    now = session.now()
+    is_held = job.unique_key is not None and session.rows(
+        f"SELECT 1 FROM relight_job WHERE unique_key = ? AND {_UNFINISHED}",  # noqa: S608
+        (job.unique_key,),
+    )
+    if is_held or job.state not in (JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED):
+        return False
+    session.run(
+        "UPDATE relight_job SET state = 'queued', attempt = 0, fence = fence + 1, run_at = ?, finished_at = NULL, "
+        "deadline = NULL, is_cancel_requested = 0 WHERE id = ?",
+        (now, job.id),
+    )
+    _tell_of(session, job, "retried", {}, now)
+    return True
+
+
+def discard(session: SqlSession, ids: Collection[str]) -> list[str]:
+    """Put dead jobs aside."""
+    dead = [job for job in _known(session, ids) if job.state is JobState.DEAD]
+    for job in dead:
+        _end(session, job, JobState.DISCARDED)
+    return [job.id for job in dead]
+
+
+def set_queue(session: SqlSession, queue: str, *, paused: bool | None, max_running: int | None) -> None:
+    """Pause, resume or limit a queue."""
+    session.run(
+        "INSERT INTO relight_queue (name, is_paused, max_running) VALUES (?, 0, NULL) ON CONFLICT DO NOTHING",
+        (queue,),
+    )
+    if paused is not None:
+        session.run("UPDATE relight_queue SET is_paused = ? WHERE name = ?", (int(paused), queue))
+    if max_running is not None:
+        session.run("UPDATE relight_queue SET max_running = ? WHERE name = ?", (max_running or None, queue))
+
+
+def prune(session: SqlSession, ended_before: float, most: int) -> int:
+    """Delete old jobs and events."""
+    rows = session.rows("SELECT id FROM relight_job WHERE finished_at < ? LIMIT ?", (ended_before, most))
+    ids = [id_ for (id_,) in rows]
+    for start in range(0, len(ids), 500):
+        some = ids[start : start + 500]
+        for table, column in (("step", "job"), ("attempt", "job"), ("job", "id")):
+            session.run(f"DELETE FROM relight_{table} WHERE {column} IN ({marks(len(some))})", some)  # noqa: S608
+    session.run("DELETE FROM relight_event WHERE at < ?", (ended_before,))
+    return len(ids)
+
+
+# --- inside ---------------------------------------------------------------------------------------
+
+
+def _charge(
+    session: SqlSession, job: str, fence: int, usd: float, retries: int, now: float
+) -> tuple[str, str | None]:
+    """Check that the worker still owns the job, and note what it spent; returns queue and user.
+
+    The row is written in any case: on a database with concurrent writers that is what makes the check hold
+    until the transaction ends.
+    """
+    owned = session.rows(
+        "UPDATE relight_job SET cost_usd = cost_usd + ?, service_retries = service_retries + ? "  # noqa: S608
+        f"WHERE {_OWNED} RETURNING queue, user_key",
+        (usd, retries, job, fence),
+    )
+    if not owned:
+        raise LeaseLostError(job, fence)
+    queue, user = str(owned[0][0]), cast("str | None", owned[0][1])
+    if usd:
+        session.run("INSERT INTO relight_ledger VALUES (?, ?, ?, ?, ?)", (job, queue, user, now, usd))
+    return queue, user
+
+
+def _known(session: SqlSession, ids: Collection[str]) -> list[Job]:
+    found: list[Job] = []
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), 500):
+        some = ordered[start : start + 500]
+        sql = f"SELECT {JOB_COLUMNS} FROM relight_job WHERE id IN ({marks(len(some))}) ORDER BY id"  # noqa: S608
+        found.extend(job_of(row) for row in session.rows(sql, some))
+    return found
+
+
+def _die(session: SqlSession, job: Job, why: str) -> None:
+    session.run("UPDATE relight_job SET error = ?, cause = ? WHERE id = ?", (why, why, job.id))
+    _end(session, msgspec.structs.replace(job, error=why), JobState.DEAD)
+
+
+def _end(session: SqlSession, job: Job, state: JobState) -> JobState:
+    now = session.now()
+    session.run(
+        "UPDATE relight_job SET state = ?, worker = NULL, finished_at = ? WHERE id = ?",
+        (str(state), now, job.id),
+    )
+    _tell_of(session, job, str(state), {"error": job.error} if state is JobState.DEAD else {}, now)
+    return state
+
+
+def _tell_of(session: SqlSession, job: Job, kind: str, data: Mapping[str, object], now: float) -> None:
+    _tell(session, job.id, job.queue, job.user, kind, data, now)
+
+
+def _tell(
+    session: SqlSession,
+    job: str,
+    queue: str,
+    user: str | None,
+    kind: str,
+    data: Mapping[str, object],
+    now: float,
+) -> None:
+    session.run(
+        "INSERT INTO relight_event (job, queue, user_key, kind, at, data) VALUES (?, ?, ?, ?, ?, ?)",
+        (job, queue, user, kind, now, msgspec.json.encode(data)),
+    )
