@@ -23,6 +23,7 @@ from ._ids import IdMaker
 from ._options import check_options
 from ._records import Job, JobState, NewJob
 from ._schedule import Cron, Every, Schedule
+from ._signature import Codecs
 from ._store import Store
 from ._verdict import Patience
 
@@ -73,6 +74,7 @@ class Queue:
         """The job functions, by kind."""
         self.schedules: list[tuple[Schedule, AnyJobFunction]] = []
         self._blobs = None if blobs is None else Blobs(blobs)
+        self.codecs = Codecs()
         self._ids = IdMaker(clock)
 
     def __repr__(self) -> str:

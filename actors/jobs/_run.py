@@ -221,7 +221,7 @@ class Run:
             )
             raise UnknownStepError(job.id, next(iter(self.steps.stored)), problem)
         value = await function.run(JobContext(self), function.signature.decode(job.args))
-        data, _ = function.signature.result.encode(value)
+        data, _ = function.signature.result.encode(f"job {job.id}", value)
         if len(data) > self.queue.max_inline:
             remedy = "store it in a step, or elsewhere, and return where"
             raise ResultTooLargeError(f"job {job.id}", len(data), self.queue.max_inline, remedy)
