@@ -92,11 +92,11 @@ class Queue:
         timeout: float | None = None,
         attempt_timeout: float | None = None,
         version: str = "",
-        unique: Callable[[Unpack[ArgsT]], str | None] | None = None,
-        limit_key: Callable[[Unpack[ArgsT]], str | None] | None = None,
+        unique: Callable[..., str | None] | None = None,
+        limit_key: Callable[..., str | None] | None = None,
         limit: int = 1,
         priority: int = 0,
-        user: Callable[[Unpack[ArgsT]], str | None] | None = None,
+        user: Callable[..., str | None] | None = None,
         budget_usd: float | None = None,
     ) -> Callable[[Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]]], JobFunction[*ArgsT, ResultT]]:
         """Make an ``async def`` a job: its calls are enqueued, stored, and run by workers.
@@ -145,7 +145,7 @@ class Queue:
         def declare(
             function: Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]],
         ) -> JobFunction[*ArgsT, ResultT]:
-            kind = name or getattr(function, "__name__", "job")
+            kind = name or cast("str", getattr(function, "__name__", "job"))
             if kind in self.functions:
                 raise ValueError(f"queue {self.name!r} has a job {kind!r} already: give this one a name=")
             # Classes local to the function that declares the job are in no module.

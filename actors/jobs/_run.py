@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -26,6 +26,8 @@ from ._verdict import leaves_of
 
 if TYPE_CHECKING:
     from ._queue import Queue
+
+ResultT = TypeVar("ResultT")
 
 UNWIND = 5.0
 """Seconds a cancelled job may take to unwind before it is left behind."""
@@ -120,11 +122,11 @@ class Run:
         """Tell something of the job; see `Store.note`."""
         await self._insist(lambda: self.desk.store.note(self.job.id, self.job.fence, kind, data))
 
-    async def _insist(self, write: Callable[[], Awaitable[object]]) -> None:
+    async def _insist(self, write: Callable[[], Awaitable[ResultT]]) -> ResultT:
         if self.is_lost:
             raise LeaseLostError(self.job.id, self.job.fence)
         try:
-            await self.desk.insist(write, lambda: self.is_lost)
+            return await self.desk.insist(write, lambda: self.is_lost)
         except LeaseLostError:
             self.lose()
             raise
@@ -306,13 +308,9 @@ class Run:
 
     async def _fail(self, failure: Failure, retry_in: float | None, *, spends: bool) -> None:
         job, events = self.job, self.desk.kernel.events
-        state = JobState.RUNNING
-
-        async def write() -> None:
-            nonlocal state
-            state = await self.desk.store.fail(job.id, job.fence, failure, retry_in=retry_in, spends=spends)
-
-        await self._insist(write)
+        state = await self._insist(
+            partial(self.desk.store.fail, job.id, job.fence, failure, retry_in=retry_in, spends=spends)
+        )
         if state is JobState.DEAD:
             events.error("job.dead", **self._facts(), attempt=job.attempt, error=failure.error)
         elif state is JobState.CANCELLED:
@@ -374,5 +372,6 @@ class Run:
 def _all_of(error: BaseException) -> list[BaseException]:
     """Return the errors within a group, and what each says caused it."""
     if isinstance(error, BaseExceptionGroup):
-        return [inner for part in error.exceptions for inner in _all_of(part)]
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return [inner for part in group.exceptions for inner in _all_of(part)]
     return [error]

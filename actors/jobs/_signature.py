@@ -85,7 +85,7 @@ class Signature:
 def _decoder(kind: str, types: list[object]) -> msgspec.json.Decoder[object]:
     arguments: object = tuple[tuple(types)] if types else tuple[()]  # type: ignore[misc]
     try:
-        return cast("msgspec.json.Decoder[object]", msgspec.json.Decoder(cast("type[object]", arguments)))
+        return msgspec.json.Decoder(cast("type[object]", arguments))
     except TypeError as error:
         raise TypeError(f"job {kind}: its arguments can't be stored: {error}") from error
 
@@ -103,7 +103,7 @@ class Codec:
     def __init__(self, kind: object) -> None:
         known = cast("type[object]", _UNKNOWN if isinstance(kind, typing.TypeVar) else kind)
         try:
-            self._decoder = cast("msgspec.json.Decoder[object]", msgspec.json.Decoder(known))
+            self._decoder = msgspec.json.Decoder(known)
         except TypeError as error:
             raise TypeError(f"results of type {kind!r} can't be stored: {error}") from error
 

@@ -165,6 +165,10 @@ async def _run(queue: Queue, id_: str) -> JobState:
         return (await queue.wait(id_)).state
 
 
+def _user(name: str) -> str:
+    return f"user-{name}"
+
+
 async def _do(value: object) -> object:
     return value
 
@@ -400,7 +404,7 @@ async def test_a_job_tells_how_far_it_is(stage: Stage) -> None:
 async def test_a_context_knows_its_job(stage: Stage) -> None:
     seen: list[object] = []
 
-    @stage.queue.job(attempts=1, user=lambda name: f"user-{name}")
+    @stage.queue.job(attempts=1, user=_user)
     async def work(job: JobContext, name: str) -> None:
         seen.extend(
             (job.id, job.kind, job.queue, job.user, job.attempt, job.max_attempts, job.is_last_attempt)

@@ -49,6 +49,10 @@ def stage() -> Stage:
     return Stage()
 
 
+def _same(key: str) -> str:
+    return key
+
+
 async def wait_all(stage: Stage, ids: list[str]) -> list[JobState]:
     return [(await stage.queue.wait(id_)).state for id_ in ids]
 
@@ -87,7 +91,7 @@ async def test_urgent_jobs_go_first_and_others_in_their_order(stage: Stage) -> N
 async def test_a_key_limits_its_jobs_over_all_workers(stage: Stage) -> None:
     gauge = Gauge()
 
-    @stage.queue.job(limit_key=lambda customer: customer, limit=2)
+    @stage.queue.job(limit_key=_same, limit=2)
     async def work(job: JobContext, customer: str) -> None:
         await gauge.stay(customer, 5.0)
 
@@ -117,7 +121,7 @@ async def test_a_queue_limits_its_jobs_and_can_be_paused(stage: Stage) -> None:
 
 
 async def test_a_job_of_a_unique_key_is_stored_once_until_it_ends(stage: Stage) -> None:
-    @stage.queue.job(unique=lambda user: user)
+    @stage.queue.job(unique=_same)
     async def welcome(job: JobContext, user: str) -> None: ...
 
     first = await stage.queue.enqueue(welcome, "ann")
@@ -170,7 +174,8 @@ async def test_results_come_back_typed_and_failures_as_errors(stage: Stage) -> N
     async with stage.working():
         id_ = await stage.queue.enqueue(add, [1, 2])
         assert await stage.queue.result_of(add, id_) == Sum(3)
-        failed = await stage.queue.enqueue(add, [])
+        nothing: list[int] = []
+        failed = await stage.queue.enqueue(add, nothing)
         with pytest.raises(JobFailedError, match="dead: nothing to add") as caught:
             await stage.queue.result(failed)
         assert (caught.value.job, caught.value.state) == (failed, "dead")
