@@ -26,6 +26,7 @@ from ._records import (
     QueueState,
     Step,
 )
+from ._sqlite import SqliteStore
 from ._store import Store
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Query",
     "QueueState",
     "Retry",
+    "SqliteStore",
     "Step",
     "Store",
     "StoreError",
