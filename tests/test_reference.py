@@ -12,12 +12,12 @@ from prometheus_client.core import Metric
 
 import relight
 from relight import RelightError, actors
-from relight.actors import fakes
+from relight.actors import fakes, jobs
 from relight.actors.ops import SystemCollector
 from relight.supervisors import open_system, run
 from tests.support.tree import ROOT
 
-PUBLIC = {*relight.__all__, *actors.__all__, *fakes.__all__}
+PUBLIC = {*relight.__all__, *actors.__all__, *fakes.__all__, *jobs.__all__}
 EVENT = re.compile(
     r"(actor|message|breaker|provider|supervisor|system|events|loop|shutdown|job|worker|store)\.[a-z_]+"
 )

@@ -35,6 +35,7 @@ from ._records import (
     Step,
 )
 from ._schedule import Cron, Every, Schedule
+from ._sqlite import SqliteStore
 from ._store import Store
 from ._worker import Worker
 
@@ -67,6 +68,7 @@ __all__ = [
     "ResultTooLargeError",
     "Retry",
     "Schedule",
+    "SqliteStore",
     "Step",
     "Store",
     "StoreError",

@@ -49,11 +49,15 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX relight_job_waiting ON relight_job (queue, run_at) WHERE state = 'waiting'",
         "CREATE INDEX relight_job_running ON relight_job (queue, worker) WHERE state = 'running'",
         "CREATE INDEX relight_job_dead ON relight_job (kind, cause) WHERE state = 'dead'",
-        "CREATE INDEX relight_job_deadline ON relight_job (deadline) "
-        "WHERE deadline IS NOT NULL AND state IN ('queued', 'waiting')",
+        """
+        CREATE INDEX relight_job_deadline ON relight_job (deadline)
+        WHERE deadline IS NOT NULL AND state IN ('queued', 'waiting')
+        """,
         "CREATE INDEX relight_job_ended ON relight_job (finished_at) WHERE finished_at IS NOT NULL",
-        "CREATE UNIQUE INDEX relight_job_unique ON relight_job (unique_key) "
-        "WHERE unique_key IS NOT NULL AND state IN ('queued', 'waiting', 'running')",
+        """
+        CREATE UNIQUE INDEX relight_job_unique ON relight_job (unique_key)
+        WHERE unique_key IS NOT NULL AND state IN ('queued', 'waiting', 'running')
+        """,
         """
         CREATE TABLE relight_attempt (
             job TEXT NOT NULL,
@@ -96,7 +100,11 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         "CREATE INDEX relight_event_job ON relight_event (job)",
         "CREATE INDEX relight_event_at ON relight_event (at)",
-        "CREATE TABLE relight_worker (id TEXT PRIMARY KEY, expires_at {real} NOT NULL, facts {bytes} NOT NULL)",
+        """
+        CREATE TABLE relight_worker (
+            id TEXT PRIMARY KEY, expires_at {real} NOT NULL, facts {bytes} NOT NULL
+        )
+        """,
         """
         CREATE TABLE relight_queue (
             name TEXT PRIMARY KEY, is_paused INTEGER NOT NULL, max_running INTEGER

@@ -47,8 +47,8 @@ class SqlSession(Protocol):
         """Return what is added to a SELECT of jobs to be claimed, so that it waits for nobody."""
         ...
 
-    def cursor_of_next(self) -> str:
-        """Return the cursor after every event that is visible now."""
+    def last_cursor(self) -> str:
+        """Return the cursor after every event that can be read now."""
         ...
 
     def events(

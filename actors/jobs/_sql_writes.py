@@ -22,8 +22,9 @@ _UNFINISHED = "state IN ('queued', 'waiting', 'running')"
 _NEW_JOB = f"INSERT INTO relight_job ({JOB_COLUMNS}) VALUES ({marks(30)}) ON CONFLICT DO NOTHING"  # noqa: S608
 _OWNED = "id = ? AND fence = ? AND state = 'running'"
 _ROOM_FOR_KEY = (
-    "(limit_key IS NULL OR key_limit > (SELECT count(*) FROM relight_job AS other WHERE other.state = 'running' "
-    "AND other.queue = relight_job.queue AND other.limit_key = relight_job.limit_key))"
+    "(limit_key IS NULL OR key_limit > (SELECT count(*) FROM relight_job AS other "
+    "WHERE other.state = 'running' AND other.queue = relight_job.queue "
+    "AND other.limit_key = relight_job.limit_key))"
 )
 
 
@@ -40,9 +41,10 @@ def _enqueue(session: SqlSession, new: NewJob) -> str:
     state = "waiting" if new.delay > 0 else "queued"
     deadline = None if new.timeout is None else now + new.timeout
     values = (
-        new.id, new.queue, new.kind, new.args, state, new.version, new.priority, 0, new.max_attempts, 0, 0, 0, None,
-        now, now + max(0.0, new.delay), None, None, deadline, new.unique_key, new.limit_key, new.limit, new.user,
-        new.replay_of, 0, None, None, None, None, 0.0, new.budget_usd,
+        new.id, new.queue, new.kind, new.args, state, new.version, new.priority,
+        0, new.max_attempts, 0, 0, 0, None, now, now + max(0.0, new.delay), None, None, deadline,
+        new.unique_key, new.limit_key, new.limit, new.user, new.replay_of,
+        0, None, None, None, None, 0.0, new.budget_usd,
     )  # fmt: skip
     if session.run(_NEW_JOB, values):
         _tell(session, new.id, new.queue, new.user, "enqueued", {"kind": new.kind}, now)
@@ -230,8 +232,8 @@ def succeed(session: SqlSession, job: str, fence: int, result: bytes, cost_usd: 
     now = session.now()
     owned = _charge(session, job, fence, cost_usd, retries, now)
     session.run(
-        "UPDATE relight_job SET state = 'succeeded', worker = NULL, finished_at = ?, result = ?, progress = 1.0, "
-        "error = NULL, cause = NULL WHERE id = ?",
+        "UPDATE relight_job SET state = 'succeeded', worker = NULL, finished_at = ?, result = ?, "
+        "progress = 1.0, error = NULL, cause = NULL WHERE id = ?",
         (now, result, job),
     )
     _tell(session, job, *owned, "succeeded", {}, now)
@@ -249,7 +251,7 @@ def fail(
     )
     (found,) = _known(session, [job])
     session.run(
-        f"INSERT INTO relight_attempt VALUES ({marks(10)})",
+        f"INSERT INTO relight_attempt VALUES ({marks(10)})",  # noqa: S608
         (
             job, found.runs, now, failure.seconds, failure.error, failure.error_type, failure.traceback,
             failure.step, retry_in, int(spends),
@@ -322,8 +324,8 @@ def _retry(session: SqlSession, job: Job) -> bool:
     if is_held or job.state not in (JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED):
         return False
     session.run(
-        "UPDATE relight_job SET state = 'queued', attempt = 0, fence = fence + 1, run_at = ?, finished_at = NULL, "
-        "deadline = NULL, is_cancel_requested = 0 WHERE id = ?",
+        "UPDATE relight_job SET state = 'queued', attempt = 0, fence = fence + 1, run_at = ?, "
+        "finished_at = NULL, deadline = NULL, is_cancel_requested = 0 WHERE id = ?",
         (now, job.id),
     )
     _tell_of(session, job, "retried", {}, now)

@@ -1,0 +1,116 @@
+"""What the SQL stores read; see `Store` for what each means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from ._errors import CursorExpiredError
+from ._records import DeadGroup, Event, Job, JobDetail, JobState, Query, QueueState
+from ._sql_rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_of, event_of, job_of, marks, where
+from ._sql_session import SqlSession
+from ._sql_writes import steps_of
+
+
+def next_due(session: SqlSession, queues: Sequence[str]) -> float | None:
+    """Return the seconds until the next waiting job is due."""
+    sql = (
+        "SELECT min(CASE WHEN deadline < run_at THEN deadline ELSE run_at END) FROM relight_job "  # noqa: S608
+        f"WHERE state = 'waiting' AND queue IN ({marks(len(queues))})"
+    )
+    due = cast("float | None", session.rows(sql, queues)[0][0])
+    return None if due is None else max(0.0, due - session.now())
+
+
+def job_detail(session: SqlSession, id_: str) -> JobDetail | None:
+    """Look at one job."""
+    found = session.rows(f"SELECT {JOB_COLUMNS} FROM relight_job WHERE id = ?", (id_,))  # noqa: S608
+    if not found:
+        return None
+    sql = f"SELECT {ATTEMPT_COLUMNS} FROM relight_attempt WHERE job = ? ORDER BY number"  # noqa: S608
+    attempts = tuple(attempt_of(row) for row in session.rows(sql, (id_,)))
+    return JobDetail(job=job_of(found[0]), attempts=attempts, steps=steps_of(session, id_))
+
+
+def list_jobs(session: SqlSession, query: Query, after: str | None, most: int) -> list[Job]:
+    """List jobs, newest first."""
+    condition, values = where(query)
+    if after is not None:
+        condition += " AND id < ?"
+        values.append(after)
+    sql = f"SELECT {JOB_COLUMNS} FROM relight_job WHERE {condition} ORDER BY id DESC LIMIT ?"  # noqa: S608
+    return [job_of(row) for row in session.rows(sql, (*values, most))]
+
+
+def dead_groups(session: SqlSession, query: Query) -> list[DeadGroup]:
+    """Group dead jobs by kind and cause."""
+    condition, values = where(query)
+    sql = (
+        "SELECT kind, coalesce(cause, ''), count(*), min(finished_at), max(finished_at), sum(cost_usd) "  # noqa: S608
+        f"FROM relight_job WHERE state = 'dead' AND {condition} "
+        "GROUP BY kind, coalesce(cause, '') ORDER BY count(*) DESC, kind, coalesce(cause, '')"
+    )
+    return [_group(session, *cast("_GroupRow", tuple(row))) for row in session.rows(sql, values)]
+
+
+_GroupRow = tuple[str, str, int, float, float, float]
+
+
+def _group(
+    session: SqlSession, kind: str, cause: str, count: int, first: float, last: float, usd: float
+) -> DeadGroup:
+    sql = (
+        "SELECT max(id) FROM relight_job WHERE state = 'dead' AND kind = ? AND coalesce(cause, '') = ? "
+        "AND finished_at = ?"
+    )
+    sample = str(session.rows(sql, (kind, cause, last))[0][0])
+    return DeadGroup(
+        kind=kind, cause=cause, count=count, first_at=first, last_at=last, sample=sample, cost_usd=usd
+    )
+
+
+def queues(session: SqlSession) -> list[QueueState]:
+    """Look at the queues."""
+    settings = {
+        str(name): (bool(is_paused), cast("int | None", most))
+        for name, is_paused, most in session.rows("SELECT name, is_paused, max_running FROM relight_queue")
+    }
+    counts = {name: dict.fromkeys(JobState, 0) for name in settings}
+    for name, state, count in session.rows(
+        "SELECT queue, state, count(*) FROM relight_job GROUP BY queue, state"
+    ):
+        counts.setdefault(str(name), dict.fromkeys(JobState, 0))[JobState(str(state))] = cast("int", count)
+    return [
+        QueueState(name=name, is_paused=paused, max_running=most, counts=counts[name])
+        for name in sorted(counts)
+        for paused, most in [settings.get(name, (False, None))]
+    ]
+
+
+def spent(session: SqlSession, since: float, user: str | None, queue: str | None) -> float:
+    """Return the US dollars in the ledger since a moment."""
+    sql, values = "SELECT coalesce(sum(usd), 0.0) FROM relight_ledger WHERE at >= ?", list[object]([since])
+    for column, value in (("user_key", user), ("queue", queue)):
+        if value is not None:
+            sql += f" AND {column} = ?"
+            values.append(value)
+    return float(cast("float", session.rows(sql, values)[0][0]))
+
+
+def last_cursor(session: SqlSession) -> str:
+    """Return the cursor after the newest event."""
+    return session.last_cursor()
+
+
+def events(
+    session: SqlSession, after: str, most: int, job: str | None, user: str | None, queue: str | None
+) -> list[Event]:
+    """Return events after a cursor."""
+    if session.is_pruned(after):
+        raise CursorExpiredError(after)
+    conditions, values = "", list[object]()
+    for column, value in (("job", job), ("user_key", user), ("queue", queue)):
+        if value is not None:
+            conditions += f" AND {column} = ?"
+            values.append(value)
+    return [event_of(cursor, row) for cursor, row in session.events(after, conditions, values, most)]

@@ -1,0 +1,194 @@
+"""A store on a SQL database: operations go to the writer's thread, questions to the reader's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+
+from . import _sql_reads as reads
+from . import _sql_writes as writes
+from ._records import (
+    Claimed,
+    DeadGroup,
+    Event,
+    Failure,
+    Job,
+    JobDetail,
+    JobState,
+    NewJob,
+    Query,
+    QueueState,
+    Step,
+)
+from ._sql_session import SqlSession
+from ._writer import Writer
+
+
+class SqlStore:
+    """What the stores on SQL databases have in common; see `Store`.
+
+    Args:
+        connect_writer: Opens the connection that writes, and migrates the tables.
+        connect_reader: Opens the one that reads, after the other.
+    """
+
+    def __init__(
+        self, connect_writer: Callable[[], SqlSession], connect_reader: Callable[[], SqlSession]
+    ) -> None:
+        self._changed = anyio.Event()
+        self._writer = Writer(connect_writer, self._notice)
+        self._reader = Writer(connect_reader)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[None]:
+        """Open it and migrate its tables; close it when the block ends.
+
+        Raises:
+            StoreError: It can't be opened, or is of a newer schema.
+        """
+        async with self._writer.running(), self._reader.running():
+            yield
+
+    # --- who enqueues -------------------------------------------------------------------------------
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Store jobs; see `Store.enqueue`."""
+        return await self._writer.do(lambda session: writes.enqueue(session, jobs))
+
+    async def cancel(self, ids: Collection[str]) -> dict[str, JobState]:
+        """Cancel jobs; see `Store.cancel`."""
+        return await self._writer.do(lambda session: writes.cancel(session, ids))
+
+    # --- workers --------------------------------------------------------------------------------------
+
+    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
+        """Begin a worker's lease; see `Store.register`."""
+        await self._writer.do(lambda session: writes.register(session, worker, lease, facts))
+
+    async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
+        """Extend the lease; see `Store.beat`."""
+        return await self._writer.do(lambda session: writes.beat(session, worker, lease))
+
+    async def retire(self, worker: str) -> None:
+        """End the lease; see `Store.retire`."""
+        await self._writer.do(lambda session: writes.retire(session, worker))
+
+    async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
+        """Hand jobs to a worker; see `Store.claim`."""
+        return await self._writer.do(lambda session: writes.claim(session, worker, queues, most))
+
+    async def next_due(self, queues: Sequence[str]) -> float | None:
+        """Return the seconds until the next waiting job is due; see `Store.next_due`."""
+        return await self._reader.do(lambda session: reads.next_due(session, queues))
+
+    async def save_step(self, job: str, fence: int, step: Step) -> None:
+        """Store a finished step; see `Store.save_step`."""
+        await self._writer.do(lambda session: writes.save_step(session, job, fence, step))
+
+    async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
+        """Tell something of a running job; see `Store.note`."""
+        await self._writer.do(lambda session: writes.note(session, job, fence, kind, data))
+
+    async def succeed(self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int) -> None:
+        """End a job well; see `Store.succeed`."""
+        await self._writer.do(lambda session: writes.succeed(session, job, fence, result, cost_usd, retries))
+
+    async def fail(
+        self, job: str, fence: int, failure: Failure, *, retry_in: float | None, spends: bool
+    ) -> JobState:
+        """End a run of a job that failed; see `Store.fail`."""
+        return await self._writer.do(
+            lambda session: writes.fail(session, job, fence, failure, retry_in, spends=spends)
+        )
+
+    async def release(self, job: str, fence: int) -> None:
+        """Give a job back unfinished; see `Store.release`."""
+        await self._writer.do(lambda session: writes.release(session, job, fence))
+
+    async def end_cancelled(self, job: str, fence: int, *, cost_usd: float, retries: int) -> None:
+        """End a job that was asked to end; see `Store.end_cancelled`."""
+        await self._writer.do(lambda session: writes.end_cancelled(session, job, fence, cost_usd, retries))
+
+    async def reap(self) -> list[str]:
+        """Take the jobs of workers whose lease has ended; see `Store.reap`."""
+        return await self._writer.do(writes.reap)
+
+    # --- people ---------------------------------------------------------------------------------------
+
+    async def job(self, id: str) -> JobDetail | None:  # noqa: A002 - the name people know
+        """Look at one job; see `Store.job`."""
+        return await self._reader.do(lambda session: reads.job_detail(session, id))
+
+    async def jobs(self, query: Query, *, after: str | None = None, most: int = 100) -> list[Job]:
+        """List jobs, newest first; see `Store.jobs`."""
+        return await self._reader.do(lambda session: reads.list_jobs(session, query, after, most))
+
+    async def dead_groups(self, query: Query) -> list[DeadGroup]:
+        """Group dead jobs; see `Store.dead_groups`."""
+        return await self._reader.do(lambda session: reads.dead_groups(session, query))
+
+    async def retry(self, ids: Collection[str]) -> list[str]:
+        """Queue ended jobs again; see `Store.retry`."""
+        return await self._writer.do(lambda session: writes.retry(session, ids))
+
+    async def discard(self, ids: Collection[str]) -> list[str]:
+        """Put dead jobs aside; see `Store.discard`."""
+        return await self._writer.do(lambda session: writes.discard(session, ids))
+
+    async def queues(self) -> list[QueueState]:
+        """Look at the queues; see `Store.queues`."""
+        return await self._reader.do(reads.queues)
+
+    async def set_queue(
+        self, queue: str, *, paused: bool | None = None, max_running: int | None = None
+    ) -> None:
+        """Pause, resume or limit a queue; see `Store.set_queue`."""
+        await self._writer.do(
+            lambda session: writes.set_queue(session, queue, paused=paused, max_running=max_running)
+        )
+
+    # --- money ----------------------------------------------------------------------------------------
+
+    async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
+        """Return the US dollars in the ledger since a moment; see `Store.spent`."""
+        return await self._reader.do(lambda session: reads.spent(session, since, user, queue))
+
+    # --- events ---------------------------------------------------------------------------------------
+
+    async def last_cursor(self) -> str:
+        """Return the cursor after the newest event."""
+        return await self._reader.do(reads.last_cursor)
+
+    async def events(
+        self,
+        after: str,
+        *,
+        most: int = 500,
+        job: str | None = None,
+        user: str | None = None,
+        queue: str | None = None,
+    ) -> list[Event]:
+        """Return events after a cursor; see `Store.events`."""
+        return await self._reader.do(lambda session: reads.events(session, after, most, job, user, queue))
+
+    async def wait_change(self, timeout: float) -> None:
+        """Return when something may have been stored, or after *timeout* seconds; see `Store.wait_change`."""
+        changed = self._changed
+        with anyio.move_on_after(timeout):
+            await self._wait_elsewhere(changed)
+
+    async def prune(self, *, ended_before: float, most: int = 1000) -> int:
+        """Delete old jobs and events; see `Store.prune`."""
+        return await self._writer.do(lambda session: writes.prune(session, ended_before, most))
+
+    # --- inside ---------------------------------------------------------------------------------------
+
+    def _notice(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _wait_elsewhere(self, changed: anyio.Event) -> None:
+        """Wait for *changed*, set by a commit here, or for one of another process."""
+        await changed.wait()

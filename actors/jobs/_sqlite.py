@@ -1,0 +1,213 @@
+"""The store on SQLite: one file, no set-up, several processes of one machine."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Literal, cast
+
+import anyio
+
+from ._errors import StoreError
+from ._schema import MIGRATIONS, statements
+from ._sql_rows import EVENT_COLUMNS, Row
+from ._sql_store import SqlStore
+
+POLL = 0.05
+"""Seconds between two looks for commits of other processes. A look takes microseconds."""
+_WORDS = {
+    "bytes": "BLOB",
+    "real": "REAL",
+    "event_key": "seq INTEGER PRIMARY KEY AUTOINCREMENT",
+}
+_PASSING = {
+    sqlite3.SQLITE_BUSY: "locked by another process: wait, or see who holds it",
+    sqlite3.SQLITE_LOCKED: "locked by another connection",
+    sqlite3.SQLITE_FULL: "the disk, or the size it is allowed, is full: make room",
+    sqlite3.SQLITE_IOERR: "the disk can't be written or read: is it full, or gone?",
+}
+_LASTING = {
+    sqlite3.SQLITE_READONLY: "it is read-only: change the file's permissions, or use another file",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened: does its folder exist, and may it be written to?",
+    sqlite3.SQLITE_CORRUPT: "it is corrupt: restore it from a copy, or rescue it with sqlite3's .recover",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database: name another file",
+    sqlite3.SQLITE_PERM: "it may not be read: change the file's permissions",
+}
+
+
+class SqliteStore(SqlStore):
+    """Keep jobs in one SQLite file.
+
+    Several processes of one machine may use the same file. Not on a network file system: SQLite's locks
+    don't hold there.
+
+    Args:
+        path: The file; made if it is not there.
+        synchronous: ``full``: what was acknowledged survives a power loss. ``normal``: faster where
+            little is done at once, but the last moments before a power loss may be gone.
+        busy_timeout: Seconds to wait for another process that is writing.
+        max_bytes: The file grows no larger; None: as large as the disk allows.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        synchronous: Literal["full", "normal"] = "full",
+        busy_timeout: float = 10.0,
+        max_bytes: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes)
+        super().__init__(partial(connect, is_writer=True), partial(connect, is_writer=False))
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self.path}>"
+
+    async def _wait_elsewhere(self, changed: anyio.Event) -> None:
+        """Poll: SQLite tells nobody of commits, but its data version costs next to nothing to read."""
+        seen = await self._reader.do(_data_version)
+        while not changed.is_set():
+            with anyio.move_on_after(POLL):
+                await changed.wait()
+            if await self._reader.do(_data_version) != seen:
+                return
+
+
+def _data_version(session: object) -> int:
+    return cast("_Session", session).data_version()
+
+
+class _Session:
+    """One connection, as `SqlSession` has it."""
+
+    def __init__(
+        self,
+        path: Path,
+        synchronous: str,
+        busy_timeout: float,
+        max_bytes: int | None,
+        *,
+        is_writer: bool,
+    ) -> None:
+        self._path = path
+        self._is_writer = is_writer
+        with self._translated():
+            self._connection = sqlite3.connect(
+                path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._translated():
+                self._set_up(synchronous, max_bytes)
+                if is_writer:
+                    self._migrate()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _set_up(self, synchronous: str, max_bytes: int | None) -> None:
+        self.run("PRAGMA journal_mode = WAL")
+        self.run(f"PRAGMA synchronous = {synchronous}")
+        self.run("PRAGMA foreign_keys = ON")
+        if max_bytes is not None:
+            page = cast("int", self.rows("PRAGMA page_size")[0][0])
+            self.run(f"PRAGMA max_page_count = {max(1, max_bytes // page)}")
+
+    def _migrate(self) -> None:
+        self.begin()
+        self.run("CREATE TABLE IF NOT EXISTS relight_schema (version INTEGER NOT NULL)")
+        found = cast("int | None", self.rows("SELECT max(version) FROM relight_schema")[0][0]) or 0
+        if found > len(MIGRATIONS):
+            self.rollback()
+            problem = (
+                f"its schema is of version {found}, this relight knows {len(MIGRATIONS)}: upgrade relight"
+            )
+            raise self._error(problem, is_passing=False)
+        for version in range(found + 1, len(MIGRATIONS) + 1):
+            for statement in statements(version, _WORDS):
+                self.run(statement)
+            self.run("INSERT INTO relight_schema VALUES (?)", (version,))
+        self.commit()
+
+    def begin(self) -> None:
+        """Begin a transaction: at once as a writer, so that it need not become one later and fail."""
+        self.run("BEGIN IMMEDIATE" if self._is_writer else "BEGIN")
+
+    def commit(self) -> None:
+        """Make it last."""
+        self.run("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo it, if one is open."""
+        try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        except sqlite3.Error:
+            return  # the next begin says what is wrong
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def now(self) -> float:
+        """Return this machine's clock."""
+        return time.time()
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> int:
+        """Run one statement."""
+        with self._translated():
+            return self._connection.execute(sql, cast("Sequence[str]", values)).rowcount
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        """Run one statement that returns rows."""
+        with self._translated():
+            return self._connection.execute(sql, cast("Sequence[str]", values)).fetchall()
+
+    def lock_claims(self) -> None:
+        """Do nothing: there is one writer at a time."""
+
+    def skip_locked(self) -> str:
+        """Return nothing: there are no locks of rows."""
+        return ""
+
+    def last_cursor(self) -> str:
+        """Return the number of the newest event there ever was."""
+        found = self.rows("SELECT seq FROM sqlite_sequence WHERE name = 'relight_event'")
+        return str(found[0][0]) if found else "0"
+
+    def events(
+        self, after: str, conditions: str, values: Sequence[object], most: int
+    ) -> list[tuple[str, Row]]:
+        """Return events after a cursor. Numbers go by the order of commits: there is one writer at a time."""
+        sql = (
+            f"SELECT seq, {EVENT_COLUMNS} FROM relight_event WHERE seq > ?{conditions} "  # noqa: S608
+            "ORDER BY seq LIMIT ?"
+        )
+        return [(str(row[0]), row[1:]) for row in self.rows(sql, (int(after), *values, most))]
+
+    def is_pruned(self, cursor: str) -> bool:
+        """Tell whether events after *cursor* have been deleted."""
+        oldest = cast("int | None", self.rows("SELECT min(seq) FROM relight_event")[0][0])
+        first_kept = int(self.last_cursor()) + 1 if oldest is None else oldest
+        return int(cursor) + 1 < first_kept
+
+    def data_version(self) -> int:
+        """Return a number that changes with every commit of another connection."""
+        return cast("int", self.rows("PRAGMA data_version")[0][0])
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            is_passing = code in _PASSING
+            problem = _PASSING.get(code) or _LASTING.get(code) or str(error)
+            raise self._error(problem, is_passing=is_passing) from error
+
+    def _error(self, problem: str, *, is_passing: bool) -> StoreError:
+        return StoreError(f"SQLite file {str(self._path)!r}", problem, is_passing=is_passing)

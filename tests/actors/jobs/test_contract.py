@@ -1,0 +1,361 @@
+"""What every store does, whatever it keeps its jobs in."""
+
+from collections.abc import Sequence
+
+import anyio
+import msgspec
+import pytest
+
+from relight.actors.jobs import (
+    Claimed,
+    CursorExpiredError,
+    Failure,
+    JobState,
+    LeaseLostError,
+    NewJob,
+    Query,
+    Step,
+    Store,
+)
+
+pytestmark = pytest.mark.anyio
+
+QUEUE = "q"
+LEASE = 60.0
+FAILURE = Failure(error="ValueError: no", error_type="ValueError", cause="ValueError: no", cost_usd=0.25)
+
+
+def new(number: int, **fields: object) -> NewJob:
+    return msgspec.structs.replace(
+        NewJob(id=f"job-{number:04}", queue=QUEUE, kind="draw", args=b"{}"), **fields
+    )
+
+
+async def claim(store: Store, most: int = 10, worker: str = "w1", lease: float = LEASE) -> list[Claimed]:
+    await store.register(worker, lease, {"host": "here"})
+    return await store.claim(worker, [QUEUE], most)
+
+
+async def begin(store: Store, job: NewJob) -> Claimed:
+    await store.enqueue([job])
+    (claimed,) = await claim(store)
+    return claimed
+
+
+async def state(store: Store, number: int = 1) -> JobState:
+    detail = await store.job(f"job-{number:04}")
+    assert detail is not None
+    return detail.job.state
+
+
+def names(claimed: Sequence[Claimed]) -> list[str]:
+    return [one.job.id for one in claimed]
+
+
+async def kinds(store: Store, after: str = "0") -> list[str]:
+    return [event.kind for event in await store.events(after)]
+
+
+async def test_jobs_are_claimed_by_priority_and_then_by_age(store: Store) -> None:
+    await store.enqueue([new(1), new(2), new(3, priority=5)])
+    assert names(await claim(store, most=2)) == ["job-0003", "job-0001"]
+    assert names(await claim(store, most=2)) == ["job-0002"]
+    assert await claim(store) == []
+
+
+async def test_enqueuing_a_job_twice_is_enqueuing_it_once(store: Store) -> None:
+    assert await store.enqueue([new(1), new(1)]) == ["job-0001", "job-0001"]
+    assert len(await claim(store)) == 1
+
+
+async def test_a_unique_key_is_held_by_one_unfinished_job(store: Store) -> None:
+    assert await store.enqueue([new(1, unique_key="k")]) == ["job-0001"]
+    assert await store.enqueue([new(2, unique_key="k")]) == ["job-0001"]
+    (claimed,) = await claim(store)
+    assert await store.enqueue([new(3, unique_key="k")]) == ["job-0001"]
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=0.0, retries=0)
+    assert await store.enqueue([new(4, unique_key="k")]) == ["job-0004"]
+
+
+async def test_a_delayed_job_waits_for_its_moment(store: Store) -> None:
+    await store.enqueue([new(1, delay=0.15), new(2, delay=100.0)])
+    assert await claim(store) == []
+    due = await store.next_due([QUEUE])
+    assert due is not None
+    assert 0.0 < due <= 0.15
+    await anyio.sleep(due)
+    assert names(await claim(store)) == ["job-0001"]
+
+
+async def test_a_job_past_its_deadline_dies_unbegun(store: Store) -> None:
+    await store.enqueue([new(1, timeout=0.01)])
+    await anyio.sleep(0.02)
+    assert await claim(store) == []
+    assert await state(store) is JobState.DEAD
+    (group,) = await store.dead_groups(Query())
+    assert group.cause == "its deadline passed"
+
+
+async def test_finished_steps_come_back_with_the_next_run(store: Store) -> None:
+    first = await begin(store, new(1))
+    await store.save_step("job-0001", first.job.fence, Step(name="a", result=b"1", seconds=2.0))
+    await store.save_step(
+        "job-0001", first.job.fence, Step(name="b", result=b"2", cost_usd=0.5, version="v2")
+    )
+    await store.fail("job-0001", first.job.fence, FAILURE, retry_in=0.0, spends=True)
+    (again,) = await claim(store)
+    assert [(step.name, step.result, step.version) for step in again.steps] == [
+        ("a", b"1", ""),
+        ("b", b"2", "v2"),
+    ]
+    assert (again.job.attempt, again.job.runs) == (2, 2)
+    assert again.job.cost_usd == 0.75
+    assert again.job.fence > first.job.fence
+
+
+async def test_an_old_fence_is_refused_for_every_write(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    old = claimed.job.fence - 1
+    for write in (
+        store.save_step("job-0001", old, Step(name="a")),
+        store.note("job-0001", old, "log", {"text": "x"}),
+        store.succeed("job-0001", old, b"1", cost_usd=0.0, retries=0),
+        store.fail("job-0001", old, FAILURE, retry_in=None, spends=True),
+        store.release("job-0001", old),
+        store.end_cancelled("job-0001", old, cost_usd=0.0, retries=0),
+    ):
+        with pytest.raises(LeaseLostError):
+            await write
+    assert await kinds(store) == ["enqueued", "started"]
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=0.0, retries=0)
+    with pytest.raises(LeaseLostError):
+        await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=0.0, retries=0)
+
+
+async def test_a_failed_run_is_kept_with_all_it_told(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    fence = claimed.job.fence
+    assert await store.fail("job-0001", fence, FAILURE, retry_in=30.0, spends=True) is JobState.WAITING
+    detail = await store.job("job-0001")
+    assert detail is not None
+    assert (detail.job.error, detail.job.worker) == ("ValueError: no", None)
+    (attempt,) = detail.attempts
+    assert (attempt.number, attempt.error_type, attempt.retry_in, attempt.is_spent) == (
+        1,
+        "ValueError",
+        30.0,
+        True,
+    )
+    due = await store.next_due([QUEUE])
+    assert due is not None
+    assert 29.0 < due <= 30.0
+
+
+async def test_a_wait_that_spends_no_attempt_gives_its_number_back(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=0.0, spends=False)
+    (again,) = await claim(store)
+    assert (again.job.attempt, again.job.runs) == (1, 2)
+
+
+async def test_a_released_job_begins_again_at_once(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.release("job-0001", claimed.job.fence)
+    (again,) = await claim(store)
+    assert again.job.attempt == 1
+
+
+async def test_a_dead_job_is_retried_with_its_steps_and_all_its_attempts(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.save_step("job-0001", claimed.job.fence, Step(name="a", result=b"1"))
+    assert (
+        await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=None, spends=True) is JobState.DEAD
+    )
+    assert await store.retry(["job-0001", "unknown"]) == ["job-0001"]
+    assert await store.retry(["job-0001"]) == []
+    (again,) = await claim(store)
+    assert (again.job.attempt, [step.name for step in again.steps]) == (1, ["a"])
+
+
+async def test_a_job_whose_unique_key_another_holds_is_not_retried(store: Store) -> None:
+    claimed = await begin(store, new(1, unique_key="k"))
+    await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=None, spends=True)
+    await store.enqueue([new(2, unique_key="k")])
+    assert await store.retry(["job-0001"]) == []
+
+
+async def test_only_dead_jobs_are_discarded(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=None, spends=True)
+    await store.enqueue([new(2)])
+    assert await store.discard(["job-0001", "job-0002"]) == ["job-0001"]
+    assert await state(store) is JobState.DISCARDED
+    assert await store.dead_groups(Query()) == []
+
+
+async def test_a_job_not_begun_is_cancelled_at_once_and_a_running_one_is_asked(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.enqueue([new(2), new(3, delay=60.0)])
+    assert await store.cancel(["job-0001", "job-0002", "job-0003", "unknown"]) == {
+        "job-0001": JobState.RUNNING,
+        "job-0002": JobState.CANCELLED,
+        "job-0003": JobState.CANCELLED,
+    }
+    assert await store.beat("w1", LEASE) == {"job-0001"}
+    await store.end_cancelled("job-0001", claimed.job.fence, cost_usd=0.5, retries=2)
+    detail = await store.job("job-0001")
+    assert detail is not None
+    assert (detail.job.state, detail.job.cost_usd, detail.job.service_retries) == (JobState.CANCELLED, 0.5, 2)
+    assert await store.cancel(["job-0001"]) == {"job-0001": JobState.CANCELLED}
+
+
+async def test_one_that_fails_after_it_was_asked_to_end_is_cancelled(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.cancel(["job-0001"])
+    assert (
+        await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=1.0, spends=True)
+        is JobState.CANCELLED
+    )
+
+
+async def test_the_jobs_of_a_lost_worker_are_rescued_with_a_new_fence(store: Store) -> None:
+    await store.enqueue([new(1), new(2)])
+    (first,) = await claim(store, most=1, lease=0.05)
+    (other,) = await claim(store, most=1, worker="w2")
+    assert await store.reap() == []
+    await anyio.sleep(0.06)
+    assert await store.reap() == [first.job.id]
+    assert await store.beat("w1", LEASE) is None
+    assert await store.beat("w2", LEASE) == frozenset()
+    with pytest.raises(LeaseLostError):
+        await store.save_step(first.job.id, first.job.fence, Step(name="late"))
+    await store.save_step(other.job.id, other.job.fence, Step(name="in time"))
+    (again,) = await claim(store, worker="w2")
+    assert again.job.id == first.job.id
+    assert again.job.attempt == 2
+
+
+async def test_a_worker_without_a_lease_gets_nothing(store: Store) -> None:
+    await store.enqueue([new(1)])
+    assert await store.claim("nobody", [QUEUE], 10) == []
+    await store.register("w1", LEASE, {})
+    await store.retire("w1")
+    assert await store.claim("w1", [QUEUE], 10) == []
+
+
+async def test_a_lost_job_that_has_no_attempt_left_is_dead(store: Store) -> None:
+    await store.enqueue([new(1, max_attempts=1)])
+    await claim(store, lease=0.02)
+    await anyio.sleep(0.03)
+    await store.reap()
+    assert await state(store) is JobState.DEAD
+
+
+async def test_keys_are_limited_together_and_others_pass_them(store: Store) -> None:
+    await store.enqueue([new(n, limit_key="ann", limit=2) for n in range(1, 5)] + [new(9)])
+    begun = [*await claim(store, most=4), *await claim(store, most=4), *await claim(store, most=4)]
+    assert names(begun) == ["job-0001", "job-0002", "job-0009"]
+    detail = await store.job("job-0001")
+    assert detail is not None
+    await store.succeed("job-0001", detail.job.fence, b"1", cost_usd=0.0, retries=0)
+    assert names(await claim(store)) == ["job-0003"]
+
+
+async def test_a_queue_is_paused_and_limited(store: Store) -> None:
+    await store.enqueue([new(1), new(2), new(3)])
+    await store.set_queue(QUEUE, paused=True)
+    assert await claim(store) == []
+    await store.set_queue(QUEUE, paused=False, max_running=2)
+    assert len(await claim(store)) == 2
+    assert await claim(store) == []
+    (queue,) = await store.queues()
+    assert (queue.name, queue.is_paused, queue.max_running) == (QUEUE, False, 2)
+    assert (queue.counts[JobState.RUNNING], queue.counts[JobState.QUEUED]) == (2, 1)
+    await store.set_queue(QUEUE, max_running=0)
+    assert len(await claim(store)) == 1
+
+
+async def test_jobs_are_listed_newest_first_page_by_page(store: Store) -> None:
+    await store.enqueue([new(n, user="ann" if n % 2 else "bob") for n in range(1, 8)])
+    ann = Query(user="ann", states=frozenset({JobState.QUEUED}))
+    page = await store.jobs(ann, most=2)
+    assert [job.id for job in page] == ["job-0007", "job-0005"]
+    page = await store.jobs(ann, after=page[-1].id, most=9)
+    assert [job.id for job in page] == ["job-0003", "job-0001"]
+    assert [job.id for job in await store.jobs(Query(ids=frozenset({"job-0002"})))] == ["job-0002"]
+    assert await store.jobs(Query(kind="other")) == []
+
+
+async def test_the_dead_are_grouped_by_their_cause(store: Store) -> None:
+    await store.enqueue([new(n) for n in range(1, 5)])
+    for claimed in await claim(store):
+        cause = "a" if claimed.job.id < "job-0004" else "b"
+        failure = msgspec.structs.replace(FAILURE, cause=cause)
+        await store.fail(claimed.job.id, claimed.job.fence, failure, retry_in=None, spends=True)
+    first, second = await store.dead_groups(Query())
+    assert (first.cause, first.count, first.sample, first.cost_usd) == ("a", 3, "job-0003", 0.75)
+    assert (second.cause, second.count) == ("b", 1)
+    assert [group.cause for group in await store.dead_groups(Query(cause="b"))] == ["b"]
+
+
+async def test_the_ledger_adds_up_what_was_spent(store: Store) -> None:
+    first = await begin(store, new(1, user="ann"))
+    await store.save_step("job-0001", first.job.fence, Step(name="a", cost_usd=1.5))
+    await store.succeed("job-0001", first.job.fence, b"1", cost_usd=0.5, retries=0)
+    second = await begin(store, new(2, user="bob"))
+    await store.fail("job-0002", second.job.fence, FAILURE, retry_in=None, spends=True)
+    assert await store.spent(since=0.0) == 2.25
+    assert await store.spent(since=0.0, user="ann") == 2.0
+    assert await store.spent(since=0.0, queue="other") == 0.0
+    detail = await store.job("job-0002")
+    assert detail is not None
+    assert detail.job.finished_at is not None
+    assert await store.spent(since=detail.job.finished_at + 60.0) == 0.0
+
+
+async def test_events_tell_a_jobs_life_in_order_and_are_read_on_from_a_cursor(store: Store) -> None:
+    claimed = await begin(store, new(1, user="ann"))
+    fence = claimed.job.fence
+    await store.note("job-0001", fence, "progress", {"value": 0.5, "message": "half"})
+    await store.save_step("job-0001", fence, Step(name="a"))
+    some = await store.events("0", most=3)
+    assert [event.kind for event in some] == ["enqueued", "started", "progress"]
+    assert (some[2].data, some[2].user) == ({"value": 0.5, "message": "half"}, "ann")
+    await store.succeed("job-0001", fence, b"1", cost_usd=0.0, retries=0)
+    assert await kinds(store, some[-1].cursor) == ["step", "succeeded"]
+    assert await store.events(await store.last_cursor()) == []
+    assert await store.events("0", user="bob") == []
+    assert len(await store.events("0", job="job-0001")) == 5
+    detail = await store.job("job-0001")
+    assert detail is not None
+    assert (detail.job.progress, detail.job.result) == (1.0, b"1")
+
+
+async def test_who_waits_for_a_change_hears_of_it(store: Store) -> None:
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            with anyio.fail_after(5):
+                await store.wait_change(60.0)
+
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        await store.enqueue([new(1)])
+    with anyio.fail_after(5):
+        await store.wait_change(0.01)
+
+
+async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=0.0, retries=0)
+    await store.enqueue([new(2)])
+    assert await store.prune(ended_before=0.0) == 0
+    last = await store.last_cursor()
+    assert await store.prune(ended_before=4e9) == 1
+    assert await store.job("job-0001") is None
+    assert await store.job("job-0002") is not None
+    with pytest.raises(CursorExpiredError):
+        await store.events("0")
+    assert await store.events(last) == []
+    await store.enqueue([new(3)])
+    assert await kinds(store, last) == ["enqueued"]
