@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from math import inf
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar, TypeVarTuple, Unpack, cast
 
@@ -48,8 +49,8 @@ class Queue:
     Args:
         store: Where jobs are kept. Open it (``async with store.opened()``), or run a worker, which does.
         name: Of the queue; workers say which ones they take jobs from.
-        blobs: A folder for results larger than *max_inline*, shared by all workers. Without one such a
-            result is an error.
+        blobs: A folder for results larger than *max_inline*, shared by all workers. None: beside the store
+            where that is a file (``jobs.db.results``), else such a result is an error.
         max_inline: Bytes of a result that the store itself keeps.
         max_result: Bytes of the largest result there may be.
         clock: Seconds since 1970, for ids and schedules; the store's own decides what is due.
@@ -73,6 +74,9 @@ class Queue:
         self.functions: dict[str, AnyJobFunction] = {}
         """The job functions, by kind."""
         self.schedules: list[tuple[Schedule, AnyJobFunction]] = []
+        path = getattr(store, "path", None)
+        if blobs is None and isinstance(path, Path):
+            blobs = path.with_name(f"{path.name}.results")
         self._blobs = None if blobs is None else Blobs(blobs)
         self.codecs = Codecs()
         self._ids = IdMaker(clock)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
 from ...supervisors import BudgetExceededError
@@ -107,7 +108,8 @@ class Run:
         """Go no further when the worker ends."""
         if self._is_releasing:
             self.release()
-        await anyio.lowlevel.checkpoint()
+        # What a step does need not wait, and storing it is shielded: here it hears of its cancellation.
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
     async def save_step(self, step: Step) -> None:
         """Store a finished step.
@@ -304,7 +306,11 @@ class Run:
             time_left=self.time_left(),
             rng=self.desk.kernel.rng,
         )
-        await self._fail(self._describe(error), verdict.retry_in, spends=verdict.spends)
+        failure = self._describe(error)
+        if not verdict.spends:
+            # There may be very many of them, and they say nothing about the code.
+            failure = msgspec.structs.replace(failure, traceback="")
+        await self._fail(failure, verdict.retry_in, spends=verdict.spends)
 
     async def _fail(self, failure: Failure, retry_in: float | None, *, spends: bool) -> None:
         job, events = self.job, self.desk.kernel.events
@@ -348,12 +354,8 @@ class Run:
         return self._with_facts(failure)
 
     def _with_facts(self, failure: Failure) -> Failure:
-        return Failure(
-            error=failure.error,
-            error_type=failure.error_type,
-            cause=failure.cause,
-            traceback=failure.traceback,
-            step=failure.step,
+        return msgspec.structs.replace(
+            failure,
             seconds=self._seconds(),
             cost_usd=self.tally.cost_usd,
             service_retries=self.tally.retries,

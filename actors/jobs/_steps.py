@@ -145,6 +145,8 @@ class Steps:
 
 
 async def _in_time(name: str, f: Callable[[], Awaitable[object]], timeout: float | None) -> object:
+    if timeout is None:
+        return await f()
     with anyio.move_on_after(timeout) as scope:
         return await f()
     assert scope.cancelled_caught
