@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from relight.actors import Usage
-from relight.actors.jobs import JobContext, JobState, MemoryStore, Queue, Retry, Worker
+from relight.actors.jobs import JobContext, JobState, MemoryStore, Queue, Retry, Step, Worker
 from relight.runtime import Actor, Request, handles
 from relight.supervisors import Child, GuardedActor, current_attempt, open_system
 from relight.supervisors.policies import Fixed
@@ -123,8 +123,15 @@ async def test_parallel_steps_are_each_done_once(stage: Stage) -> None:
 
 
 @virtual
-async def test_a_result_is_stored_though_the_run_is_cancelled_meanwhile(stage: Stage) -> None:
+async def test_a_result_is_stored_though_the_run_is_cancelled_meanwhile() -> None:
     """It may be paid for."""
+
+    class Slow(MemoryStore):
+        async def save_step(self, job: str, fence: int, step: Step) -> None:
+            await anyio.sleep(0.1)
+            await super().save_step(job, fence, step)
+
+    stage = Stage(Slow(anyio.current_time))
     done = 0
 
     async def do() -> int:
