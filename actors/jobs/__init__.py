@@ -12,6 +12,7 @@ from ._errors import (
     UnknownStepError,
 )
 from ._memory import MemoryStore
+from ._postgres import PostgresStore
 from ._records import (
     Attempt,
     Claimed,
@@ -44,6 +45,7 @@ __all__ = [
     "LeaseLostError",
     "MemoryStore",
     "NewJob",
+    "PostgresStore",
     "Query",
     "QueueState",
     "Retry",
