@@ -12,9 +12,9 @@ that is stopped in between holds up nobody.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -269,8 +269,17 @@ class PostgresSession:
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Run one statement that returns rows."""
+        return self.ask(sql, values)()
+
+    def ask(self, sql: str, values: Sequence[object] = ()) -> Callable[[], list[Row]]:
+        """Run one statement that returns rows, together with the next whose rows are fetched."""
         with self._translated():
-            return cast("list[Row]", self._execute(sql, values).fetchall())
+            cursor = self._execute(sql, values)
+        return partial(self._fetch, cursor)
+
+    def _fetch(self, cursor: psycopg.Cursor[Row]) -> list[Row]:
+        with self._translated():
+            return cast("list[Row]", cursor.fetchall())
 
     def _execute(self, sql: str, values: Sequence[object] = ()) -> psycopg.Cursor[Row]:
         assert self._connection is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ._sql_rows import Row
@@ -41,6 +41,10 @@ class SqlSession(Protocol):
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Run one statement that returns rows."""
+        ...
+
+    def ask(self, sql: str, values: Sequence[object] = ()) -> Callable[[], list[Row]]:
+        """Run one statement that returns rows, which are fetched later: so that several travel together."""
         ...
 
     def lock_claims(self) -> None:

@@ -5,14 +5,14 @@ A function that raises `JobError` has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import cast
 
 import msgspec
 
 from ._errors import LeaseLostError
 from ._records import Claimed, Failure, Job, JobState, NewJob, Step
-from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS, chunks, job_of, marks, step_of
+from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS, Row, chunks, job_of, marks, step_of
 from ._sql_session import SqlSession
 
 WORKER_LOST = "the worker was lost"
@@ -26,6 +26,18 @@ _ROOM_FOR_KEY = (
     "WHERE other.state = 'running' AND other.queue = relight_job.queue "
     "AND other.limit_key = relight_job.limit_key))"
 )
+_LOOK = """
+    SELECT EXISTS (SELECT 1 FROM relight_worker WHERE id = ? AND expires_at > ?),
+        EXISTS (SELECT 1 FROM relight_job WHERE state = 'waiting' AND run_at <= ? AND queue IN ({queues})),
+        EXISTS (
+            SELECT 1 FROM relight_job WHERE deadline <= ? AND deadline IS NOT NULL
+            AND state IN ('queued', 'waiting') AND queue IN ({queues}))
+"""
+_LIMITS = """
+    SELECT name, is_paused, max_running,
+        (SELECT count(*) FROM relight_job WHERE state = 'running' AND queue = relight_queue.name)
+    FROM relight_queue WHERE name IN ({queues})
+"""
 
 
 # --- who enqueues ---------------------------------------------------------------------------------
@@ -102,22 +114,32 @@ def retire(session: SqlSession, worker: str) -> None:
 
 def claim(session: SqlSession, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
     """Hand jobs to a worker."""
+    if not queues:
+        return []
     session.lock_claims()
     now = session.now()
-    _look_at_waiting(session, queues, now)
-    leases = session.rows("SELECT 1 FROM relight_worker WHERE id = ? AND expires_at > ?", (worker, now))
-    if not leases or most <= 0:
+    # All at once, as if nothing were due and no queue full, which is what is found most of the time.
+    look = session.ask(_LOOK.format(queues=marks(len(queues))), (worker, now, now, *queues, now, *queues))
+    limits = session.ask(_LIMITS.format(queues=marks(len(queues))), queues)
+    candidates = _candidates(session, queues, max(0, most))
+    ((has_lease, is_due, is_late),) = look()
+    rooms = _rooms(queues, limits())
+    found = candidates()
+    if is_due or is_late:
+        _look_at_waiting(session, queues, now)
+        found = _candidates(session, queues, max(0, most))()
+    if not has_lease:
         return []
-    rooms = _rooms(session, queues)
     claimed: list[Claimed] = []
-    is_more = True
-    while is_more and len(claimed) < most:
-        found = _candidates(session, [queue for queue in queues if rooms[queue] > 0], most - len(claimed))
+    while found:
         chosen = _with_room(session, found, rooms)
         claimed.extend(_begin(session, chosen, worker, now))
-        # Behind jobs whose key has no room there may be others. What began now counts in the next look,
-        # which leaves those out; the first it finds has room, so this comes to an end.
-        is_more = len(chosen) < len(found)
+        if len(chosen) == len(found):
+            break
+        # Behind jobs whose queue or key has no room there may be others. What began now counts in the
+        # next look, which leaves those out; the first that it finds has room, so this comes to an end.
+        left = [queue for queue in queues if rooms[queue] > 0]
+        found = _candidates(session, left, most - len(claimed))()
     return claimed
 
 
@@ -137,15 +159,9 @@ def _look_at_waiting(session: SqlSession, queues: Sequence[str], now: float) -> 
     )
 
 
-def _rooms(session: SqlSession, queues: Sequence[str]) -> dict[str, int]:
-    """Count how many more jobs of each queue may run."""
+def _rooms(queues: Sequence[str], limits: Sequence[Row]) -> dict[str, int]:
+    """Say how many more jobs of each queue may run."""
     rooms = dict.fromkeys(queues, 1_000_000_000)
-    limits = session.rows(
-        "SELECT name, is_paused, max_running, (SELECT count(*) FROM relight_job "  # noqa: S608
-        "WHERE state = 'running' AND queue = relight_queue.name) "
-        f"FROM relight_queue WHERE name IN ({marks(len(queues))})",
-        queues,
-    )
     for name, is_paused, max_running, running in limits:
         if is_paused:
             rooms[str(name)] = 0
@@ -154,15 +170,20 @@ def _rooms(session: SqlSession, queues: Sequence[str]) -> dict[str, int]:
     return rooms
 
 
-def _candidates(session: SqlSession, queues: Sequence[str], most: int) -> list[Job]:
-    """Return the first jobs of *queues* that may begin, as far as each alone is concerned."""
+def _candidates(session: SqlSession, queues: Sequence[str], most: int) -> Callable[[], list[Job]]:
+    """Ask for the first jobs of *queues* that may begin, as far as each alone is concerned."""
     sql = (
         f"SELECT {JOB_COLUMNS} FROM relight_job WHERE state = 'queued' AND queue = ? AND {_ROOM_FOR_KEY} "  # noqa: S608
         f"ORDER BY priority DESC, id LIMIT ? {session.skip_locked()}"
     )
     # Queue by queue: the index gives the order within one, over several all of their jobs would be sorted.
-    found = [job_of(row) for queue in queues for row in session.rows(sql, (queue, most))]
-    return sorted(found, key=lambda job: (-job.priority, job.id))[:most]
+    asked = [session.ask(sql, (queue, most)) for queue in queues]
+
+    def candidates() -> list[Job]:
+        found = [job_of(row) for rows in asked for row in rows()]
+        return sorted(found, key=lambda job: (-job.priority, job.id))[:most]
+
+    return candidates
 
 
 def _with_room(session: SqlSession, found: Sequence[Job], rooms: dict[str, int]) -> list[Job]:

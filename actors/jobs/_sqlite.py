@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -179,6 +179,11 @@ class _Session:
         """Run one statement that returns rows."""
         with self._translated():
             return self._connection.execute(sql, cast("Sequence[str]", values)).fetchall()
+
+    def ask(self, sql: str, values: Sequence[object] = ()) -> Callable[[], list[Row]]:
+        """Run one statement that returns rows."""
+        found = self.rows(sql, values)
+        return lambda: found
 
     def lock_claims(self) -> None:
         """Do nothing: there is one writer at a time."""
