@@ -69,11 +69,17 @@ class PostgresStore(SqlStore):
         Raises:
             StoreError: It can't be reached, or is of a newer schema.
         """
+        failure: Exception | None = None
         async with super().opened(), anyio.create_task_group() as group:
             if self._listener is not None:
                 group.start_soon(self._listener.run)
-            yield
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - handed on below, not wrapped in the group's own
+                failure = error
             group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     # --- what many ask for at the same time ---------------------------------------------------------
 

@@ -122,18 +122,25 @@ class Writer(Generic[ConnectionT]):
         Raises:
             StoreError: The connection can't be opened.
         """
+        if self._is_running:
+            raise StoreError(self._name, "it is open already", is_passing=False)
         connection = await anyio.to_thread.run_sync(self._connect)
         token = anyio.lowlevel.current_token()
         self._is_running = True
+        failure: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._run_thread, connection, token)
             try:
                 yield
+            except Exception as error:  # noqa: BLE001 - handed on below, not wrapped in the group's own
+                failure = error
             finally:
                 with self._lock:
                     self._is_running = False
                     self._open = None
                     self._batches.put(None)
+        if failure is not None:
+            raise failure
 
     async def _run_thread(self, connection: ConnectionT, token: anyio.lowlevel.EventLoopToken) -> None:
         # A limiter of its own: it lives as long as the store, and should not take a place from others.

@@ -38,7 +38,7 @@ class PostgresServer:
 
     def __init__(self, binaries: Path, *, is_durable: bool = False) -> None:
         self._binaries = binaries
-        self._settings = [] if is_durable else ["fsync=off", "synchronous_commit=off"]
+        self._settings = [] if is_durable else ["fsync=off"]
         # A short path: a socket's is 107 bytes at most. Readable for the user the server runs as.
         self.folder = Path(tempfile.mkdtemp(prefix="relight-pg-", dir="/tmp"))
         self._data = self.folder / "data"

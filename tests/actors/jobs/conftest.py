@@ -1,7 +1,9 @@
 """Every test of the contract runs on every store."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -22,15 +24,38 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: object
-) -> AsyncIterator[Store]:
-    """Open an empty store."""
-    made: Store = MemoryStore()
+def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Make an empty store."""
     if request.param == "sqlite":
-        made = SqliteStore(tmp_path / "jobs.db")
-    elif request.param == "postgres":
+        return SqliteStore(tmp_path / "jobs.db")
+    if request.param == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        made = PostgresStore(server.dsn(server.new_database()))
-    async with made.opened():
-        yield made
+        return PostgresStore(server.dsn(server.new_database()))
+    return MemoryStore()
+
+
+@pytest.fixture
+async def store(closed_store: Store, anyio_backend: object) -> AsyncIterator[Store]:
+    """Open an empty store."""
+    async with closed_store.opened():
+        yield closed_store
+
+
+@pytest.fixture(autouse=True)
+def no_writer_is_left() -> Iterator[None]:
+    """See that every store's thread has ended with it, however that came."""
+    yield
+    left = [
+        frame.f_code.co_filename
+        for top in sys._current_frames().values()
+        for frame in _calls(top)
+        if frame.f_code.co_filename.endswith("_writer.py") and frame.f_code.co_name == "_work"
+    ]
+    assert left == []
+
+
+def _calls(top: FrameType) -> Iterator[FrameType]:
+    frame: FrameType | None = top
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

@@ -404,3 +404,20 @@ async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Stor
     assert await store.events(last) == []
     await store.enqueue([new(3)])
     assert await kinds(store, last) == ["enqueued"]
+
+
+async def test_an_error_inside_an_open_store_comes_out_as_itself(closed_store: Store) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with closed_store.opened():
+            raise ZeroDivisionError
+    async with closed_store.opened():
+        assert await closed_store.queues() == []
+
+
+async def test_a_cancelled_write_leaves_the_store_as_good_as_before(store: Store) -> None:
+    async with anyio.create_task_group() as group:
+        for number in range(1, 20):
+            group.start_soon(store.enqueue, [new(number)])
+        group.cancel_scope.cancel()
+    await store.enqueue([new(20)])
+    assert await state(store, 20) is JobState.QUEUED
