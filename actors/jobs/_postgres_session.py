@@ -170,10 +170,10 @@ class PostgresSession:
 
     def begin(self) -> None:
         """Begin a transaction, on a new connection if the old one broke."""
+        self._known, self._events, self._has_news, self._is_lost = None, [], False, False
         connection = self._connection
         if connection is None or connection.closed:
             connection = self._connect()
-        self._known, self._events, self._has_news, self._is_lost = None, [], False, False
         if self._is_writer:
             with self._translated():
                 self._pipeline = connection.pipeline()
@@ -196,13 +196,18 @@ class PostgresSession:
                     self._execute("SELECT pg_notify(?, '')", (CHANNEL,))
                 connection.commit()
                 self._leave_pipeline()
-        except StoreError:
-            if not connection.closed or not self._was_committed(number):
+        except StoreError as error:
+            # Only a server that gave a reason has certainly not committed. Of anything else (the connection
+            # broke, psycopg could not end its pipeline) it has to be asked: made again, it might be twice.
+            is_refused = not self._is_lost and getattr(error.__cause__, "sqlstate", None) is not None
+            self._is_lost = not is_refused
+            if is_refused or not self._was_committed(number):
                 raise
         return self._has_news
 
     def _was_committed(self, number: str) -> bool:
         """Ask a server that broke off in the middle of a commit how that ended."""
+        self.close()
         give_up = time.monotonic() + _PATIENCE
         wait = 0.05
         while True:
@@ -226,7 +231,9 @@ class PostgresSession:
         with suppress(psycopg.Error):
             self._leave_pipeline()
         try:
-            if not connection.closed:
+            if self._is_lost:
+                connection.close()
+            elif not connection.closed:
                 connection.rollback()
         except psycopg.Error:
             connection.close()
@@ -354,9 +361,9 @@ class PostgresSession:
 
     def _error(self, error: psycopg.Error) -> StoreError:
         code = error.sqlstate or ""
-        is_away = self._connection is None or self._connection.closed
+        is_away = self._connection is None or self._connection.closed or code.startswith(("08", "57P"))
         self._is_lost = self._is_lost or is_away
-        if is_away or code.startswith(("08", "57P")):
+        if is_away:
             return StoreError(self._name, "the connection broke: is it running?", is_passing=True)
         for problems, is_passing in ((_PASSING, True), (_LASTING, False)):
             known = problems.get(code) or problems.get(code[:2])

@@ -201,7 +201,8 @@ def _make(
         connection.begin()
     except Exception as error:  # noqa: BLE001 - the database's state, which every caller is told
         # Not one by one: each would wait for the same lock, or for the same server, once more.
-        connection.rollback()
+        if connection.rollback() and not is_again:
+            return _make(connection, operations, is_again=True)
         return [_Outcome(error=error) for _ in operations], False
     try:
         return _apply(connection, operations), connection.commit()
