@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, cast
+from uuid import uuid4
 
 import msgspec
 import psycopg
@@ -40,8 +41,22 @@ _WORDS = {
     "real": "DOUBLE PRECISION",
     "event_key": "seq BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 }
+_ONLY_HERE: tuple[LiteralString, ...] = (
+    "CREATE TABLE relight_pruned (seq BIGINT NOT NULL)",
+    "INSERT INTO relight_pruned VALUES (0)",
+    # A row for each session that writes; it is changed with every batch, in place.
+    """
+    CREATE TABLE relight_writer (
+        id TEXT PRIMARY KEY, batch BIGINT NOT NULL, at TIMESTAMPTZ NOT NULL
+    ) WITH (fillfactor = 20)
+    """,
+)
 NOW = "extract(epoch FROM now())::float8"
 """The moment the transaction began, by the database's clock."""
+_BEGIN = (
+    "INSERT INTO relight_writer VALUES (?, ?, now()) "
+    f"ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, at = excluded.at RETURNING {NOW}"
+)
 _STORE_EVENTS = (
     "INSERT INTO relight_event (job, queue, user_key, kind, at, data) "  # noqa: S608
     f"SELECT e.job, e.queue, e.user_key, e.kind, {NOW}, convert_to(e.data, 'UTF8') FROM json_to_recordset(?::json) "
@@ -113,8 +128,11 @@ class PostgresSession:
         self._connection: psycopg.Connection[Row] | None = None
         self._pipeline: AbstractContextManager[object] | None = None
         self._start: psycopg.Cursor[Row] | None = None
-        """Of a transaction that writes: its moment and its number, not yet fetched."""
-        self._known: tuple[float, str] | None = None
+        """Of a transaction that writes: its moment, not yet fetched."""
+        self._moment: float | None = None
+        self._id = uuid4().hex
+        self._batch = 0
+        """The number of the transaction, which is in the row of this session once it is committed."""
         self._events: list[dict[str, object]] = []
         self._has_news = False
         self._is_lost = False
@@ -136,17 +154,23 @@ class PostgresSession:
         except psycopg.Error as error:
             raise self._unreachable(error) from None  # its text may have parts of the password in it
         self._connection = cast("psycopg.Connection[Row]", connection)
-        with self._translated():
-            connection.execute(
-                "SELECT set_config('statement_timeout', %s, false), set_config('jit', 'off', false), "
-                "set_config('idle_in_transaction_session_timeout', '10s', false), "
-                # A plan is kept for long, and the tables grow from nothing: it should use the indexes.
-                "set_config('enable_seqscan', %s, false), set_config('enable_hashjoin', %s, false), "
-                "set_config('enable_mergejoin', %s, false), set_config('enable_bitmapscan', %s, false)",
-                (str(int(self._statement_timeout * 1000)), *["off" if self._is_writer else "on"] * 4),
-            )
-            connection.commit()
+        try:
+            self._set_up(connection)
+        except psycopg.Error as error:
+            connection.close()
+            raise self._error(error) from error
         return self._connection
+
+    def _set_up(self, connection: psycopg.Connection[Row]) -> None:
+        connection.execute(
+            "SELECT set_config('statement_timeout', %s, false), set_config('jit', 'off', false), "
+            "set_config('idle_in_transaction_session_timeout', '10s', false), "
+            # A plan is kept for long, and the tables grow from nothing: it should use the indexes.
+            "set_config('enable_seqscan', %s, false), set_config('enable_hashjoin', %s, false), "
+            "set_config('enable_mergejoin', %s, false), set_config('enable_bitmapscan', %s, false)",
+            (str(int(self._statement_timeout * 1000)), *["off" if self._is_writer else "on"] * 4),
+        )
+        connection.commit()
 
     def _migrate(self, connection: psycopg.Connection[Row]) -> None:
         connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS['migrations']})")
@@ -164,13 +188,16 @@ class PostgresSession:
                 connection.execute(cast("LiteralString", statement))
             connection.execute("INSERT INTO relight_schema VALUES (%s)", (version,))
         if found == 0:
-            connection.execute("CREATE TABLE relight_pruned (seq BIGINT NOT NULL)")
-            connection.execute("INSERT INTO relight_pruned VALUES (0)")
+            for statement in _ONLY_HERE:
+                connection.execute(statement)
+        # Those of processes that are long gone.
+        connection.execute("DELETE FROM relight_writer WHERE at < now() - interval '1 day'")
         connection.commit()
 
     def begin(self) -> None:
         """Begin a transaction, on a new connection if the old one broke."""
-        self._known, self._events, self._has_news, self._is_lost = None, [], False, False
+        self._moment, self._events, self._has_news, self._is_lost = None, [], False, False
+        self._batch += 1
         connection = self._connection
         if connection is None or connection.closed:
             connection = self._connect()
@@ -178,7 +205,7 @@ class PostgresSession:
             with self._translated():
                 self._pipeline = connection.pipeline()
                 self._pipeline.__enter__()
-                self._start = self._execute(f"SELECT {NOW}, pg_current_xact_id()::text")  # noqa: S608
+                self._start = self._execute(_BEGIN, (self._id, self._batch))
 
     def commit(self) -> bool:
         """Store the events and make all of it last; returns whether there were any."""
@@ -186,7 +213,7 @@ class PostgresSession:
         assert connection is not None
         if not self._is_writer:
             return False
-        _, number = self._started()
+        self.now()  # the answer says that we hold our row, whatever becomes of the connection
         try:
             with self._translated():
                 if self._events:
@@ -201,26 +228,30 @@ class PostgresSession:
             # broke, psycopg could not end its pipeline) it has to be asked: made again, it might be twice.
             is_refused = not self._is_lost and getattr(error.__cause__, "sqlstate", None) is not None
             self._is_lost = not is_refused
-            if is_refused or not self._was_committed(number):
+            if is_refused or not self._was_committed():
                 raise
         return self._has_news
 
-    def _was_committed(self, number: str) -> bool:
-        """Ask a server that broke off in the middle of a commit how that ended."""
-        self.close()
+    def _was_committed(self) -> bool:
+        """Ask a server that broke off in the middle of a commit how that ended.
+
+        Our row in the table of writers says so, and locking it waits for a transaction that still goes on.
+        (The number of a transaction would not do: after a crash it may be another's.)
+        """
         give_up = time.monotonic() + _PATIENCE
         wait = 0.05
         while True:
+            self.close()
             try:
                 connection = self._connect()
-                (found,) = connection.execute("SELECT pg_xact_status(%s::xid8)", (number,)).fetchall()
+                sql = "SELECT batch FROM relight_writer WHERE id = %s FOR UPDATE"
+                found = connection.execute(sql, (self._id,)).fetchall()
                 connection.commit()
             except (StoreError, psycopg.Error):
                 if time.monotonic() > give_up:
                     raise
             else:
-                if found[0] != "in progress" or time.monotonic() > give_up:
-                    return found[0] == "committed"
+                return bool(found) and found[0][0] == self._batch
             time.sleep(wait)
             wait = min(1.0, wait * 2)
 
@@ -255,15 +286,12 @@ class PostgresSession:
 
     def now(self) -> float:
         """Return the moment the transaction began, by the database's clock."""
-        return self._started()[0]
-
-    def _started(self) -> tuple[float, str]:
-        if self._known is None:
+        if self._moment is None:
+            start = self._start if self._is_writer else None
             with self._translated():
-                start = self._start if self._is_writer else self._execute(f"SELECT {NOW}, ''")  # noqa: S608
-                assert start is not None
-                self._known = cast("tuple[float, str]", start.fetchall()[0])
-        return self._known
+                found = (start or self._execute(f"SELECT {NOW}")).fetchall()
+            self._moment = cast("float", found[0][0])
+        return self._moment
 
     def run(self, sql: str, values: Sequence[object] = ()) -> int:
         """Run one statement; returns how many rows it touched."""

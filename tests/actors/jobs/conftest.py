@@ -8,7 +8,7 @@ from types import FrameType
 import pytest
 
 from relight.actors.jobs import MemoryStore, PostgresStore, SqliteStore, Store
-from tests.support.postgres import HOW, PostgresServer, find_binaries
+from relight.bench.postgres import HOW, PostgresServer, find_binaries
 
 
 @pytest.fixture(scope="session")

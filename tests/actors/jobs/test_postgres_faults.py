@@ -9,7 +9,7 @@ import anyio.to_thread
 import pytest
 
 from relight.actors.jobs import PostgresStore, Query, Step, StoreError
-from tests.support.postgres import PASSWORD, PostgresServer
+from relight.bench.postgres import PASSWORD, PostgresServer
 
 from .faults import begin, new, said, works
 

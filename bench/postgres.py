@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: from Debian's binaries, in a temporary folder, on a private port."""
+"""A PostgreSQL of one's own: from Debian's binaries, in a temporary folder, on a private port. For tests, too."""
 
 from __future__ import annotations
 
