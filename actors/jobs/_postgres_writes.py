@@ -7,7 +7,7 @@ Everything else is asked for one by one, as in `_sql_writes`.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, cast
 
 import msgspec
@@ -74,32 +74,46 @@ class Enqueue(Together[SqlSession, list[str]]):
 
 
 def _enqueue(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
-    ids: dict[int, str] = {}
+    return [id_ for some in _without_twins(jobs) for id_ in _enqueue_some(session, some)]
+
+
+def _without_twins(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """Split *jobs* so that no id comes twice in a part: the second one has to find the first."""
+    part: dict[str, NewJob] = {}
+    for job in jobs:
+        if job.id in part:
+            yield list(part.values())
+            part = {}
+        part[job.id] = job
+    yield list(part.values())
+
+
+def _enqueue_some(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
+    ids: dict[str, str] = {}
     for _ in range(_TRIES):
-        left = {place: job for place, job in enumerate(jobs) if place not in ids}
+        left = [job for job in jobs if job.id not in ids]
         if not left:
-            return [ids[place] for place in range(len(jobs))]
-        stored = {str(id_) for (id_,) in session.rows(_ENQUEUE, (_json(list(left.values())),))}
-        for place, job in left.items():
+            return [ids[job.id] for job in jobs]
+        stored = {str(id_) for (id_,) in session.rows(_ENQUEUE, (_json(left),))}
+        for job in left:
             if job.id in stored:
-                stored.remove(job.id)
-                ids[place] = job.id
+                ids[job.id] = job.id
                 session.tell(job.id, job.queue, job.user, "enqueued", _bytes({"kind": job.kind}))
         # Who held a key may have ended between two statements: then there is nobody now, and we try again.
-        ids.update(_there_already(session, {p: job for p, job in left.items() if p not in ids}))
+        ids.update(_there_already(session, [job for job in left if job.id not in ids]))
     problem = "unique keys change hands all the time: try again"
     raise StoreError("PostgreSQL", problem, is_passing=True)
 
 
-def _there_already(session: SqlSession, jobs: Mapping[int, NewJob]) -> dict[int, str]:
+def _there_already(session: SqlSession, jobs: Sequence[NewJob]) -> dict[str, str]:
     if not jobs:
         return {}
-    found = {str(id_) for (id_,) in session.rows(_FOUND, ([job.id for job in jobs.values()],))}
-    keys = [job.unique_key for job in jobs.values() if job.unique_key is not None]
+    found = {str(id_) for (id_,) in session.rows(_FOUND, ([job.id for job in jobs],))}
+    keys = [job.unique_key for job in jobs if job.unique_key is not None]
     holders = dict(cast("list[tuple[str, str]]", session.rows(_HOLDERS, (keys,)))) if keys else {}
     return {
-        place: job.id if job.id in found else holders[cast("str", job.unique_key)]
-        for place, job in jobs.items()
+        job.id: job.id if job.id in found else holders[cast("str", job.unique_key)]
+        for job in jobs
         if job.id in found or job.unique_key in holders
     }
 

@@ -61,13 +61,13 @@ def _enqueue(session: SqlSession, new: NewJob) -> str:
     if session.run(_NEW_JOB, values):
         _tell(session, new.id, new.queue, new.user, "enqueued", {"kind": new.kind})
         return new.id
-    if new.unique_key is not None:
+    is_here = session.rows("SELECT 1 FROM relight_job WHERE id = ?", (new.id,))
+    if not is_here and new.unique_key is not None:
         holders = session.rows(
             f"SELECT id FROM relight_job WHERE unique_key = ? AND {_UNFINISHED}",  # noqa: S608
             (new.unique_key,),
         )
-        if holders:
-            return str(holders[0][0])
+        return str(holders[0][0])
     return new.id
 
 
