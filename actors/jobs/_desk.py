@@ -56,6 +56,8 @@ class Desk:
         """It claims jobs: from the start of its runner until its end is announced."""
         self.is_ending = False
         """The system ends: no runner begins to claim again."""
+        self.is_in_doubt = False
+        """The store may have handed this worker jobs that nobody here runs."""
         self.wake = Bell()
         """Something changed that may let another job begin, or end the wait for those at hand."""
         self.busy = Bell()

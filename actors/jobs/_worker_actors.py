@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from ._desk import Desk
 from ._errors import LeaseLostError, StoreError
 from ._grouping import cause_of
 from ._ids import id_of_moment
-from ._records import Claimed, Failure
+from ._records import Claimed, Failure, JobState, Query
 from ._run import Run
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _LOOK = 30.0
 """Seconds without a word from the store after which a worker looks by itself."""
 _CANCEL_LATENCY = 0.5
 """Seconds between two looks for jobs that are to be cancelled, while any run."""
+_MOST_RUNNING = 10_000
+"""Running jobs that are looked through for orphans."""
 _GAP = 0.002
 """Seconds between two claims that find nothing: steps of running jobs wake the claimer too."""
 _GRACE = 5.0
@@ -129,10 +132,11 @@ class Runner(Actor):
             await self._desk.drain(self._desk.drain_time, _GRACE)
 
     def killed(self, reason: ExitReason) -> None:
-        """Cancel the jobs at hand and give them back."""
+        """Cancel the jobs at hand. The store may go too, so the next runner or the reaper gives them back."""
         self._desk.close()
+        self._desk.is_in_doubt = True
         for run in tuple(self._desk.runs.values()):
-            run.release()
+            run.lose()
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -156,11 +160,31 @@ class Runner(Actor):
                 await desk.wake.wait()
                 continue
             worker = desk.worker
-            claimed = await desk.insist(lambda: desk.store.claim(worker, desk.names, room))  # noqa: B023
-            for each in claimed:
-                await self._begin(each, worker)
-            if len(claimed) < room:
+            claimed = await desk.insist(partial(self._claim, worker, room))
+            if claimed < room:
                 await self._wait_for_more(None if claimed else desk.kernel.now())
+
+    async def _claim(self, worker: str, room: int) -> int:
+        """Claim jobs and begin them; returns how many."""
+        desk = self._desk
+        if desk.is_in_doubt:
+            await self._give_back_orphans(worker)
+        # A claim that fails or is cancelled may have been made: the store's answer got lost.
+        desk.is_in_doubt = True
+        claimed = await desk.store.claim(worker, desk.names, room)
+        for each in claimed:
+            await self._begin(each, worker)
+        desk.is_in_doubt = False
+        return len(claimed)
+
+    async def _give_back_orphans(self, worker: str) -> None:
+        """Give back what the store has handed to this worker and nobody here runs."""
+        desk = self._desk
+        running = await desk.store.jobs(Query(states=frozenset({JobState.RUNNING})), most=_MOST_RUNNING)
+        for job in running:
+            if job.worker == worker and job.id not in desk.runs:
+                with suppress(LeaseLostError):
+                    await desk.store.release(job.id, job.fence)
 
     async def _wait_for_more(self, found_nothing_at: float | None) -> None:
         desk = self._desk

@@ -16,6 +16,7 @@ from relight.actors.jobs import (
     JobState,
     MemoryStore,
     Queue,
+    StoreError,
     UnknownJobError,
     Worker,
 )
@@ -369,6 +370,52 @@ async def test_a_worker_that_is_killed_loses_nothing(stage: Stage) -> None:
     assert "worker.lease_lost" in stage.words()
 
 
+async def test_a_runner_that_is_killed_gives_up_its_jobs_and_a_new_one_goes_on(stage: Stage) -> None:
+    ended: list[float] = []
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        if job._run.job.runs == 1:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.append(anyio.current_time())
+        return job._run.job.runs
+
+    async with stage.working() as system:
+        id_ = await stage.queue.enqueue(work)
+        await anyio.sleep(1.0)
+        system.kill(system.get("jobs/runner"))
+        assert await stage.queue.result_of(work, id_) == 2
+    assert ended == [1.0]
+    assert "worker.lease_lost" not in stage.words()
+
+
+async def test_jobs_of_a_claim_whose_answer_got_lost_are_given_back() -> None:
+    class Deaf(FlakyStore):
+        is_deaf = False
+
+        async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
+            claimed = await super().claim(worker, queues, most)
+            if self.is_deaf and claimed:
+                self.is_deaf = False
+                raise StoreError("a store", "the connection broke", is_passing=True)
+            return claimed
+
+    store = Deaf()
+    stage = Stage(store)
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        return job.attempt
+
+    async with stage.working():
+        store.is_deaf = True
+        ids = await stage.queue.enqueue_many(work, [(), ()])
+        assert [await stage.queue.result_of(work, id_, timeout=5.0) for id_ in ids] == [1, 1]
+    assert (await stage.job(ids[0])).runs == 2
+
+
 # --- the lease ---------------------------------------------------------------------------------------------
 
 
@@ -482,6 +529,25 @@ async def test_an_end_that_can_not_be_stored_is_said_and_the_job_rescued() -> No
         store.is_away = False
         assert await stage.queue.result_of(work, id_) == 2
     assert "job.end_not_stored" in stage.words()
+
+
+async def test_an_end_that_the_store_does_not_take_is_a_failure() -> None:
+    class Picky(MemoryStore):
+        async def succeed(
+            self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int
+        ) -> None:
+            raise ValueError("no such column")
+
+    stage = Stage(Picky(anyio.current_time))
+
+    @stage.queue.job(attempts=2, backoff=Fixed(1.0))
+    async def work(job: JobContext) -> int:
+        return 1
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert (job.state, job.attempt, job.error) == (JobState.DEAD, 2, "no such column")
+    assert "worker.lease_lost" not in stage.words()
 
 
 async def test_a_job_nobody_knows_here_waits_for_a_worker_that_does(stage: Stage) -> None:
