@@ -9,12 +9,14 @@ from math import inf
 from ...runtime import ShutdownPhase
 from ...supervisors import Child, Spec, Supervisor, SupervisorRef, System
 from ...supervisors.policies import Exponential
-from ._desk import Desk
+from ._desk import GRACE, Desk
+from ._heart import Heart
 from ._queue import Queue
-from ._worker_actors import Heart, Reaper, Runner, Scheduler, StoreKeeper
+from ._reaper import Reaper
+from ._runner import Runner
+from ._scheduler import Scheduler
+from ._store_keeper import StoreKeeper
 
-_GRACE = 5.0
-"""Seconds for the step in hand, when the time to drain is up."""
 _SLACK = 8.0
 """Seconds that jobs which do not give way may take before they are left behind, and their last writes."""
 _BACKOFF = Exponential(0.5, cap=30.0)
@@ -75,7 +77,7 @@ class Worker:
         ref = await system.spawn(self.spec())
         system.at_shutdown(ShutdownPhase.INTAKE, self._close, name=f"{self.id} intake")
         system.at_shutdown(
-            ShutdownPhase.DRAIN, self._finish, name=f"{self.id} drain", timeout=self._drain + _GRACE + _SLACK
+            ShutdownPhase.DRAIN, self._finish, name=f"{self.id} drain", timeout=self._drain + GRACE + _SLACK
         )
         return ref
 
@@ -101,7 +103,7 @@ class Worker:
             lease=self._lease,
             drain=self._drain,
         )
-        drain = self._drain + _GRACE + _SLACK
+        drain = self._drain + GRACE + _SLACK
         return [
             Child("store", partial(StoreKeeper, desk), backoff=_BACKOFF),
             Child("heart", partial(Heart, desk), backoff=_BACKOFF, start_timeout=3600.0),
@@ -117,7 +119,7 @@ class Worker:
 
     async def _finish(self) -> None:
         if self._desk is not None:
-            await self._desk.drain(self._drain, _GRACE)
+            await self._desk.drain()
 
 
 def _check(queues: Sequence[Queue], concurrency: int, lease: float, drain: float) -> None:
