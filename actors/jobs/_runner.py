@@ -20,7 +20,7 @@ _LOOK = 30.0
 _MOST_RUNNING = 10_000
 """Running jobs that are looked through for orphans."""
 _GAP = 0.002
-"""Seconds between two claims that find nothing: steps of running jobs wake the claimer too."""
+"""Seconds between two claims that find nothing while jobs run: their steps wake the claimer too."""
 _UNKNOWN = 15.0
 """Seconds that a job of an unknown kind waits for a worker that knows it; twice as long each time."""
 
@@ -99,7 +99,7 @@ class Runner(Actor):
         desk = self._desk
         due = await desk.insist(lambda: desk.store.next_due(desk.names))
         await desk.wake.wait(_LOOK if due is None else min(_LOOK, max(_GAP, due)))
-        if found_nothing_at is not None:
+        if found_nothing_at is not None and desk.runs:
             await anyio.sleep(max(0.0, found_nothing_at + _GAP - desk.kernel.now()))
 
     async def _begin(self, claimed: Claimed, worker: str) -> None:

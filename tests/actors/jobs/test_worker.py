@@ -501,7 +501,7 @@ async def test_a_store_that_is_broken_for_good_fails_the_worker() -> None:
         store.is_away = False
         await Worker(stage.queue).start(system)
         store.is_away = True
-        await anyio.sleep(3.0)
+        await anyio.sleep(6.0)
         store.is_away = False
         await anyio.sleep(60.0)
 
