@@ -37,6 +37,7 @@ class Worker:
         lease: Seconds without a sign of life after which other workers take its jobs.
         drain: Seconds that jobs may go on when it ends; then they are given back at their next step, or five
             seconds later wherever they are, to go on at another worker from there.
+        retention: Seconds that ended jobs, dead ones too, and their events are kept; None: for ever.
         id: Of the subtree's supervisor.
 
     Raises:
@@ -50,16 +51,20 @@ class Worker:
         concurrency: int = 10,
         lease: float = 15.0,
         drain: float = 20.0,
+        retention: float | None = None,
         id: str = "jobs",  # noqa: A002 - as of other specs
     ) -> None:
         chosen = (queues,) if isinstance(queues, Queue) else tuple(queues)
         _check(chosen, concurrency, lease, drain)
+        if retention is not None and not 0.0 < retention < inf:
+            raise ValueError(f"Worker.retention must be more than 0 seconds, and finite, got {retention!r}")
         self.id = id
         self._queues = {queue.name: queue for queue in chosen}
         self._store = chosen[0].store
         self._concurrency = concurrency
         self._lease = lease
         self._drain = drain
+        self._retention = retention
         self._desk: Desk | None = None
 
     def __repr__(self) -> str:
@@ -108,7 +113,7 @@ class Worker:
             Child("store", partial(StoreKeeper, desk), backoff=_BACKOFF),
             Child("heart", partial(Heart, desk), backoff=_BACKOFF, start_timeout=3600.0),
             Child("runner", partial(Runner, desk), backoff=_BACKOFF, shutdown=drain),
-            Child("reaper", partial(Reaper, desk), backoff=_BACKOFF),
+            Child("reaper", partial(Reaper, desk, self._retention), backoff=_BACKOFF),
             Child("scheduler", partial(Scheduler, desk), backoff=_BACKOFF),
         ]
 
