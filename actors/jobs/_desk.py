@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+GRACE = 5.0
+"""Seconds for the step in hand, when the time to drain is up."""
 _PATIENCE = Exponential(0.1, cap=5.0, jitter="equal")
 """Waits for a store that is away."""
 
@@ -150,18 +152,13 @@ class Desk:
         self.is_taking = False
         self.wake.ring()
 
-    async def drain(self, seconds: float, grace: float) -> None:
-        """Let the jobs at hand end; give back those that are not over in time.
-
-        Args:
-            seconds: They may go on for so long,
-            grace: and then for so long to the end of the step in hand.
-        """
+    async def drain(self) -> None:
+        """Let the jobs at hand end; give back those that are not over in time."""
         self.close()
-        await self.wait_empty(seconds)
+        await self.wait_empty(self.drain_time)
         for run in tuple(self.runs.values()):
             run.release_at_step()
-        await self.wait_empty(grace)
+        await self.wait_empty(GRACE)
         for run in tuple(self.runs.values()):
             run.release()
         while self.runs:

@@ -53,7 +53,7 @@ class Queue:
             where that is a file (``jobs.db.results``), else such a result is an error.
         max_inline: Bytes of a result that the store itself keeps.
         max_result: Bytes of the largest result there may be.
-        clock: Seconds since 1970, for ids and schedules; the store's own decides what is due.
+        clock: Seconds since 1970, for ids, schedules and retention; the store's own decides what is due.
     """
 
     def __init__(

@@ -353,7 +353,7 @@ async def test_a_worker_that_is_killed_loses_nothing(stage: Stage) -> None:
 
     @stage.queue.job()
     async def work(job: JobContext) -> float:
-        if job._run.job.runs == 1:
+        if job.runs == 1:
             await anyio.sleep_forever()
         return anyio.current_time()
 
@@ -375,12 +375,12 @@ async def test_a_runner_that_is_killed_gives_up_its_jobs_and_a_new_one_goes_on(s
 
     @stage.queue.job()
     async def work(job: JobContext) -> int:
-        if job._run.job.runs == 1:
+        if job.runs == 1:
             try:
                 await anyio.sleep_forever()
             finally:
                 ended.append(anyio.current_time())
-        return job._run.job.runs
+        return job.runs
 
     async with stage.working() as system:
         id_ = await stage.queue.enqueue(work)
@@ -479,7 +479,7 @@ async def test_jobs_end_when_the_store_is_away_for_longer_than_the_lease() -> No
             await anyio.sleep(100.0)
         finally:
             ended.append(anyio.current_time())
-        return job._run.job.runs
+        return job.runs
 
     async with stage.working(lease=15.0):
         id_ = await stage.queue.enqueue(work)
@@ -501,7 +501,7 @@ async def test_a_store_that_is_broken_for_good_fails_the_worker() -> None:
         store.is_away = False
         await Worker(stage.queue).start(system)
         store.is_away = True
-        await anyio.sleep(3.0)
+        await anyio.sleep(6.0)
         store.is_away = False
         await anyio.sleep(60.0)
 
@@ -519,9 +519,9 @@ async def test_an_end_that_can_not_be_stored_is_said_and_the_job_rescued() -> No
 
     @stage.queue.job()
     async def work(job: JobContext) -> int:
-        if job._run.job.runs == 1:
+        if job.runs == 1:
             store.is_away, store.is_passing = True, False
-        return job._run.job.runs
+        return job.runs
 
     async with stage.working():
         id_ = await stage.queue.enqueue(work)
@@ -606,6 +606,21 @@ async def test_an_idle_worker_hardly_asks_the_store() -> None:
         await stage.queue.wait(await stage.queue.enqueue(work, delay=1800.0))
 
 
+async def test_what_ended_long_ago_is_forgotten(stage: Stage) -> None:
+    @stage.queue.job()
+    async def work(job: JobContext) -> None: ...
+
+    async with stage.system() as system:
+        await Worker(stage.queue, retention=3600.0).start(system)
+        old = await stage.queue.enqueue(work)
+        later = await stage.queue.enqueue(work, delay=3000.0)
+        await anyio.sleep(3590.0)
+        assert await stage.store.job(old) is not None
+        await anyio.sleep(30.0)
+        assert await stage.store.job(old) is None
+        assert await stage.store.job(later) is not None
+
+
 async def test_a_worker_leaves_no_tasks_and_no_runs_behind(stage: Stage) -> None:
     @stage.queue.job(backoff=Fixed(0.5))
     async def work(job: JobContext, number: int) -> None:
@@ -630,6 +645,7 @@ async def test_a_worker_leaves_no_tasks_and_no_runs_behind(stage: Stage) -> None
         ({"concurrency": 0}, "concurrency must be at least 1"),
         ({"lease": 0.5}, "lease must be 1 or more"),
         ({"drain": -1.0}, "drain must be 0 or more"),
+        ({"retention": 0.0}, "retention must be more than 0"),
         ({"queues": []}, "must hold a queue"),
         ({"queues": [Queue(MemoryStore()), Queue(MemoryStore())]}, "share one store"),
     ],
