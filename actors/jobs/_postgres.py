@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 
 from .._errors import MissingExtraError
 from . import _sql_reads as reads
@@ -102,7 +101,7 @@ class PostgresStore(SqlStore):
     # --- inside ---------------------------------------------------------------------------------------
 
     async def _wait_elsewhere(self, changed: anyio.Event) -> None:
-        """Wait to be told; what was said while nobody listened is lost, so return now and then in any case."""
+        """Wait to be told. What was said while nobody listened is lost: return now and then in any case."""
         if self._listener is not None and self._listener.is_listening:
             with anyio.move_on_after(POLL):
                 await changed.wait()

@@ -207,7 +207,7 @@ async def test_a_job_not_begun_is_cancelled_at_once_and_a_running_one_is_asked(s
         "job-0002": JobState.CANCELLED,
         "job-0003": JobState.CANCELLED,
     }
-    assert await store.beat("w1", LEASE) == {"job-0001"}
+    assert await store.beat("w1", LEASE) == frozenset({"job-0001"})
     await store.end_cancelled("job-0001", claimed.job.fence, cost_usd=0.5, retries=2)
     detail = await store.job("job-0001")
     assert detail is not None
