@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
@@ -21,7 +21,8 @@ _DATA = "x" * 100
 _ENDED = (
     "INSERT INTO relight_job (id, queue, kind, args, state, version, priority, attempt, max_attempts, runs, "
     "service_retries, fence, created_at, run_at, finished_at, key_limit, is_cancel_requested, cost_usd) "
-    "SELECT 'old-' || n, 'bench', 'draw', {args}, 'succeeded', '', 0, 1, 5, 1, 0, 1, 0, 0, 1, 1, 0, 0 FROM {numbers}"
+    "SELECT 'old-' || n, 'bench', 'draw', {args}, 'succeeded', '', 0, 1, 5, 1, 0, 1, 0, 0, 1, 1, 0, 0 "
+    "FROM {numbers}"
 )
 _SQLITE_NUMBERS = (
     "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {most}) SELECT n FROM c)"
@@ -53,7 +54,7 @@ async def stores() -> AsyncIterator[Measured]:
 
 
 @contextmanager
-def _sqlite() -> Iterator[Measured]:
+def _sqlite() -> Generator[Measured]:
     with TemporaryDirectory(prefix="relight-bench-") as folder:
         path = Path(folder)
         bare = sqlite3.connect(path / "floor.db", isolation_level=None)
@@ -67,17 +68,15 @@ def _sqlite() -> Iterator[Measured]:
             other.commit()
             other.close()
 
-        yield Measured(
-            "sqlite",
-            SqliteStore(path / "jobs.db"),
-            lambda: bare.execute("INSERT INTO floor VALUES (?, ?)", (next(numbers), _DATA)) and None,
-            age,
-        )
+        def commit() -> None:
+            bare.execute("INSERT INTO floor VALUES (?, ?)", (next(numbers), _DATA))
+
+        yield Measured("sqlite", SqliteStore(path / "jobs.db"), commit, age)
         bare.close()
 
 
 @contextmanager
-def _postgres(binaries: Path) -> Iterator[Measured]:
+def _postgres(binaries: Path) -> Generator[Measured]:
     import psycopg
 
     server = PostgresServer(binaries, is_durable=True)

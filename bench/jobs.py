@@ -31,11 +31,13 @@ QUICK_HISTORY = 10_000
 FLOOR = "one row, one commit"
 TARGETS = {
     "sqlite": {
-        "enqueue": Target(1 / 4), "drain": Target(1 / 2.5), "step": Target(1 / 3.5), "step_alone": Target(3.0),
+        "enqueue": Target(1 / 4), "drain": Target(1 / 2.5),
+        "step": Target(1 / 3.5), "step_alone": Target(3.0),
         "start_p50": Target(2.0, of="value"), "start_p99": Target(5.0, of="value"), "claim": Target(1.3),
     },
     "postgres": {
-        "enqueue": Target(1 / 5), "drain": Target(1 / 3), "step": Target(1 / 5), "step_alone": Target(2.2),
+        "enqueue": Target(1 / 5), "drain": Target(1 / 3),
+        "step": Target(1 / 5), "step_alone": Target(2.2),
         "start_p50": Target(4.0, of="value"), "start_p99": Target(10.0, of="value"), "claim": Target(1.5),
     },
 }  # fmt: skip
@@ -149,6 +151,7 @@ async def _drain(store: Store, operations: int, crowd: int) -> float:
     queue = f"drained-{next(_names)}"
     await store.enqueue([_new(queue) for _ in range(operations)])
     free, left = crowd, operations
+    has_room = anyio.Event()
     began = time.perf_counter()
     async with anyio.create_task_group() as group:
 

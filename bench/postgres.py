@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own: from Debian's binaries, in a temporary folder, on a private port. For tests, too."""
+"""A PostgreSQL of one's own, from Debian's binaries, in a temporary folder. For tests, too."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TypedDict
 
 PASSWORD = "a-password-nobody-may-see"
 HOW = "no PostgreSQL here: apt install postgresql (no server needs to run), or set RELIGHT_PG_BIN to its bin"
@@ -60,12 +61,12 @@ class PostgresServer:
             user = _user()
             for path in (self.folder, self.folder / "password"):
                 os.chown(path, user.pw_uid, user.pw_gid)
-        command = [
+        command: list[str | Path] = [
             self._binaries / "initdb", "--pgdata", self._data, "--username", "relight", "--encoding", "UTF8",
             "--locale", "C.UTF-8", "--auth-local", "trust", "--auth-host", "scram-sha-256",
             "--pwfile", self.folder / "password", "--no-sync",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, cwd=self.folder, check=False, **_identity())  # type: ignore[call-overload]
+        done = subprocess.run(command, capture_output=True, cwd=self.folder, check=False, **_identity())
         if done.returncode != 0:
             raise RuntimeError(f"initdb failed: {done.stderr.decode()}")
 
@@ -79,7 +80,7 @@ class PostgresServer:
         for setting in settings:
             command += ["-c", setting]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **_identity())  # type: ignore[call-overload]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **_identity())
         give_up = time.monotonic() + _READY
         while not self._answers():
             if time.monotonic() > give_up or self._process.poll() is not None:
@@ -87,7 +88,14 @@ class PostgresServer:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        command = [self._binaries / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port)]
+        command: list[str | Path] = [
+            self._binaries / "pg_isready",
+            "-q",
+            "-h",
+            self.folder,
+            "-p",
+            str(self.port),
+        ]
         return subprocess.run(command, check=False).returncode == 0
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -112,7 +120,7 @@ class PostgresServer:
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Run a statement beside everything else; returns what psql prints."""
-        command = [
+        command: list[str | Path] = [
             self._binaries / "psql",
             "-X",
             "-q",
@@ -141,7 +149,13 @@ def _user() -> pwd.struct_passwd:
         return pwd.getpwnam("nobody")
 
 
-def _identity() -> dict[str, object]:
+class _Identity(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def _identity() -> _Identity:
     """PostgreSQL refuses to run as root."""
     if os.getuid() != 0:
         return {}

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 
 from .._errors import MissingExtraError
 from . import _sql_reads as reads
@@ -55,6 +54,8 @@ class PostgresStore(SqlStore):
         if statement_timeout <= 0:
             raise ValueError(f"statement_timeout must be more than 0 seconds, got {statement_timeout}")
         self._name = name_of(dsn)
+        self._seen: str | None = None
+        """The newest event's cursor when somebody last looked."""
         self._listener: Listener | None = Listener(dsn, self._notice) if listen else None
         connect = partial(PostgresSession, dsn, self._name, statement_timeout)
         super().__init__(self._name, partial(connect, is_writer=True), partial(connect, is_writer=False))
@@ -102,17 +103,19 @@ class PostgresStore(SqlStore):
     # --- inside ---------------------------------------------------------------------------------------
 
     async def _wait_elsewhere(self, changed: anyio.Event) -> None:
-        """Wait to be told; what was said while nobody listened is lost, so return now and then in any case."""
+        """Wait to be told. What was said while nobody listened is lost: return now and then in any case."""
         if self._listener is not None and self._listener.is_listening:
             with anyio.move_on_after(POLL):
                 await changed.wait()
             return
-        seen = await self._look()
         while not changed.is_set():
+            # Compared with what it was at the last wait, whoever waited: a commit in between counts.
+            seen = await self._look()
+            if seen != self._seen:
+                self._seen = seen
+                self._notice()
             with anyio.move_on_after(POLL_ALONE):
                 await changed.wait()
-            if not changed.is_set() and await self._look() != seen:
-                return
 
     async def _look(self) -> str | None:
         try:

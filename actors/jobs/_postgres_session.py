@@ -12,7 +12,7 @@ that is stopped in between holds up nobody.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, cast
@@ -54,12 +54,13 @@ _ONLY_HERE: tuple[LiteralString, ...] = (
 NOW = "extract(epoch FROM now())::float8"
 """The moment the transaction began, by the database's clock."""
 _BEGIN = (
-    "INSERT INTO relight_writer VALUES (?, ?, now()) "
+    "INSERT INTO relight_writer VALUES (?, ?, now()) "  # noqa: S608
     f"ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, at = excluded.at RETURNING {NOW}"
 )
 _STORE_EVENTS = (
     "INSERT INTO relight_event (job, queue, user_key, kind, at, data) "  # noqa: S608
-    f"SELECT e.job, e.queue, e.user_key, e.kind, {NOW}, convert_to(e.data, 'UTF8') FROM json_to_recordset(?::json) "
+    f"SELECT e.job, e.queue, e.user_key, e.kind, {NOW}, convert_to(e.data, 'UTF8') "
+    "FROM json_to_recordset(?::json) "
     "AS e(place int, job text, queue text, user_key text, kind text, data text) ORDER BY e.place"
 )
 _DEFAULTS = {
@@ -173,7 +174,7 @@ class PostgresSession:
         connection.commit()
 
     def _migrate(self, connection: psycopg.Connection[Row]) -> None:
-        connection.execute(f"SELECT pg_advisory_xact_lock({_LOCKS['migrations']})")
+        connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (_LOCKS["migrations"],))
         connection.execute("CREATE TABLE IF NOT EXISTS relight_schema (version INTEGER NOT NULL)")
         rows = connection.execute("SELECT max(version) FROM relight_schema").fetchall()
         found = cast("int | None", rows[0][0]) or 0
@@ -185,7 +186,7 @@ class PostgresSession:
             raise StoreError(self._name, problem, is_passing=False)
         for version in range(found + 1, len(MIGRATIONS) + 1):
             for statement in statements(version, _WORDS):
-                connection.execute(cast("LiteralString", statement))
+                connection.execute(statement.encode())
             connection.execute("INSERT INTO relight_schema VALUES (%s)", (version,))
         if found == 0:
             for statement in _ONLY_HERE:
@@ -314,7 +315,7 @@ class PostgresSession:
 
     def _fetch(self, cursor: psycopg.Cursor[Row]) -> list[Row]:
         with self._translated():
-            return cast("list[Row]", cursor.fetchall())
+            return cursor.fetchall()
 
     def _execute(self, sql: str, values: Sequence[object] = ()) -> psycopg.Cursor[Row]:
         assert self._connection is not None
@@ -381,7 +382,7 @@ class PostgresSession:
     # --- errors -------------------------------------------------------------------------------------
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
         except psycopg.Error as error:
@@ -413,8 +414,8 @@ class PostgresSession:
 
 
 @lru_cache(512)
-def _in_psycopg(sql: str) -> LiteralString:
-    return cast("LiteralString", sql.replace("?", "%s"))
+def _in_psycopg(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
 
 
 def _cursor(number: int) -> str:

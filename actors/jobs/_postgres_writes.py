@@ -21,13 +21,15 @@ from ._writer import Together
 _NOW = "extract(epoch FROM now())::float8"
 _ENQUEUE = f"""
     INSERT INTO relight_job ({JOB_COLUMNS})
-    SELECT n.id, n.queue, n.kind, decode(n.args, 'base64'), CASE WHEN n.delay > 0 THEN 'waiting' ELSE 'queued' END,
-        n.version, n.priority, 0, n.max_attempts, 0, 0, 0, NULL, {_NOW}, {_NOW} + greatest(0, n.delay), NULL, NULL,
-        {_NOW} + n.timeout, n.unique_key, n.limit_key, n."limit", n."user", n.replay_of, 0, NULL, NULL, NULL, NULL,
-        0, n.budget_usd
+    SELECT n.id, n.queue, n.kind, decode(n.args, 'base64'),
+        CASE WHEN n.delay > 0 THEN 'waiting' ELSE 'queued' END, n.version, n.priority,
+        0, n.max_attempts, 0, 0, 0, NULL, {_NOW}, {_NOW} + greatest(0, n.delay), NULL, NULL,
+        {_NOW} + n.timeout, n.unique_key, n.limit_key, n."limit", n."user", n.replay_of,
+        0, NULL, NULL, NULL, NULL, 0, n.budget_usd
     FROM json_to_recordset(?::json) AS n(
         id text, queue text, kind text, args text, version text, priority int, delay float8, max_attempts int,
-        timeout float8, unique_key text, limit_key text, "limit" int, "user" text, replay_of text, budget_usd float8)
+        timeout float8, unique_key text, limit_key text, "limit" int, "user" text, replay_of text,
+        budget_usd float8)
     ON CONFLICT DO NOTHING RETURNING id
 """  # noqa: S608
 _FOUND = "SELECT id FROM relight_job WHERE id = ANY(?)"
@@ -38,7 +40,8 @@ _HOLDERS = (
 _CHARGE = """
     UPDATE relight_job AS j SET
         cost_usd = j.cost_usd + w.usd, service_retries = j.service_retries + w.retries{changes}
-    FROM json_to_recordset(?::json) AS w(job text, fence int, usd float8, retries int, progress float8, result text)
+    FROM json_to_recordset(?::json) AS w(
+        job text, fence int, usd float8, retries int, progress float8, result text)
     WHERE j.id = w.job AND j.fence = w.fence AND j.state = 'running'
     RETURNING j.id, j.fence, j.queue, j.user_key
 """
@@ -48,9 +51,11 @@ _PAY = f"""
 """  # noqa: S608
 _STEPS = f"""
     INSERT INTO relight_step (job, {STEP_COLUMNS})
-    SELECT s.job, s.name, decode(s.result, 'base64'), s.blob, s.version, s.seconds, s.cost_usd, s.service_retries, {_NOW}
+    SELECT s.job, s.name, decode(s.result, 'base64'), s.blob, s.version, s.seconds, s.cost_usd,
+        s.service_retries, {_NOW}
     FROM json_to_recordset(?::json) AS s(
-        job text, name text, result text, blob text, version text, seconds float8, cost_usd float8, service_retries int)
+        job text, name text, result text, blob text, version text, seconds float8, cost_usd float8,
+        service_retries int)
     ON CONFLICT (job, name) DO UPDATE SET result = excluded.result, blob = excluded.blob,
         version = excluded.version, seconds = excluded.seconds, at = excluded.at
 """  # noqa: S608
@@ -142,7 +147,7 @@ class _OfOwner(Together[SqlSession, None]):
     @classmethod
     def apply(
         cls, connection: SqlSession, operations: Sequence[Together[SqlSession, None]]
-    ) -> list[None | JobError]:
+    ) -> list[JobError | None]:
         """Make *operations*: charge what their jobs have spent, then the rest."""
         asked = cast("Sequence[_OfOwner]", operations)
         _charge(connection, asked, cls.changes)

@@ -112,7 +112,11 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         """
         CREATE TABLE relight_ledger (
-            job {text} NOT NULL, queue {text} NOT NULL, user_key {text}, at {real} NOT NULL, usd {real} NOT NULL
+            job {text} NOT NULL,
+            queue {text} NOT NULL,
+            user_key {text},
+            at {real} NOT NULL,
+            usd {real} NOT NULL
         )
         """,
         "CREATE INDEX relight_ledger_at ON relight_ledger (at)",

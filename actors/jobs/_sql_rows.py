@@ -88,7 +88,7 @@ def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """
     for start in range(0, len(ids), _MOST_MARKS):
         some = ids[start : start + _MOST_MARKS]
-        yield [*some, *some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))]
+        yield [*some, *[some[-1]] * ((1 << (len(some) - 1).bit_length()) - len(some))]
 
 
 def _record(row: Row, kind: type[RecordT], **readers: type) -> RecordT:

@@ -36,7 +36,7 @@ class SqlSession(Protocol):
         ...
 
     def send(self, sql: str, values: Sequence[object] = ()) -> None:
-        """Run one statement that needs no answer, so it may travel with the next. Its error may come later."""
+        """Run one statement that needs no answer: it may travel with the next, and fail only then."""
         ...
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
@@ -52,7 +52,7 @@ class SqlSession(Protocol):
         ...
 
     def skip_locked(self) -> str:
-        """Return what is added to a SELECT of jobs to be changed, so that it leaves out those others change."""
+        """Return what is added to a SELECT of jobs to be changed, to leave out those others change."""
         ...
 
     def locked(self) -> str:

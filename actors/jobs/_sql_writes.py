@@ -448,7 +448,10 @@ def _charge(
 def _known(session: SqlSession, ids: Collection[str]) -> list[Job]:
     found: list[Job] = []
     for some in chunks(sorted(ids)):
-        sql = f"SELECT {JOB_COLUMNS} FROM relight_job WHERE id IN ({marks(len(some))}) ORDER BY id {session.locked()}"  # noqa: S608
+        sql = (
+            f"SELECT {JOB_COLUMNS} FROM relight_job WHERE id IN ({marks(len(some))}) "  # noqa: S608
+            f"ORDER BY id {session.locked()}"
+        )
         found.extend(job_of(row) for row in session.rows(sql, some))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -65,6 +65,8 @@ class SqliteStore(SqlStore):
     ) -> None:
         self.path = Path(path)
         connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes)
+        self._seen = 0
+        """The data version when somebody last looked at it."""
         name = _name(self.path)
         super().__init__(name, partial(connect, is_writer=True), partial(connect, is_writer=False))
 
@@ -73,12 +75,14 @@ class SqliteStore(SqlStore):
 
     async def _wait_elsewhere(self, changed: anyio.Event) -> None:
         """Poll: SQLite tells nobody of commits, but its data version costs next to nothing to read."""
-        seen = await self._reader.do(_data_version)
         while not changed.is_set():
+            # Compared with what it was at the last wait, whoever waited: a commit in between counts.
+            seen = await self._reader.do(_data_version)
+            if seen != self._seen:
+                self._seen = seen
+                self._notice()
             with anyio.move_on_after(POLL):
                 await changed.wait()
-            if await self._reader.do(_data_version) != seen:
-                return
 
 
 def _name(path: Path) -> str:
@@ -235,7 +239,7 @@ class _Session:
         return cast("int", self.rows("PRAGMA data_version")[0][0])
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:

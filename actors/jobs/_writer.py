@@ -23,7 +23,6 @@ from threading import Lock
 from typing import Generic, Protocol, TypeVar, cast
 
 import anyio
-import anyio.abc
 import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
@@ -84,11 +83,13 @@ class _Outcome:
 class _Batch(Generic[ConnectionT]):
     """Operations that share a transaction, and the event that tells their callers it is over."""
 
-    operations: list[Callable[[ConnectionT], object]] = field(default_factory=list)
+    operations: list[Callable[[ConnectionT], object]] = field(
+        default_factory=list[Callable[[ConnectionT], object]]
+    )
     is_closed: bool = False
     """The thread has it: nothing is added any more."""
     over: anyio.Event = field(default_factory=anyio.Event)
-    outcomes: list[_Outcome] = field(default_factory=list)
+    outcomes: list[_Outcome] = field(default_factory=list[_Outcome])
     has_news: bool = False
 
 
@@ -221,7 +222,7 @@ def _apply(connection: ConnectionT, operations: Sequence[Callable[[ConnectionT],
     kinds: dict[type, list[int]] = {}
     for place, operation in enumerate(operations):
         if isinstance(operation, Together):
-            kinds.setdefault(type(operation), []).append(place)
+            kinds.setdefault(cast("object", operation).__class__, []).append(place)
     for kind, places in kinds.items():
         made = cast("type[Together[ConnectionT, object]]", kind).apply(
             connection, [cast("Together[ConnectionT, object]", operations[place]) for place in places]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import anyio
 import msgspec
 import pytest
 
@@ -28,6 +31,13 @@ async def works(store: Store, number: int) -> None:
     assert claimed.job.id == f"job-{number:05}"
     await store.save_step(claimed.job.id, claimed.job.fence, Step(name="a"))
     await store.succeed(claimed.job.id, claimed.job.fence, b"1", cost_usd=0.0, retries=0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that threads or other processes bring about."""
+    with anyio.fail_after(30):
+        while not condition():  # noqa: ASYNC110 - nobody else tells
+            await anyio.sleep(0.005)
 
 
 def said(caught: pytest.ExceptionInfo[StoreError], words: str, *, is_passing: bool) -> None:

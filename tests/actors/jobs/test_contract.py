@@ -12,6 +12,7 @@ from relight.actors.jobs import (
     Failure,
     JobState,
     LeaseLostError,
+    MemoryStore,
     NewJob,
     Query,
     Step,
@@ -222,7 +223,7 @@ async def test_a_job_not_begun_is_cancelled_at_once_and_a_running_one_is_asked(s
         "job-0002": JobState.CANCELLED,
         "job-0003": JobState.CANCELLED,
     }
-    assert await store.beat("w1", LEASE) == {"job-0001"}
+    assert await store.beat("w1", LEASE) == frozenset({"job-0001"})
     await store.end_cancelled("job-0001", claimed.job.fence, cost_usd=0.5, retries=2)
     detail = await store.job("job-0001")
     assert detail is not None
@@ -403,6 +404,16 @@ async def test_who_waits_for_a_change_hears_of_it(store: Store) -> None:
         await store.enqueue([new(1)])
     with anyio.fail_after(5):
         await store.wait_change(0.01)
+
+
+async def test_what_was_stored_since_the_last_look_ends_the_wait_at_once(store: Store) -> None:
+    if isinstance(store, MemoryStore):
+        pytest.skip("it answers at once, so nothing can come between look and wait")
+    assert await claim(store) == []
+    await store.enqueue([new(1)])
+    with anyio.fail_after(5):
+        await store.wait_change(60.0)
+    assert names(await claim(store)) == ["job-0001"]
 
 
 async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Store) -> None:

@@ -21,6 +21,7 @@ from relight.actors.jobs import Event, JobState, NewJob, Query, Store
 from relight.bench.postgres import PostgresServer
 
 from .crew import QUEUE, open_store
+from .faults import until
 
 JOBS = int(os.environ.get("RELIGHT_CREW_JOBS", "25"))
 WORKERS = 4
@@ -61,9 +62,7 @@ async def test_four_processes_share_a_store(
                 for number in range(WORKERS):
                     crew.start_soon(work, f"w{number}")
             last = await store.last_cursor()
-            with anyio.fail_after(20):
-                while not heard or int(heard[-1].cursor) < int(last):
-                    await anyio.sleep(0.02)
+            await until(lambda: bool(heard) and int(heard[-1].cursor) >= int(last))
             group.cancel_scope.cancel()
 
         jobs = {job.id: job for job in await store.jobs(Query(), most=1_000_000)}

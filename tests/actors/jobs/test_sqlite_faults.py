@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,8 +27,8 @@ async def fill(store: Store) -> list[str]:
         try:
             stored += await store.enqueue([new(number, args=b"x" * 20_000)])
         except StoreError as error:
-            assert error.is_passing
-            assert "full" in str(error)
+            if not error.is_passing or "full" not in str(error):
+                raise
             return stored
     raise AssertionError("it never became full")
 
@@ -94,7 +94,7 @@ async def test_a_process_whose_files_may_not_grow_goes_on_once_they_may(tmp_path
 
 
 @contextmanager
-def as_nobody() -> Iterator[None]:
+def as_nobody() -> Generator[None]:
     """Be somebody whom permissions mean something to."""
     if os.geteuid() != 0:
         yield
@@ -121,15 +121,15 @@ async def test_what_may_not_be_written_is_said_to_be_read_only(open_folder: Path
     path = open_folder / "jobs.db"
     async with SqliteStore(path).opened():
         pass
-    path.chmod(0o444)
-    open_folder.chmod(0o777 if what == "file" else 0o555)
+    os.chmod(path, 0o444)
+    os.chmod(open_folder, 0o777 if what == "file" else 0o555)
     store = SqliteStore(path)
     with as_nobody(), pytest.raises(StoreError) as caught:
         async with store.opened():
             await store.enqueue([new(1)])
     said(caught, "writ" if "writ" in str(caught.value) else "read-only", is_passing=False)
-    path.chmod(0o644)
-    open_folder.chmod(0o755)
+    os.chmod(path, 0o644)
+    os.chmod(open_folder, 0o755)
     async with store.opened():
         await works(store, 1)
 
