@@ -7,14 +7,14 @@ Everything else is asked for one by one, as in `_sql_writes`.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar, cast
 
 import msgspec
 
 from ._errors import JobError, LeaseLostError, StoreError
 from ._records import NewJob, Step
-from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS
+from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS, Row
 from ._sql_session import SqlSession
 from ._writer import Together
 
@@ -56,9 +56,16 @@ _STEPS = f"""
     FROM json_to_recordset(?::json) AS s(
         job text, name text, result text, blob text, version text, seconds float8, cost_usd float8,
         service_retries int)
-    ON CONFLICT (job, name) DO UPDATE SET result = excluded.result, blob = excluded.blob,
-        version = excluded.version, seconds = excluded.seconds, at = excluded.at
 """  # noqa: S608
+_THERE = """
+    SELECT s.job, s.name FROM relight_step AS s
+    JOIN json_to_recordset(?::json) AS w(job text, name text) ON s.job = w.job AND s.name = w.name
+"""
+_TAKE_BACK = """
+    UPDATE relight_job AS j SET
+        cost_usd = j.cost_usd - w.usd, service_retries = j.service_retries - w.retries
+    FROM json_to_recordset(?::json) AS w(job text, usd float8, retries int) WHERE j.id = w.job
+"""
 _TRIES = 10
 
 
@@ -172,14 +179,39 @@ class SaveStep(_OfOwner):
     def __init__(self, job: str, fence: int, step: Step) -> None:
         super().__init__(job, fence, usd=step.cost_usd, retries=step.service_retries)
         self.step = step
+        self.there: Callable[[], list[Row]] = list
+        """Returns which steps of the batch are stored already; asked for once."""
+
+    @classmethod
+    def apply(
+        cls, connection: SqlSession, operations: Sequence[Together[SqlSession, None]]
+    ) -> list[JobError | None]:
+        """Store the steps of all *operations*; those that are stored already stay."""
+        steps = cast("Sequence[SaveStep]", operations)
+        # Only the job's owner stores its steps, so none comes in between. It travels with the charge.
+        there = connection.ask(_THERE, (_json([{"job": one.job, "name": one.step.name} for one in steps]),))
+        for one in steps:
+            one.there = there
+        return super().apply(connection, operations)
 
     @classmethod
     def store(cls, session: SqlSession, owned: Sequence[_OfOwner]) -> None:
         """Store the steps."""
         steps = cast("Sequence[SaveStep]", owned)
-        if steps:
-            session.send(_STEPS, (_json([{"job": one.job, **_fields(one.step)} for one in steps]),))
+        if not steps:
+            return
+        there = {(str(job), str(name)) for job, name in steps[0].there()}
+        new: list[SaveStep] = []
         for one in steps:
+            key = (one.job, one.step.name)
+            if key in there:
+                _take_back(session, one)
+            else:
+                there.add(key)
+                new.append(one)
+        if new:
+            session.send(_STEPS, (_json([{"job": one.job, **_fields(one.step)} for one in new]),))
+        for one in new:
             step = one.step
             one.tell(session, "step", {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd})
 
@@ -263,6 +295,15 @@ def _charge(session: SqlSession, writes: Sequence[_OfOwner], changes: str) -> No
     ]
     if bills:
         session.send(_PAY, (_json(bills),))
+
+
+def _take_back(session: SqlSession, one: _OfOwner) -> None:
+    """Take back what was charged with the check of the fence."""
+    assert one.owner is not None
+    if one.usd or one.retries:
+        queue, user = one.owner
+        session.send(_TAKE_BACK, (_json([{"job": one.job, "usd": one.usd, "retries": one.retries}]),))
+        session.send(_PAY, (_json([{"job": one.job, "queue": queue, "user_key": user, "usd": -one.usd}]),))
 
 
 def _fields(step: Step) -> dict[str, object]:
