@@ -14,6 +14,7 @@ from . import (
     depth,
     fan,
     guarded,
+    jobs,
     million,
     neighbour,
     ping_pong,
@@ -47,5 +48,6 @@ QUESTIONS = {
     "million": Question(million.answer),
     "beam": Question(beam.answer),
     "guarded": Question(guarded.answer),
+    "jobs": Question(jobs.answer, keeps_busy=False),
     "neighbour": Question(neighbour.answer, keeps_busy=False),
 }

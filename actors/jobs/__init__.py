@@ -19,6 +19,7 @@ from ._errors import (
 )
 from ._function import JobFunction
 from ._memory import MemoryStore
+from ._postgres import PostgresStore
 from ._queue import Queue
 from ._records import (
     Attempt,
@@ -62,6 +63,7 @@ __all__ = [
     "LeaseLostError",
     "MemoryStore",
     "NewJob",
+    "PostgresStore",
     "Query",
     "Queue",
     "QueueState",

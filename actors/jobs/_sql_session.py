@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ._sql_rows import Row
@@ -15,12 +15,12 @@ class SqlSession(Protocol):
         """Begin a transaction that may write."""
         ...
 
-    def commit(self) -> None:
-        """Make it last."""
+    def commit(self) -> bool:
+        """Make it last; returns whether it has news for who waits for a change."""
         ...
 
-    def rollback(self) -> None:
-        """Undo it, if one is open. Must not raise."""
+    def rollback(self) -> bool:
+        """Undo it, if one is open; returns whether the connection was lost meanwhile. Must not raise."""
         ...
 
     def close(self) -> None:
@@ -35,8 +35,16 @@ class SqlSession(Protocol):
         """Run one statement; returns how many rows it touched."""
         ...
 
+    def send(self, sql: str, values: Sequence[object] = ()) -> None:
+        """Run one statement that needs no answer: it may travel with the next, and fail only then."""
+        ...
+
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Run one statement that returns rows."""
+        ...
+
+    def ask(self, sql: str, values: Sequence[object] = ()) -> Callable[[], list[Row]]:
+        """Run one statement that returns rows, which are fetched later: so that several travel together."""
         ...
 
     def lock_claims(self) -> None:
@@ -44,7 +52,19 @@ class SqlSession(Protocol):
         ...
 
     def skip_locked(self) -> str:
-        """Return what is added to a SELECT of jobs to be claimed, so that it waits for nobody."""
+        """Return what is added to a SELECT of jobs to be changed, to leave out those others change."""
+        ...
+
+    def locked(self) -> str:
+        """Return what is added to a SELECT of jobs to be changed, so that they stay as they were read."""
+        ...
+
+    def tell(self, job: str, queue: str, user: str | None, kind: str, data: bytes) -> None:
+        """Store an event, in this transaction: JSON *data*."""
+        ...
+
+    def announce(self) -> None:
+        """Say that this transaction has news for who waits for a change; `tell` says so, too."""
         ...
 
     def last_cursor(self) -> str:
@@ -55,6 +75,10 @@ class SqlSession(Protocol):
         self, after: str, conditions: str, values: Sequence[object], most: int
     ) -> list[tuple[str, Row]]:
         """Return events after a cursor, in an order that no later commit can insert into."""
+        ...
+
+    def prune_events(self, before: float) -> None:
+        """Delete the events before a moment."""
         ...
 
     def is_pruned(self, cursor: str) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import anyio
+import anyio.lowlevel
 
 from . import _sql_reads as reads
 from . import _sql_writes as writes
@@ -25,21 +27,30 @@ from ._records import (
 from ._sql_session import SqlSession
 from ._writer import Writer
 
+_LOOKED: ContextVar[tuple[SqlStore, int] | None] = ContextVar("_LOOKED", default=None)
+"""At which store a task looked last for something to do, and what its count of news was when it began."""
+
 
 class SqlStore:
     """What the stores on SQL databases have in common; see `Store`.
 
     Args:
+        name: What it is called in errors; without a password.
         connect_writer: Opens the connection that writes, and migrates the tables.
         connect_reader: Opens the one that reads, after the other.
     """
 
     def __init__(
-        self, connect_writer: Callable[[], SqlSession], connect_reader: Callable[[], SqlSession]
+        self,
+        name: str,
+        connect_writer: Callable[[], SqlSession],
+        connect_reader: Callable[[], SqlSession],
     ) -> None:
         self._changed = anyio.Event()
-        self._writer = Writer(connect_writer, self._notice)
-        self._reader = Writer(connect_reader)
+        self._news = 0
+        """How often there was something new."""
+        self._writer = Writer(name, connect_writer, self._notice)
+        self._reader = Writer(name, connect_reader)
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
@@ -77,6 +88,7 @@ class SqlStore:
 
     async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
         """Hand jobs to a worker; see `Store.claim`."""
+        self._remember()
         return await self._writer.do(lambda session: writes.claim(session, worker, queues, most))
 
     async def next_due(self, queues: Sequence[str]) -> float | None:
@@ -171,13 +183,20 @@ class SqlStore:
         queue: str | None = None,
     ) -> list[Event]:
         """Return events after a cursor; see `Store.events`."""
+        self._remember()
         return await self._reader.do(lambda session: reads.events(session, after, most, job, user, queue))
 
     async def wait_change(self, timeout: float) -> None:
         """Return when something may have been stored, or after *timeout* seconds; see `Store.wait_change`."""
-        changed = self._changed
-        with anyio.move_on_after(timeout):
-            await self._wait_elsewhere(changed)
+        looked = _LOOKED.get()
+        if looked is not None and looked[0] is self and looked[1] != self._news:
+            # Something was stored after this task began to look, so perhaps it has not seen it.
+            await anyio.lowlevel.checkpoint()
+        else:
+            changed = self._changed
+            with anyio.move_on_after(timeout):
+                await self._wait_elsewhere(changed)
+        self._remember()
 
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
         """Delete old jobs and events; see `Store.prune`."""
@@ -185,7 +204,11 @@ class SqlStore:
 
     # --- inside ---------------------------------------------------------------------------------------
 
+    def _remember(self) -> None:
+        _LOOKED.set((self, self._news))
+
     def _notice(self) -> None:
+        self._news += 1
         self._changed.set()
         self._changed = anyio.Event()
 

@@ -1,11 +1,14 @@
 """The questions about supervision: that they are answered, never with what."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from relight.bench import _crowd
 from relight.bench._questions import QUESTIONS
 from relight.bench.compare import best_of
 from relight.bench.harness import Figure, Stage
+from relight.bench.postgres import find_binaries
 from tests.support.tree import ROOT
 
 STAGE = Stage(backend="trio", seconds=0.0, is_quick=True)
@@ -41,6 +44,17 @@ async def test_a_question_is_answered_with_its_figures_each_beside_a_floor(quest
         assert figure.floor is not None
         assert figure.ratio == pytest.approx(figure.value / figure.floor, rel=0.5)
         assert figure.floor_is
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
+async def test_every_store_that_is_here_is_asked_the_same_about_jobs() -> None:
+    stores = ["sqlite", *(["postgres"] if find_binaries() and find_spec("psycopg") else [])]
+    asked = ["enqueue_alone", "enqueue", "step_alone", "step", "drain", "start_p50", "start_p99", "claim"]
+    figures = [figure async for figure in QUESTIONS["jobs"].answer(STAGE)]
+    assert sorted(figure.name for figure in figures) == sorted(f"jobs_{s}_{a}" for s in stores for a in asked)
+    assert all(figure.value > 0.0 and figure.floor and figure.floor_is for figure in figures)
 
 
 @pytest.mark.slow

@@ -1,18 +1,61 @@
 """Every test of the contract runs on every store."""
 
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from relight.actors.jobs import MemoryStore, SqliteStore, Store
+from relight.actors.jobs import MemoryStore, PostgresStore, SqliteStore, Store
+from relight.bench.postgres import HOW, PostgresServer, find_binaries
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(
-    request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: object
-) -> AsyncIterator[Store]:
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Start a PostgreSQL for all tests."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip(HOW)
+    pytest.importorskip("psycopg")
+    server = PostgresServer(binaries)
+    yield server
+    server.remove()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Make an empty store."""
+    if request.param == "sqlite":
+        return SqliteStore(tmp_path / "jobs.db")
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return PostgresStore(server.dsn(server.new_database()))
+    return MemoryStore()
+
+
+@pytest.fixture
+async def store(closed_store: Store, anyio_backend: object) -> AsyncIterator[Store]:
     """Open an empty store."""
-    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "jobs.db")
-    async with made.opened():
-        yield made
+    async with closed_store.opened():
+        yield closed_store
+
+
+@pytest.fixture(autouse=True)
+def no_writer_is_left() -> Iterator[None]:
+    """See that every store's thread has ended with it, however that came."""
+    yield
+    left = [
+        frame.f_code.co_filename
+        for top in sys._current_frames().values()
+        for frame in _calls(top)
+        if frame.f_code.co_filename.endswith("_writer.py") and frame.f_code.co_name == "_work"
+    ]
+    assert left == []
+
+
+def _calls(top: FrameType) -> Iterator[FrameType]:
+    frame: FrameType | None = top
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

@@ -1,0 +1,217 @@
+"""PostgreSQL that is away, restarted, cut off or not the right one: said clearly, and nothing is lost."""
+
+import signal
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from relight.actors.jobs import PostgresStore, Query, Step, StoreError
+from relight.bench.postgres import PASSWORD, PostgresServer
+
+from .faults import begin, new, said, until, works
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture
+async def store(
+    postgres: PostgresServer, database: str, anyio_backend: object
+) -> AsyncIterator[PostgresStore]:
+    made = PostgresStore(postgres.dsn(database))
+    async with made.opened():
+        yield made
+
+
+async def insist(write: Callable[[], Awaitable[object]]) -> None:
+    """Try until the store is there again."""
+    with anyio.fail_after(30):
+        while True:
+            try:
+                await write()
+            except StoreError as error:
+                if not error.is_passing:
+                    raise
+                await anyio.sleep(0.05)
+            else:
+                return
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
+async def test_a_server_stopped_in_the_middle_is_waited_for_and_nothing_is_lost(
+    postgres: PostgresServer, store: PostgresStore, how: signal.Signals
+) -> None:
+    acknowledged: list[str] = []
+
+    async def enqueue(first: int) -> None:
+        for number in range(first, 400, 8):
+            job = new(number)
+            await insist(lambda job=job: store.enqueue([job]))  # type: ignore[misc]
+            acknowledged.append(job.id)
+
+    async with anyio.create_task_group() as group:
+        for first in range(8):
+            group.start_soon(enqueue, first)
+        await until(lambda: len(acknowledged) >= 50)
+        await anyio.to_thread.run_sync(postgres.stop, how)
+        await anyio.sleep(0.1)
+        await anyio.to_thread.run_sync(postgres.start)
+    assert len(acknowledged) == 400
+    found = await store.jobs(Query(), most=1000)
+    assert sorted(job.id for job in found) == sorted(acknowledged)
+    events = await store.events("0", most=1000)
+    assert sorted(event.job for event in events) == sorted(acknowledged)
+    await works(store, 1000)
+
+
+async def test_killed_connections_are_replaced_and_nothing_is_made_twice(
+    postgres: PostgresServer, database: str, store: PostgresStore
+) -> None:
+    await store.enqueue([new(n) for n in range(8)])
+    claimed = await begin(store, 8)
+    saved = 0
+
+    async def work(number: int) -> None:
+        nonlocal saved
+        job = claimed[number].job
+        for step in range(60):
+            done = Step(name=f"s{step}", cost_usd=1.0)
+            await insist(lambda done=done: store.save_step(job.id, job.fence, done))  # type: ignore[misc]
+            saved += 1
+
+    kill = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        f"WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    )
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(work, number)
+        while saved < 480:
+            enough = min(480, saved + 20)
+            await anyio.to_thread.run_sync(postgres.sql, kill)
+            await until(lambda enough=enough: saved >= enough)  # type: ignore[misc]
+    assert await store.spent(since=0.0) == 480.0
+    for one in claimed:
+        detail = await store.job(one.job.id)
+        assert detail is not None
+        assert (len(detail.steps), detail.job.cost_usd) == (60, 60.0)
+    assert len([event for event in await store.events("0", most=2000) if event.kind == "step"]) == 480
+
+
+async def test_a_connection_that_broke_while_nobody_used_it_is_not_noticed(
+    postgres: PostgresServer, store: PostgresStore
+) -> None:
+    await anyio.to_thread.run_sync(postgres.stop)
+    await anyio.to_thread.run_sync(postgres.start)
+    await works(store, 1)
+    assert len(await store.jobs(Query())) == 1
+
+
+async def test_a_poisonous_operation_fails_alone(store: PostgresStore) -> None:
+    failed: list[str] = []
+
+    async def enqueue(number: int) -> None:
+        text = {3: "no\0ul", 5: "half a \ud800"}.get(number, "text")
+        priority = 2**40 if number == 7 else 0
+        try:
+            await store.enqueue([new(number, kind=text, priority=priority)])
+        except (StoreError, UnicodeError) as error:
+            if isinstance(error, StoreError) and error.is_passing:
+                raise
+            failed.append(f"job-{number:05}")
+
+    async with anyio.create_task_group() as group:
+        for number in range(10):
+            group.start_soon(enqueue, number)
+    assert sorted(failed) == ["job-00003", "job-00005", "job-00007"]
+    assert len(await store.jobs(Query())) == 7
+
+
+async def test_a_lock_held_for_long_is_waited_for_and_then_said_so(
+    postgres: PostgresServer, database: str
+) -> None:
+    store = PostgresStore(postgres.dsn(database), statement_timeout=0.1)
+    async with store.opened(), PostgresStore(postgres.dsn(database)).opened():
+        import psycopg
+
+        other = await anyio.to_thread.run_sync(lambda: psycopg.connect(postgres.dsn(database)))
+        other.execute("LOCK TABLE relight_job IN EXCLUSIVE MODE")
+        with pytest.raises(StoreError) as caught:
+            await store.enqueue([new(1)])
+        said(caught, "took too long", is_passing=True)
+        other.close()
+        await works(store, 1)
+
+
+async def test_a_newer_schema_is_not_touched(
+    postgres: PostgresServer, database: str, store: PostgresStore
+) -> None:
+    postgres.sql("INSERT INTO relight_schema VALUES (99)", database)
+    with pytest.raises(StoreError) as caught:
+        async with PostgresStore(postgres.dsn(database)).opened():
+            pass
+    said(caught, "version 99", is_passing=False)
+
+
+async def test_a_wrong_password_is_refused_and_no_password_is_shown(
+    postgres: PostgresServer, database: str
+) -> None:
+    wrong = PostgresStore(postgres.tcp_dsn(database, "wrong-and-secret"))
+    with pytest.raises(StoreError) as caught:
+        async with wrong.opened():
+            pass
+    said(caught, "authentication failed", is_passing=False)
+    told = repr(wrong) + "".join(traceback.format_exception(caught.value))
+    assert "wrong-and-secret" not in told
+    right = PostgresStore(postgres.tcp_dsn(database))
+    async with right.opened():
+        await works(right, 1)
+    assert PASSWORD not in repr(right)
+    assert PASSWORD not in str(vars(right)["_name"])
+
+
+async def test_no_such_database_and_no_such_server_are_told_apart(postgres: PostgresServer) -> None:
+    with pytest.raises(StoreError) as caught:
+        async with PostgresStore(postgres.dsn("nowhere")).opened():
+            pass
+    said(caught, "does not exist", is_passing=False)
+    with pytest.raises(StoreError) as caught:
+        async with PostgresStore("postgresql://me:hush@127.0.0.1:1/db").opened():
+            pass
+    said(caught, "can't be reached", is_passing=True)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dsn", ["postgres//user:hush@host", "host=x password='hush"])
+def test_a_dsn_that_can_not_be_read_is_not_shown(postgres: PostgresServer, dsn: str) -> None:
+    with pytest.raises(ValueError, match="can't be read") as caught:
+        PostgresStore(dsn)
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_what_another_process_stores_is_heard_of(
+    postgres: PostgresServer, database: str, store: PostgresStore
+) -> None:
+    for listen in (True, False):
+        other = PostgresStore(postgres.dsn(database), listen=listen)
+        async with other.opened():
+            await anyio.sleep(0.1)
+            heard = anyio.Event()
+
+            async def wait(other: PostgresStore = other, heard: anyio.Event = heard) -> None:
+                await other.wait_change(60.0)
+                heard.set()
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(wait)
+                await anyio.sleep(0.05)
+                await store.enqueue([new(int(listen))])
+                with anyio.fail_after(0.9):
+                    await heard.wait()

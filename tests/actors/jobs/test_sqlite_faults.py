@@ -1,0 +1,244 @@
+"""SQLite that is full, locked, read-only, corrupt, or not SQLite: said clearly, and nothing is lost."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from relight.actors.jobs import Query, SqliteStore, Step, Store, StoreError
+
+from .faults import begin, new, said, works
+
+pytestmark = pytest.mark.anyio
+NOBODY = 65534
+
+
+async def fill(store: Store) -> list[str]:
+    """Enqueue until there is no room; returns what was acknowledged."""
+    stored: list[str] = []
+    for number in range(1, 1000):
+        try:
+            stored += await store.enqueue([new(number, args=b"x" * 20_000)])
+        except StoreError as error:
+            if not error.is_passing or "full" not in str(error):
+                raise
+            return stored
+    raise AssertionError("it never became full")
+
+
+async def ids(store: Store) -> list[str]:
+    return sorted(job.id for job in await store.jobs(Query(), most=10_000))
+
+
+async def test_a_full_file_refuses_writes_and_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    small = SqliteStore(path, max_bytes=400_000)
+    async with small.opened():
+        stored = await fill(small)
+        assert len(stored) > 5
+        assert await ids(small) == stored
+        with pytest.raises(StoreError):
+            await small.enqueue([new(2000, args=b"x" * 100_000)])
+    large = SqliteStore(path)
+    async with large.opened():
+        assert await ids(large) == stored
+        await works(large, 3000)
+
+
+_CHILD = """
+import resource, sys, anyio
+from relight.actors.jobs import SqliteStore, StoreError
+from relight.actors.jobs import NewJob
+
+async def main():
+    store = SqliteStore(sys.argv[1])
+    async with store.opened():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
+        number = 0
+        while True:
+            number += 1
+            try:
+                await store.enqueue([NewJob(id=f"job-{number:05}", queue="q", kind="k", args=b"x" * 20_000)])
+            except StoreError as error:
+                print("refused", error.is_passing, error, flush=True)
+                break
+            print("stored", number, flush=True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        await store.enqueue([NewJob(id="job-99999", queue="q", kind="k", args=b"{}")])
+        print("works", flush=True)
+
+anyio.run(main, backend="trio")
+"""
+
+
+async def test_a_process_whose_files_may_not_grow_goes_on_once_they_may(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    done = await anyio.to_thread.run_sync(
+        lambda: subprocess.run(
+            [sys.executable, "-c", _CHILD, str(path)], capture_output=True, text=True, check=True, timeout=60
+        )
+    )
+    *stored, refused, last = done.stdout.splitlines()
+    assert refused.startswith("refused True SQLite file")
+    assert last == "works"
+    store = SqliteStore(path)
+    async with store.opened():
+        assert await ids(store) == [*(f"job-{n + 1:05}" for n in range(len(stored))), "job-99999"]
+
+
+@contextmanager
+def as_nobody() -> Generator[None]:
+    """Be somebody whom permissions mean something to."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Make a folder that everybody may enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+async def test_what_may_not_be_written_is_said_to_be_read_only(open_folder: Path, what: str) -> None:
+    path = open_folder / "jobs.db"
+    async with SqliteStore(path).opened():
+        pass
+    os.chmod(path, 0o444)
+    os.chmod(open_folder, 0o777 if what == "file" else 0o555)
+    store = SqliteStore(path)
+    with as_nobody(), pytest.raises(StoreError) as caught:
+        async with store.opened():
+            await store.enqueue([new(1)])
+    said(caught, "writ" if "writ" in str(caught.value) else "read-only", is_passing=False)
+    os.chmod(path, 0o644)
+    os.chmod(open_folder, 0o755)
+    async with store.opened():
+        await works(store, 1)
+
+
+async def test_a_file_that_is_not_there_and_can_not_be_made_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        async with SqliteStore(tmp_path / "no-folder" / "jobs.db").opened():
+            pass
+    said(caught, "does its folder exist", is_passing=False)
+
+
+async def test_a_file_locked_for_long_is_waited_for_and_then_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path, busy_timeout=0.05)
+    async with store.opened():
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        errors: list[StoreError] = []
+
+        async def enqueue(number: int) -> None:
+            try:
+                await store.enqueue([new(number)])
+            except StoreError as error:
+                errors.append(error)
+
+        # Those that wait for the same lock wait together: thirty of them one after another would take long.
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                for number in range(30):
+                    group.start_soon(enqueue, number)
+        assert len(errors) == 30
+        assert all(error.is_passing and "locked" in str(error) for error in errors)
+        assert await ids(store) == []
+        other.execute("ROLLBACK")
+        other.close()
+        await works(store, 1)
+
+
+async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    path.write_text("a letter to a friend, " * 100)
+    with pytest.raises(StoreError) as caught:
+        async with SqliteStore(path).opened():
+            pass
+    said(caught, "no SQLite database", is_passing=False)
+    assert path.read_text().startswith("a letter to a friend")
+
+
+async def test_a_corrupt_database_is_said_to_be_corrupt(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path)
+    async with store.opened():
+        await store.enqueue([new(n, args=b"x" * 2000) for n in range(100)])
+    pages = bytearray(path.read_bytes())
+    pages[8192:] = b"\xa5" * (len(pages) - 8192)
+    path.write_bytes(pages)
+    with pytest.raises(StoreError) as caught:
+        async with store.opened():
+            await store.enqueue([new(1000)])
+    said(caught, "corrupt", is_passing=False)
+
+
+async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    async with SqliteStore(path).opened():
+        pass
+    other = sqlite3.connect(path)
+    other.execute("INSERT INTO relight_schema VALUES (99)")
+    other.commit()
+    other.close()
+    with pytest.raises(StoreError) as caught:
+        async with SqliteStore(path).opened():
+            pass
+    said(caught, "version 99", is_passing=False)
+    assert "upgrade relight" in str(caught.value)
+
+
+async def test_a_poisonous_operation_fails_alone(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "jobs.db")
+    async with store.opened():
+        await store.enqueue([new(n) for n in range(1, 11)])
+        claimed = await begin(store, 10)
+        failed: list[str] = []
+
+        async def step(number: int) -> None:
+            job = claimed[number].job
+            try:
+                if number == 3:
+                    await store.note(job.id, job.fence, "log", {"text": object()})
+                else:
+                    await store.save_step(job.id, job.fence, Step(name="a", cost_usd=1.0))
+            except TypeError:
+                failed.append(job.id)
+
+        async with anyio.create_task_group() as group:
+            for number in range(10):
+                group.start_soon(step, number)
+        assert failed == ["job-00004"]
+        assert await store.spent(since=0.0) == 9.0
+
+
+async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "jobs.db")
+    with pytest.raises(StoreError, match="not open"):
+        await store.enqueue([new(1)])
+    async with store.opened():
+        await works(store, 1)
+        with pytest.raises(StoreError, match="open already"):
+            async with store.opened():
+                pass
+    with pytest.raises(StoreError, match="not open"):
+        await store.queues()
