@@ -16,7 +16,13 @@ from ._classification import ErrorBody, ErrorRule, ErrorTable, read_error
 from ._errors import MissingExtraError
 from ._http import HttpService
 from ._http_messages import HttpReply, HttpRequest
-from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
+from ._prices import (
+    DEFAULT_PRICES,
+    Price,
+    PriceTable,
+    estimate_tokens,
+    prices_in_force,
+)
 from ._secret import Secret
 from ._service import Service
 from ._usage import Usage
@@ -38,6 +44,7 @@ __all__ = [
     "Usage",
     "estimate_tokens",
     "parse_wait",
+    "prices_in_force",
     "read_error",
     "wait_hint",
 ]

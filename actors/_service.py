@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 from ..runtime import Message, RelightError
-from ..supervisors import FailureKind, GuardedActor, ProviderError
+from ..supervisors import FailureKind, GuardedActor, ProviderError, Settings
 from ..supervisors.policies import Policy
-from ._prices import DEFAULT_PRICES, PriceTable
+from ._prices import DEFAULT_PRICES, PriceTable, prices_in_force
 from ._secret import Secret
 
 
@@ -18,7 +18,7 @@ class Service(GuardedActor):
 
     Args:
         key: The service's API key. It is kept as a :class:`Secret` and masked in every error.
-        prices: What the service's models cost.
+        prices: What the service's models cost. The settings' prices win over them.
     """
 
     provider: ClassVar[str] = ""
@@ -29,6 +29,7 @@ class Service(GuardedActor):
     # Class level, so that a subclass with a constructor of its own need not call this one.
     _key: Secret | None = None
     _prices: PriceTable = DEFAULT_PRICES
+    _own_prices: PriceTable | None = None
 
     def __init__(self, *, key: Secret | str | None = None, prices: PriceTable = DEFAULT_PRICES) -> None:
         self._key = Secret(key) if isinstance(key, str) else key
@@ -47,6 +48,12 @@ class Service(GuardedActor):
             return self.ref.path.rpartition("/")[0].rpartition("/")[2] or self.ref.path
         except RelightError:  # not adopted yet
             return type(self).__name__
+
+    def configured(self, settings: Settings) -> None:
+        """Take the prices that the settings say; they win over those given to the constructor."""
+        if self._own_prices is None:
+            self._own_prices = self._prices
+        self._prices = prices_in_force(settings, self._own_prices)
 
     def is_repeatable(self, message: Message) -> bool:
         """Tell whether *message* may be attempted again after an attempt may have carried it out."""

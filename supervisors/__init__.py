@@ -38,9 +38,11 @@ from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._health import Health, Problem
 from ._intensity import RestartWindow
 from ._losses import Loss
+from ._operation_settings import OperationSettings
 from ._outlook import restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
+from ._price_settings import PriceSettings
 from ._run import run
 from ._settings import ProviderSettings, Settings
 from ._specs import (
@@ -81,9 +83,11 @@ __all__ = [
     "Histogram",
     "Loss",
     "MaxChildrenError",
+    "OperationSettings",
     "Pool",
     "PoolRef",
     "Portal",
+    "PriceSettings",
     "Problem",
     "ProviderBlockedError",
     "ProviderError",

@@ -43,6 +43,7 @@ class Guard:
         "_block",
         "_blocked_by",
         "_failed_until",
+        "_operations",
         "_probe_at",
         "blocks",
         "bulkhead",
@@ -59,6 +60,7 @@ class Guard:
     ) -> None:
         self.provider = provider
         self.policy = policy
+        self._operations: dict[str, Policy] = {}
         self.rng = rng
         self.circuit: Circuit | None = None
         if policy.breaker is not None:
@@ -72,6 +74,15 @@ class Guard:
         self._blocked_by = FailureKind.QUOTA
         self._probe_at = inf
         self._failed_until: float | None = None
+
+    def policy_of(self, operation: str) -> Policy:
+        """Return the policy in force for the messages of one class."""
+        if not self.policy.by_operation:
+            return self.policy
+        found = self._operations.get(operation)
+        if found is None:
+            found = self._operations[operation] = self.policy.of(operation)
+        return found
 
     # --- admit -----------------------------------------------------------------------------------
 
@@ -158,10 +169,10 @@ class Guard:
         return is_blocking
 
     def decide(
-        self, error: ProviderError, attempt: int, time_left: float, *, is_probe: bool
+        self, error: ProviderError, attempt: int, time_left: float, *, is_probe: bool, operation: str = ""
     ) -> RetryIn | GiveUp:
         """Decide what follows a failure. A probe is not retried: its failure is the verdict."""
-        decision = self.policy.retry.decide(
+        decision = self.policy_of(operation).retry.decide(
             error.kind,
             attempt,
             retryable=error.retryable,
@@ -173,13 +184,22 @@ class Guard:
             return GiveUp("attempts", None)
         return decision
 
-    def pause(self, error: ProviderError, decision: RetryIn | GiveUp, attempt: int, now: float) -> float:
+    def pause(
+        self,
+        error: ProviderError,
+        decision: RetryIn | GiveUp,
+        attempt: int,
+        now: float,
+        *,
+        operation: str = "",
+    ) -> float:
         """Shut the gate for everybody after a rate limit; returns the seconds."""
         if isinstance(decision, RetryIn):
             wait = decision.wait
         else:
             # The decision carries the server's hint where it is one; inf would shut the gate for good.
-            wait = decision.retry_after or self.policy.retry.wait(error.kind, attempt, None, self.rng)
+            retry = self.policy_of(operation).retry
+            wait = decision.retry_after or retry.wait(error.kind, attempt, None, self.rng)
         self.gate.shut(now + wait, now)
         self.bulkhead.cut()
         return wait

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from ..runtime import Actor, Message, RelightError
 from ._errors import ProviderError
 from .policies import Policy
+
+if TYPE_CHECKING:
+    from ._settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,9 @@ class GuardedActor(Actor):
     """What its own errors call it. Refusals, metrics and settings go by the child's id."""
     policy: ClassVar[Policy] = Policy()
     """What the guard goes by, unless settings or the child spec say otherwise."""
+
+    def configured(self, settings: Settings) -> None:
+        """Take the system's settings, before each start and whenever they change."""
 
     def classify(self, error: Exception) -> ProviderError | None:
         """Say what an exception of a handler means; None is a bug, which crashes the incarnation."""

@@ -189,14 +189,15 @@ class GuardedMailbox(ActorCell):
         if refusal is None:
             return True
         wait = refusal.retry_after
+        retry = self.guard.policy_of(call.operation).retry
         if (
             wait is None
             and self.guard.circuit is not None
             and self.guard.circuit.state is CircuitState.HALF_OPEN
         ):
             # Until the probe's verdict. Not zero, or a backoff without a wait would spin till then.
-            wait = max(VERDICT_POLL, wait_of(self.policy.retry.backoff, 1, self.kernel.rng))
-        if wait is None or wait > self.policy.retry.max_wait or now + wait > call.due:
+            wait = max(VERDICT_POLL, wait_of(retry.backoff, 1, self.kernel.rng))
+        if wait is None or wait > retry.max_wait or now + wait > call.due:
             reason = call.reason
             assert reason is not None
             self.guard.counters.retries[RetryKey(call.operation, reason, "breaker_open")] += 1
@@ -247,8 +248,8 @@ class GuardedMailbox(ActorCell):
 
     # --- when the guard changes its mind -------------------------------------------------------------------
 
-    def pause(self, error: ProviderError, decision: RetryIn | GiveUp, attempt: int, now: float) -> None:
-        wait = self.guard.pause(error, decision, attempt, now)
+    def pause(self, error: ProviderError, decision: RetryIn | GiveUp, call: Call, now: float) -> None:
+        wait = self.guard.pause(error, decision, call.attempts, now, operation=call.operation)
         source = "server" if error.retry_after is not None else "backoff"
         self.kernel.events.warning(
             "provider.paused", provider=self.provider, seconds=round(wait, 3), source=source

@@ -74,7 +74,10 @@ class ServiceSupervisor(SupervisorActor):
     def _next(self) -> Actor:
         """Use the object that was made to find out that this is a service, then the factory."""
         first, self._first = self._first, None
-        return self._start() if first is None else first
+        actor = self._start() if first is None else first
+        if isinstance(actor, GuardedActor):
+            actor.configured(self.context.settings)
+        return actor
 
     def make(self, record: ChildRecord) -> Actor:
         """Call the service's factory; what it makes is run here, not given a supervisor once more."""

@@ -3,7 +3,7 @@
 A policy is pure. Values and *now* go in, a decision comes out: nothing here waits, sends, logs or
 looks at a clock, so hours of failure are tested in milliseconds.
 
-    `Policy` bundles what one service needs:
+    `Policy` bundles what one service needs, and `OperationPolicy` what one kind of message needs otherwise:
     `Retry` decides whether a call is made again, and `Exponential` or `Fixed` how long it waits;
     `Breaker` leaves a service alone that keeps failing (its machine is a `Circuit`);
     `Concurrency` caps the attempts in flight (its counter is a `Bulkhead`);
@@ -17,6 +17,7 @@ from ._backoff import Backoff, Exponential, Fixed, flaw_of, wait_of
 from ._breaker import Breaker, Circuit, CircuitState, CircuitStatistics, Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
 from ._gate import Gate, GateStatistics
+from ._operation import OperationPolicy
 from ._policy import Policy
 from ._retry import GiveUp, Retry, RetryIn
 
@@ -34,6 +35,7 @@ __all__ = [
     "Gate",
     "GateStatistics",
     "GiveUp",
+    "OperationPolicy",
     "Permit",
     "Policy",
     "Retry",
