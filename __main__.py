@@ -41,9 +41,10 @@ def _run(given: list[str]) -> int:
         return run_fakes(given[1:])  # its options are those of the servers' own command
     args = _parser().parse_args(given)
     services = {service.provider: service.policy for service in PROVIDERS}
+    operations = {service.provider: service.operations() for service in PROVIDERS}
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "bench": run_bench,
-        "config": lambda args: run_config(args, services=services),
+        "config": lambda args: run_config(args, services=services, operations=operations),
         "demo": run_demo,
         "doctor": run_doctor,
     }

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from ..runtime import Message, RelightError
+from ..runtime import Message, RelightError, message_types
 from ..supervisors import FailureKind, GuardedActor, ProviderError, Settings
 from ..supervisors.policies import Policy
 from ._prices import DEFAULT_PRICES, PriceTable, prices_in_force
@@ -48,6 +48,11 @@ class Service(GuardedActor):
             return self.ref.path.rpartition("/")[0].rpartition("/")[2] or self.ref.path
         except RelightError:  # not adopted yet
             return type(self).__name__
+
+    @classmethod
+    def operations(cls) -> list[str]:
+        """List what it can be asked, by the names that metrics and settings use."""
+        return [kind.__name__ for kind in message_types(cls)]
 
     def configured(self, settings: Settings) -> None:
         """Take the prices that the settings say; they win over those given to the constructor."""
