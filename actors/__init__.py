@@ -23,6 +23,7 @@ from ._prices import (
     estimate_tokens,
     prices_in_force,
 )
+from ._probe import Probe
 from ._secret import Secret
 from ._service import Service
 from ._usage import Usage
@@ -39,6 +40,7 @@ __all__ = [
     "MissingExtraError",
     "Price",
     "PriceTable",
+    "Probe",
     "Secret",
     "Service",
     "Usage",

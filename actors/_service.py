@@ -6,6 +6,7 @@ from ..runtime import Message, RelightError, message_types
 from ..supervisors import FailureKind, GuardedActor, ProviderError, Settings
 from ..supervisors.policies import Policy
 from ._prices import DEFAULT_PRICES, PriceTable, prices_in_force
+from ._probe import Probe
 from ._secret import Secret
 
 
@@ -63,6 +64,14 @@ class Service(GuardedActor):
     def is_repeatable(self, message: Message) -> bool:
         """Tell whether *message* may be attempted again after an attempt may have carried it out."""
         return True
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Return a cheap request that shows whether the service answers; None: there is none.
+
+        Args:
+            model: Ask this model for one token, where the service has models.
+        """
+        return None
 
     def hide(self, text: str) -> str:
         """Return *text* with the key masked: servers have been seen to echo it."""

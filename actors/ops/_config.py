@@ -15,9 +15,7 @@ from ...runtime import Loaded, SettingsError, redact_mapping, same_setting
 from ...supervisors import Settings
 from ...supervisors.policies import Policy
 from .._prices import PriceTable, prices_in_force
-
-DEFAULT_FILE = Path("relight.toml")
-"""Read where no file is named, if it is there."""
+from ._settings_file import DEFAULT_FILE, settings_file
 
 _WRONG_SETTINGS = 2
 _DEFAULT = "default"
@@ -63,7 +61,7 @@ def run_config(
         environ: Environment variables; None: those of this process.
     """
     as_json = cast("bool", args.json)
-    file = cast("Path | None", args.file) or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    file = settings_file(args)
     variables = os.environ if environ is None else environ
     try:
         loaded = Settings.load(file=file, environ=variables, services=services)

@@ -15,13 +15,15 @@ from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable
+from .._probe import Probe
 from .._secret import Secret
 from .._usage import Usage
 from ._anthropic_errors import ANTHROPIC_ERRORS
-from ._chat import ChatMessage, estimate_chat
+from ._chat import PROBE_MESSAGES, ChatMessage, estimate_chat
 
 _BASE_URL = "https://api.anthropic.com"
 _VERSION = "2023-06-01"
+_PROBE_MODEL = "claude-haiku-4-5"
 
 
 class MessageReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,16 @@ class Anthropic(HttpService):
             text="".join(block.text for block in answer.content if block.type == "text"),
             stop_reason=answer.stop_reason,
             usage=self._prices.charge(message.model, answer.usage.normal()),
+        )
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Have a small model, or *model*, answer with one token."""
+        message = CreateMessage(model=model or _PROBE_MODEL, messages=PROBE_MESSAGES, max_tokens=1)
+        estimate = self.estimate(message)
+        return Probe(
+            request=HttpRequest("POST", "/v1/messages", json=_payload(message)),
+            purpose=f"one token from {message.model}",
+            usd=None if estimate is None else estimate.usd,
         )
 
     def estimate(self, message: Message) -> Estimate | None:

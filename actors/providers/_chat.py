@@ -20,6 +20,10 @@ class ChatMessage(msgspec.Struct, frozen=True):
     content: str
 
 
+PROBE_MESSAGES = (ChatMessage("user", "ping"),)
+"""Said to see whether a model answers."""
+
+
 def estimate_chat(
     prices: PriceTable, model: str, messages: Iterable[ChatMessage], max_tokens: int | None, *more: str
 ) -> Estimate:

@@ -15,9 +15,10 @@ from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable
+from .._probe import Probe
 from .._secret import Secret
 from .._usage import Usage
-from ._chat import ChatMessage, estimate_chat
+from ._chat import PROBE_MESSAGES, ChatMessage, estimate_chat
 from ._openai_errors import OPENAI_ERRORS
 
 _BASE_URL = "https://api.openai.com/v1"
@@ -95,6 +96,18 @@ class OpenAI(HttpService):
             HttpRequest("POST", "/chat/completions", json=self._payload(message), idempotent=True)
         )
         return self._read(message, self.decode(reply, _Completion))
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """List the models, which is free, or have *model* answer with one token."""
+        if model is None:
+            return Probe(request=HttpRequest("GET", "/models"), purpose="lists the models")
+        message = ChatCompletion(model=model, messages=PROBE_MESSAGES, max_tokens=1)
+        estimate = self.estimate(message)
+        return Probe(
+            request=HttpRequest("POST", "/chat/completions", json=self._payload(message)),
+            purpose=f"one token from {model}",
+            usd=None if estimate is None else estimate.usd,
+        )
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""
