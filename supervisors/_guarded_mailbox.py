@@ -17,6 +17,7 @@ from ..runtime import (
     ExitReason,
     Item,
     Kernel,
+    Message,
     Overflow,
     Owner,
     RefusalError,
@@ -37,7 +38,7 @@ VERDICT_POLL = 0.1
 class GuardedMailbox(ActorCell):
     """The mailbox of a service: what waits for the guard, and what the guard refuses."""
 
-    __slots__ = ("calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
+    __slots__ = ("calls", "due_retries", "guard", "has_timeouts", "policy", "provider", "waiting_retries")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class GuardedMailbox(ActorCell):
         self.open_capacity = 0  # every sender has to ask the guard first
         self.concurrency = policy.concurrency.limit
         self.call_timeout = policy.call_timeout
+        self.has_timeouts = bool(policy.by_operation)
         self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
         self.calls: dict[Slot, Call] = {}
         """Calls that were begun and are waited for."""
@@ -63,6 +65,10 @@ class GuardedMailbox(ActorCell):
         """Calls whose retry is not due yet."""
         self.due_retries: deque[Call] = deque()
         """Calls whose retry is due: they go before new messages."""
+
+    def timeout_of(self, message: Message) -> float:
+        """Return the seconds a call may take that was given no timeout."""
+        return self.guard.policy_of(type(message).__name__).call_timeout
 
     # --- taking messages in --------------------------------------------------------------------------------
 

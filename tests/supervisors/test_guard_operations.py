@@ -1,9 +1,10 @@
 """One operation of a service may be retried and timed otherwise than the rest."""
 
+import anyio
 import pytest
 from msgspec.structs import replace
 
-from relight.runtime import Request
+from relight.runtime import Actor, ActorCrashedError, AskTimeoutError, Request, handles
 from relight.supervisors import Child, FailureKind, ProviderError, RetriesExhaustedError, open_system
 from relight.supervisors.policies import Fixed, OperationPolicy, Policy, Retry
 from relight.testing import Fail, FlakyService, Hang
@@ -24,8 +25,8 @@ class Paint(Request[object], frozen=True):
     """Slow and dear."""
 
 
-def with_paint(retry: Retry | None = None, *, attempt_timeout: float | None = None) -> Policy:
-    own = OperationPolicy(retry=retry, attempt_timeout=attempt_timeout)
+def with_paint(retry: Retry | None = None, **times: float) -> Policy:
+    own = OperationPolicy(retry=retry, **times)
     return replace(policy(attempts=3, wait=1.0, breaker=None), by_operation={"paint": own})
 
 
@@ -67,3 +68,35 @@ async def test_a_rate_limit_without_a_hint_pauses_the_provider_as_the_operation_
         await ref.ask(Chat())
         assert statistics(system).gate.seconds_paused == 25.0
     assert [seen.at for seen in script.attempts_of(Chat)] == [25.0]
+
+
+async def test_an_operation_has_its_own_time_for_a_call() -> None:
+    script = FlakyService.script(then=Hang())
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", script, policy=with_paint(call_timeout=7.0)))
+        with pytest.raises(AskTimeoutError):
+            await ref.ask(Paint())
+        assert anyio.current_time() == 7.0
+        with pytest.raises(AskTimeoutError):
+            await ref.ask(Paint(), timeout=2.0)
+        assert anyio.current_time() == 9.0, "what the caller says comes first"
+        with pytest.raises(RetriesExhaustedError):
+            await ref.ask(Chat())
+
+
+async def test_the_time_of_an_operation_can_only_shorten_an_inherited_deadline() -> None:
+    class Agent(Actor):
+        @handles
+        async def chat(self, message: Chat) -> object:
+            return await service.ask(Paint())
+
+    script = FlakyService.script(then=Hang())
+    async with open_system() as system:
+        service = await system.spawn(Child("svc", script, policy=with_paint(call_timeout=7.0)))
+        agent = await system.spawn(Child("agent", Agent))
+        with pytest.raises(AskTimeoutError):
+            await agent.ask(Chat(), timeout=3.0)
+        assert anyio.current_time() == 3.0
+        with pytest.raises(ActorCrashedError):
+            await agent.ask(Chat(), timeout=30.0)
+        assert anyio.current_time() == 10.0
