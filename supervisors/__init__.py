@@ -43,8 +43,10 @@ from ._outlook import restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
 from ._price_settings import PriceSettings
+from ._reload import SettingChange
 from ._run import run
 from ._settings import ProviderSettings, Settings
+from ._settings_file import ReloadSettings, SettingsFile
 from ._specs import (
     AutoShutdownName,
     DynamicSupervisor,
@@ -94,6 +96,7 @@ __all__ = [
     "ProviderFailedError",
     "ProviderSettings",
     "RateLimitedError",
+    "ReloadSettings",
     "Restart",
     "RestartIntensityError",
     "RestartName",
@@ -101,7 +104,9 @@ __all__ = [
     "RetriesExhaustedError",
     "RetryKey",
     "RouteName",
+    "SettingChange",
     "Settings",
+    "SettingsFile",
     "Spec",
     "StrategyName",
     "StreamBrokenError",

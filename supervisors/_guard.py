@@ -43,6 +43,7 @@ class Guard:
         "_block",
         "_blocked_by",
         "_failed_until",
+        "_on_transition",
         "_operations",
         "_probe_at",
         "blocks",
@@ -61,6 +62,7 @@ class Guard:
         self.provider = provider
         self.policy = policy
         self._operations: dict[str, Policy] = {}
+        self._on_transition = on_transition
         self.rng = rng
         self.circuit: Circuit | None = None
         if policy.breaker is not None:
@@ -83,6 +85,20 @@ class Guard:
         if found is None:
             found = self._operations[operation] = self.policy.of(operation)
         return found
+
+    def adopt(self, policy: Policy, now: float) -> None:
+        """Go by another policy. States and counts stay; a blocked provider may be tried at once."""
+        self.policy = policy
+        self._operations.clear()
+        if policy.breaker is None:
+            self.circuit = None
+        elif self.circuit is None:
+            self.circuit = policy.breaker.circuit(self._on_transition)
+        else:
+            self.circuit.reconfigure(policy.breaker)
+        self.bulkhead.reconfigure(policy.concurrency)
+        # Whoever changed the settings may have changed what it was blocked for: a key, a plan.
+        self._probe_at = min(self._probe_at, now)
 
     # --- admit -----------------------------------------------------------------------------------
 

@@ -147,6 +147,38 @@ class GuardedMailbox(ActorCell):
         elif self.ties is not None:
             self.ties.advance()
 
+    def reconfigure(self, policy: Policy) -> None:
+        """Go by another policy from now on; what is queued, waits, counts or is in flight stays.
+
+        Attempts in flight and calls that were begun keep the times they were given. A mailbox that is
+        fuller than it may be now takes no more until it is not.
+        """
+        self.policy = policy
+        self.capacity = policy.mailbox
+        self.call_timeout = policy.call_timeout
+        self.has_timeouts = bool(policy.by_operation)
+        self.guard.adopt(policy, self.kernel.now())
+        self.widen()
+        self.sweep()
+
+    def widen(self) -> None:
+        """Begin what the guard lets begin since its limit has grown.
+
+        Beyond what it began with there have to be more permits. They stay when the limit falls again: a
+        worker that comes too many finds that nothing may begin, and goes.
+        """
+        limit = self.guard.bulkhead.limit
+        if limit > self.concurrency:
+            self.concurrency = limit
+            if self.active is not None:
+                self.room = limit - self.busy
+        self.kick()
+
+    @property
+    def configurable(self) -> GuardedActor | None:
+        """The service's object, where it can be told of settings."""
+        return self.actor if isinstance(self.actor, GuardedActor) else None
+
     def leave_behind(self, running: Running) -> None:
         """Give up an attempt that does not unwind, or it would hold its slot for ever."""
         self.kernel.events.error("actor.stuck", actor_path=self.path, reason=running.cause)

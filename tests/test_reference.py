@@ -18,7 +18,9 @@ from relight.supervisors import open_system, run
 from tests.support.tree import ROOT
 
 PUBLIC = {*relight.__all__, *actors.__all__, *fakes.__all__}
-EVENT = re.compile(r"(actor|message|breaker|provider|supervisor|system|events|loop|shutdown)\.[a-z_]+")
+EVENT = re.compile(
+    r"(actor|message|breaker|provider|supervisor|system|settings|events|loop|shutdown)\.[a-z_]+"
+)
 
 
 def rows(page: str) -> list[list[str]]:

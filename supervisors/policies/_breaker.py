@@ -161,6 +161,13 @@ class Circuit:
         """
         permit._source.released(permit)
 
+    def reconfigure(self, spec: Breaker) -> None:
+        """Go by other numbers, in the state it is in; what was counted counts on.
+
+        A lower number of failures opens it at the next one. An open circuit stays open as long as it was to.
+        """
+        self._state.reconfigure(spec)
+
     def statistics(self) -> CircuitStatistics:
         """Return the counts at this moment."""
         return CircuitStatistics(
@@ -213,6 +220,9 @@ class _Closed:
     def released(self, permit: Permit) -> None:
         """Count nothing: only successes reset, only failures count."""
 
+    def reconfigure(self, spec: Breaker) -> None:
+        self._spec = spec
+
 
 @final
 class _Open:
@@ -236,6 +246,9 @@ class _Open:
 
     def admit(self) -> None:
         return None
+
+    def reconfigure(self, spec: Breaker) -> None:
+        self._spec = spec
 
     def half_open(self) -> _HalfOpen:
         return _HalfOpen(self._spec, self.failures, min(self._seconds * 2.0, self._spec.open_cap))
@@ -281,6 +294,11 @@ class _HalfOpen:
 
     def released(self, permit: Permit) -> None:
         self._outstanding.discard(permit)
+
+    def reconfigure(self, spec: Breaker) -> None:
+        self._spec = spec
+        # With fewer probes the next success has to be the last, or nothing would ever close it.
+        self._successes = min(self._successes, spec.probes - 1)
 
 
 _State = _Closed | _Open | _HalfOpen

@@ -97,6 +97,12 @@ class Bulkhead:
         if self._limit < self._full_limit:
             self._limit += 1
 
+    def reconfigure(self, spec: Concurrency) -> None:
+        """Go by another limit. A cut one stays cut, and attempts in flight are left alone."""
+        is_cut = self._limit < self._full_limit
+        self._full_limit = spec.limit
+        self._limit = min(self._limit, spec.limit) if is_cut else spec.limit
+
     def statistics(self) -> BulkheadStatistics:
         """Return the counts at this moment."""
         return BulkheadStatistics(self._limit, self._full_limit, self._in_flight, self._peak, self._cuts)

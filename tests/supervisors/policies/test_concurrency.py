@@ -108,3 +108,23 @@ def test_it_never_lets_anybody_in_above_its_limit(limit: int, steps: list[str]) 
 def test_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("Concurrency.limit must be 1 or more, and finite, got 0")):
         Concurrency(0)
+
+
+def test_another_limit_holds_from_then_on() -> None:
+    bulkhead = Concurrency(4).bulkhead()
+    taken(bulkhead, 4)
+    bulkhead.reconfigure(Concurrency(2))
+    assert (bulkhead.limit, bulkhead.in_flight, bulkhead.try_acquire()) == (2, 4, False)
+    bulkhead.reconfigure(Concurrency(6))
+    assert taken(bulkhead, 50) == 2
+
+
+@pytest.mark.parametrize(("limit", "now"), [(40, 2), (1, 1)])
+def test_a_limit_that_was_cut_stays_cut(limit: int, now: int) -> None:
+    bulkhead = Concurrency(8).bulkhead()
+    bulkhead.cut()
+    bulkhead.reconfigure(Concurrency(limit))
+    assert bulkhead.limit == now
+    for _ in range(100):
+        bulkhead.grow()
+    assert bulkhead.limit == limit

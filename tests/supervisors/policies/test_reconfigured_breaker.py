@@ -1,0 +1,97 @@
+"""A breaker that is given other numbers goes on where it was, and never gets stuck."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relight.supervisors.policies import Breaker, Circuit, CircuitState, Permit
+
+breakers = st.builds(
+    Breaker,
+    failures=st.integers(1, 4),
+    open_seconds=st.sampled_from([1.0, 5.0]),
+    open_cap=st.sampled_from([5.0, 20.0]),
+    probes=st.integers(1, 4),
+)
+
+
+def circuit_at(state: CircuitState, spec: Breaker) -> Circuit:
+    circuit = spec.circuit()
+    if state is not CircuitState.CLOSED:
+        for _ in range(spec.failures):
+            fail(circuit, 0.0)
+    if state is CircuitState.HALF_OPEN:
+        circuit.poll(spec.open_seconds)
+    assert circuit.state is state
+    return circuit
+
+
+def permit_of(circuit: Circuit, now: float) -> Permit:
+    permit = circuit.admit(now)
+    assert permit is not None
+    return permit
+
+
+def fail(circuit: Circuit, now: float) -> None:
+    circuit.failed(permit_of(circuit, now), now)
+
+
+def test_failures_in_a_row_count_on() -> None:
+    circuit = Breaker(failures=5).circuit()
+    fail(circuit, 0.0)
+    fail(circuit, 0.0)
+    circuit.reconfigure(Breaker(failures=3))
+    assert circuit.state is CircuitState.CLOSED
+    fail(circuit, 0.0)
+    assert circuit.state is CircuitState.OPEN
+
+
+def test_a_count_that_is_above_the_new_number_opens_at_the_next_failure() -> None:
+    circuit = Breaker(failures=5).circuit()
+    for _ in range(4):
+        fail(circuit, 0.0)
+    circuit.reconfigure(Breaker(failures=2))
+    assert circuit.state is CircuitState.CLOSED
+    fail(circuit, 0.0)
+    assert circuit.state is CircuitState.OPEN
+
+
+def test_an_open_one_opens_for_the_new_time_only_the_next_time() -> None:
+    circuit = circuit_at(CircuitState.OPEN, Breaker(open_seconds=10.0))
+    circuit.reconfigure(Breaker(open_seconds=50.0, open_cap=50.0))
+    assert circuit.retry_at == 10.0
+    assert circuit.poll(10.0) is CircuitState.HALF_OPEN
+    fail(circuit, 10.0)
+    assert circuit.retry_at == 30.0, "twice what it was, as it went on"
+    assert circuit.poll(30.0) is CircuitState.HALF_OPEN
+    fail(circuit, 30.0)
+    assert circuit.retry_at == 70.0
+
+
+def test_probes_that_are_out_keep_their_say() -> None:
+    circuit = circuit_at(CircuitState.HALF_OPEN, Breaker(probes=2))
+    first, second = permit_of(circuit, 30.0), permit_of(circuit, 30.0)
+    circuit.reconfigure(Breaker(probes=1))
+    assert not circuit.is_admitting(30.0)
+    circuit.succeeded(first, 30.0)
+    assert circuit.state is CircuitState.CLOSED
+    circuit.failed(second, 30.0)
+    assert circuit.state is CircuitState.CLOSED
+
+
+@given(before=breakers, after=breakers, good=st.integers(0, 3), out=st.integers(0, 3))
+def test_a_half_open_one_closes_once_enough_probes_go_well(
+    before: Breaker, after: Breaker, good: int, out: int
+) -> None:
+    circuit = circuit_at(CircuitState.HALF_OPEN, before)
+    now = before.open_seconds
+    for _ in range(min(good, before.probes - 1)):
+        circuit.succeeded(permit_of(circuit, now), now)
+    held = [permit for _ in range(out) if (permit := circuit.admit(now)) is not None]
+    circuit.reconfigure(after)
+    assert circuit.state is CircuitState.HALF_OPEN
+    for permit in held:
+        circuit.released(permit, now)
+    for _ in range(after.probes):
+        if circuit.state is CircuitState.HALF_OPEN:
+            circuit.succeeded(permit_of(circuit, now), now)
+    assert circuit.state is CircuitState.CLOSED
