@@ -64,7 +64,7 @@ class ProviderSettings(CallSettings, frozen=True, kw_only=True):
     restart_max_delay: MaxDelay | None = None
     """Seconds that no wait before a restart exceeds."""
 
-    operations: dict[str, OperationSettings] = msgspec.field(default_factory=dict)
+    operations: dict[str, OperationSettings] = msgspec.field(default_factory=dict[str, OperationSettings])
     """Other numbers for single operations, by the name of the message's class."""
 
     def apply(self, policy: Policy) -> Policy:

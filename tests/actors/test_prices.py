@@ -187,7 +187,7 @@ def litellm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "site" / "litellm"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setattr(sys, "path", [str(package.parent), *sys.path])
     file = package / "model_prices_and_context_window_backup.json"
     file.write_bytes(msgspec.json.encode(LIST))
     day = datetime(2026, 10, 1, tzinfo=UTC).timestamp()
@@ -273,7 +273,7 @@ def test_what_is_no_litellm_is_left_alone(
 ) -> None:
     if module == "namespace":
         (tmp_path / "litellm").mkdir()
-        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     else:
         monkeypatch.setitem(sys.modules, "litellm", ModuleType("litellm"))
     assert prices_of() is DEFAULT_PRICES

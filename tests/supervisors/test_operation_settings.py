@@ -1,5 +1,6 @@
 """Settings of single operations: one kind of message of a service."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,13 @@ RANGES: dict[str, tuple[float, float]] = {
 OWN = Policy(by_operation={"Paint": OperationPolicy(retry=Retry(attempts=2), attempt_timeout=60.0)})
 
 
-def load(tmp_path: Path, toml: str = "", *, service: Policy | None = None, **environ: str) -> Settings:
+def load(
+    tmp_path: Path, toml: str = "", *, service: Policy | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
     file = tmp_path / "relight.toml"
     file.write_text(toml)
     services = {} if service is None else {"openai": service}
-    return Settings.load(file=file, environ=environ, services=services).settings
+    return Settings.load(file=file, environ=environ or {}, services=services).settings
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -75,12 +78,12 @@ def test_every_number_reaches_the_operations_policy(tmp_path: Path) -> None:
 
 def test_a_variable_names_an_operation_in_any_case(tmp_path: Path) -> None:
     variable = "RELIGHT_PROVIDERS__OPENAI__OPERATIONS__CHATCOMPLETION__ATTEMPTS"
-    settings = load(tmp_path, **{variable: "4"})
+    settings = load(tmp_path, environ={variable: "4"})
     assert settings.policy("openai", Policy()).of("ChatCompletion").retry.attempts == 4
 
 
 def test_what_the_service_says_of_its_operation_is_overridden_under_its_name(tmp_path: Path) -> None:
-    settings = load(tmp_path, RELIGHT_PROVIDERS__OPENAI__OPERATIONS__PAINT__ATTEMPTS="4")
+    settings = load(tmp_path, environ={"RELIGHT_PROVIDERS__OPENAI__OPERATIONS__PAINT__ATTEMPTS": "4"})
     policy = settings.policy("openai", OWN)
     assert list(policy.by_operation) == ["Paint"]
     assert (policy.of("Paint").retry.attempts, policy.of("Paint").attempt_timeout) == (4, 60.0)

@@ -6,7 +6,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from relight.runtime import Ref, SettingsError
+from relight.runtime import Ref, SettingsError, handles
 from relight.supervisors import (
     Child,
     FailureKind,
@@ -44,6 +44,9 @@ from tests.supervisors.scripted import (
 from tests.support.clocks import virtual_time
 
 pytestmark = [pytest.mark.anyio, virtual_time]
+
+
+NARROW = Policy(retry=STEADY.retry, concurrency=policy(concurrency=1).concurrency, mailbox=2)
 
 
 class Tunable(Scripted):
@@ -127,18 +130,14 @@ async def test_a_limit_raised_while_a_rate_limit_keeps_it_down_is_grown_into() -
         system.apply_settings(setting(concurrency=8))
         await askers.ask_all("abcdefghijklmnopqrst")
     assert script.peak == 8, "one more for each success"
-    assert statistics_at_end(script) == 22
-
-
-def statistics_at_end(script: Script) -> int:
-    return len(script.seen)
+    assert len(script.seen) == 22
 
 
 async def test_more_room_lets_waiting_senders_in_and_less_throws_nobody_out() -> None:
     script = script_of(*[ok(10.0)] * 9)
     async with (
         open_system() as system,
-        Askers(await serve(system, script, STEADY_ONE)) as askers,
+        Askers(await serve(system, script, NARROW)) as askers,
     ):
         await askers.ask_all("abcdef")
         await wait_all_tasks_blocked()
@@ -150,9 +149,6 @@ async def test_more_room_lets_waiting_senders_in_and_less_throws_nobody_out() ->
         await wait_all_tasks_blocked()
         assert (statistics(system).actor.queued, statistics(system).actor.waiting) == (4, 1)
     assert [outcome.at for outcome in askers.outcomes] == [10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
-
-
-STEADY_ONE = Policy(retry=STEADY.retry, concurrency=policy(concurrency=1).concurrency, mailbox=2)
 
 
 async def test_the_breaker_counts_on_with_its_new_numbers() -> None:
@@ -236,6 +232,31 @@ async def test_a_blocked_provider_is_tried_at_once(kind: FailureKind) -> None:
     assert script.names == ["", "still", "well"]
 
 
+async def test_a_service_that_was_started_anew_with_another_key_is_tried_at_once() -> None:
+    keys = ["wrong", "right"]
+
+    class Keyed(Scripted):
+        def __init__(self, key: str) -> None:
+            super().__init__(script)
+            self.key = key
+
+        @handles
+        async def call(self, message: Call) -> str:
+            if self.key == "wrong":
+                raise ProviderError(PROVIDER, FailureKind.AUTH, "no")
+            return self.key
+
+    script = Script()
+    async with open_system() as system:
+        ref = await system.spawn(Child(PROVIDER, lambda: Keyed(keys.pop(0))))
+        with pytest.raises(ProviderError):
+            await ref.ask(Call())
+        system.kill(ref)
+        system.apply_settings(Settings())
+        assert await ref.ask(Call()) == "right"
+        assert statistics(system).state == "ok"
+
+
 async def test_each_change_is_an_event_and_no_change_is_none() -> None:
     async with open_system() as system:
         await serve(system, Script())
@@ -312,9 +333,7 @@ async def test_what_is_started_later_goes_by_the_new_settings() -> None:
 async def test_a_service_that_restarts_keeps_what_was_applied() -> None:
     script = script_of(bug(), server())
     async with open_system() as system:
-        supervisor = await system.spawn(
-            Supervisor("tree", children=[Child(PROVIDER, partial(Tunable, script))])
-        )
+        await system.spawn(Supervisor("tree", children=[Child(PROVIDER, partial(Tunable, script))]))
         ref = system.get(f"tree/{PROVIDER}")
         system.apply_settings(setting(attempts=1))
         with pytest.raises(Exception, match="crashed"):
@@ -322,7 +341,6 @@ async def test_a_service_that_restarts_keeps_what_was_applied() -> None:
         with pytest.raises(ProviderError):
             await ref.ask(Call())
         assert len(script.seen) == 2
-        assert supervisor.path == "tree"
 
 
 async def test_a_crashed_service_is_restarted_by_the_new_numbers() -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import anyio.to_thread
@@ -24,10 +24,13 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def probe(*line: str, services: tuple[type[Service], ...] = PROVIDERS, **environ: str) -> int:
+def probe(
+    *line: str, services: tuple[type[Service], ...] = PROVIDERS, environ: Mapping[str, str] | None = None
+) -> int:
     parser = argparse.ArgumentParser()
     add_probe_parser(parser.add_subparsers())
-    return run_probe(parser.parse_args(["probe", *line]), services=services, environ={**KEYS, **environ})
+    args = parser.parse_args(["probe", *line])
+    return run_probe(args, services=services, environ={**KEYS, **(environ or {})})
 
 
 def probe_raw(reply: bytes, *line: str) -> tuple[int, list[bytes]]:
@@ -35,7 +38,9 @@ def probe_raw(reply: bytes, *line: str) -> tuple[int, list[bytes]]:
 
     async def go() -> tuple[int, list[bytes]]:
         async with serve(reply) as server:
-            status = await anyio.to_thread.run_sync(lambda: probe(*line, OPENAI_BASE_URL=server.url))
+            status = await anyio.to_thread.run_sync(
+                lambda: probe(*line, environ={"OPENAI_BASE_URL": server.url})
+            )
             return status, server.requests
 
     return anyio.run(go)
@@ -126,7 +131,7 @@ def test_what_can_not_be_sent_is_exit_status_2(
             return cls()
 
     options = ["--json"] if as_json else []
-    assert probe(*line, *options, services=(*PROVIDERS, Plain, Silent), **environ) == 2
+    assert probe(*line, *options, services=(*PROVIDERS, Plain, Silent), environ=environ) == 2
     out, err = capsys.readouterr()
     if as_json:
         told = json.loads(out)
@@ -161,10 +166,10 @@ def environ() -> Iterator[dict[str, str]]:
 def test_each_provider_answers_its_own_probe(
     environ: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert probe("anthropic", "--json", **environ) == 1, "its overload is scripted, and not retried"
+    assert probe("anthropic", "--json", environ=environ) == 1, "its overload is scripted, and not retried"
     assert json.loads(capsys.readouterr().out)["kind"] == "overloaded"
     for line in (["anthropic"], ["openai", "--model", "gpt-4o-mini"], ["runpod"]):
-        assert probe(*line, "--json", **environ) == 0
+        assert probe(*line, "--json", environ=environ) == 0
         told = json.loads(capsys.readouterr().out)
         assert (told["status"], told["usd"] < 0.0001) == (200, True)
 
