@@ -16,13 +16,7 @@ from ._classification import ErrorBody, ErrorRule, ErrorTable, read_error
 from ._errors import MissingExtraError
 from ._http import HttpService
 from ._http_messages import HttpReply, HttpRequest
-from ._prices import (
-    DEFAULT_PRICES,
-    Price,
-    PriceTable,
-    estimate_tokens,
-    prices_in_force,
-)
+from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens, prices_in_force
 from ._probe import Probe
 from ._secret import Secret
 from ._service import Service

@@ -174,11 +174,6 @@ class GuardedMailbox(ActorCell):
                 self.room = limit - self.busy
         self.kick()
 
-    @property
-    def configurable(self) -> GuardedActor | None:
-        """The service's object, where it can be told of settings."""
-        return self.actor if isinstance(self.actor, GuardedActor) else None
-
     def leave_behind(self, running: Running) -> None:
         """Give up an attempt that does not unwind, or it would hold its slot for ever."""
         self.kernel.events.error("actor.stuck", actor_path=self.path, reason=running.cause)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 
 from ..runtime import Kernel, SettingsError
+from ._guarded import GuardedActor
 from ._guarded_cell import GuardedCell
 from ._keeper import TreeContext
 from ._policy_numbers import policy_numbers
@@ -49,8 +51,7 @@ def apply_settings(kernel: Kernel, context: TreeContext, settings: Settings) -> 
         changes += _policy_changes(supervisor.provider, cell.policy, policy)
         supervisor.reconfigure(policy)
         cell.reconfigure(policy)
-        if cell.configurable is not None:
-            cell.configurable.configured(settings)
+        cast("GuardedActor", cell.actor).configured(settings)
     for change in changes:
         kernel.events.info(
             "settings.changed",

@@ -99,8 +99,8 @@ class ServiceSupervisor(SupervisorActor):
         """Use the object that was made to find out that this is a service, then the factory."""
         first, self._first = self._first, None
         actor = self._start() if first is None else first
-        if isinstance(actor, GuardedActor):
-            actor.configured(self.context.settings)
+        assert isinstance(actor, GuardedActor)
+        actor.configured(self.context.settings)
         return actor
 
     def make(self, record: ChildRecord) -> Actor:
