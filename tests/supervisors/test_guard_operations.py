@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from relight.runtime import Actor, ActorCrashedError, AskTimeoutError, Request, handles
 from relight.supervisors import Child, FailureKind, ProviderError, RetriesExhaustedError, open_system
 from relight.supervisors.policies import Fixed, OperationPolicy, Policy, Retry
-from relight.testing import Fail, FlakyService, Hang
+from relight.testing import Crash, Delay, Fail, FlakyService, Hang, Ok
 from tests.supervisors.scripted import policy, statistics
 from tests.support.clocks import virtual_time
 
@@ -100,3 +100,18 @@ async def test_the_time_of_an_operation_can_only_shorten_an_inherited_deadline()
         with pytest.raises(ActorCrashedError):
             await agent.ask(Chat(), timeout=30.0)
         assert anyio.current_time() == 10.0
+
+
+async def test_the_longest_attempt_of_any_operation_may_finish_beside_a_new_incarnation() -> None:
+    script = FlakyService.script(by_type={Paint: [Delay(60.0, Ok("painted"))], Chat: [Crash(KeyError())]})
+    async with open_system() as system, anyio.create_task_group() as group:
+        ref = await system.spawn(Child("svc", script, policy=with_paint(attempt_timeout=90.0)))
+
+        async def paint() -> None:
+            assert await ref.ask(Paint()) == "painted"
+
+        group.start_soon(paint)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(ActorCrashedError):
+            await ref.ask(Chat())
+    assert [seen.outcome for seen in script.attempts_of(Paint)] == ["answered"]

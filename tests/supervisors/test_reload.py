@@ -6,7 +6,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from relight.runtime import Ref, SettingsError, handles
+from relight.runtime import AskTimeoutError, Ref, SettingsError, handles
 from relight.supervisors import (
     Child,
     FailureKind,
@@ -34,6 +34,7 @@ from tests.supervisors.scripted import (
     at_rest,
     bug,
     fails,
+    hangs,
     limited,
     listen,
     ok,
@@ -124,7 +125,7 @@ async def test_a_lower_limit_leaves_what_is_in_flight_alone() -> None:
 
 async def test_a_limit_raised_while_a_rate_limit_keeps_it_down_is_grown_into() -> None:
     script = script_of(limited(5.0), *[ok(10.0)] * 30)
-    async with open_system() as system, Askers(await serve(system, script, policy(concurrency=1))) as askers:
+    async with open_system() as system, Askers(await serve(system, script, policy(concurrency=2))) as askers:
         await askers.ask("limited")
         await wait_all_tasks_blocked()
         system.apply_settings(setting(concurrency=8))
@@ -290,16 +291,28 @@ async def test_each_change_is_an_event_and_no_change_is_none() -> None:
 
 
 async def test_an_operation_may_be_given_numbers_of_its_own() -> None:
-    script = script_of(*[server()] * 2)
+    script = script_of(*[server()] * 4)
     async with open_system() as system:
         ref = await serve(system, script)
-        operations = {"call": OperationSettings(attempts=1)}
-        system.apply_settings(Settings(providers={PROVIDER: ProviderSettings(operations=operations)}))
-        with pytest.raises(ProviderError):
-            await ref.ask(Call())
-        assert len(script.seen) == 1
+        for attempts in (1, 2):
+            operations = {"call": OperationSettings(attempts=attempts)}
+            system.apply_settings(Settings(providers={PROVIDER: ProviderSettings(operations=operations)}))
+            with pytest.raises(ProviderError):
+                await ref.ask(Call())
+        assert len(script.seen) == 3
         system.apply_settings(Settings())
         assert await ref.ask(Call()) == " 2"
+
+
+async def test_an_operation_may_be_given_a_time_for_its_calls() -> None:
+    script = script_of(hangs())
+    async with open_system() as system:
+        ref = await serve(system, script)
+        operations = {"Call": OperationSettings(call_timeout=4.0)}
+        system.apply_settings(Settings(providers={PROVIDER: ProviderSettings(operations=operations)}))
+        with pytest.raises(AskTimeoutError):
+            await ref.ask(Call())
+        assert anyio.current_time() == 4.0
 
 
 async def test_where_one_setting_is_wrong_nothing_is_applied() -> None:
@@ -365,7 +378,7 @@ async def test_the_wait_before_a_restart_changes_too() -> None:
             await ref.ask(Call())
         await wait_all_tasks_blocked()
         (due,) = system.restarts_due()
-        assert due[1] > 0.0
+        assert due[1] != 1.0, "its policy's"
         await ref.ask(Call())
         assert script.incarnations == 2
 
