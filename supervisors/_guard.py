@@ -88,6 +88,9 @@ class Guard:
 
     def adopt(self, policy: Policy, now: float) -> None:
         """Go by another policy. States and counts stay; a blocked provider may be tried at once."""
+        if policy.concurrency != self.policy.concurrency:
+            before, self.bulkhead = self.bulkhead, policy.concurrency.bulkhead()
+            self.bulkhead.take_over(before)
         self.policy = policy
         self._operations.clear()
         if policy.breaker is None:
@@ -96,7 +99,6 @@ class Guard:
             self.circuit = policy.breaker.circuit(self._on_transition)
         else:
             self.circuit.reconfigure(policy.breaker)
-        self.bulkhead.reconfigure(policy.concurrency)
         # Whoever changed the settings may have changed what it was blocked for: a key, a plan.
         self._probe_at = min(self._probe_at, now)
 

@@ -97,11 +97,11 @@ class Bulkhead:
         if self._limit < self._full_limit:
             self._limit += 1
 
-    def reconfigure(self, spec: Concurrency) -> None:
-        """Go by another limit. A cut one stays cut, and attempts in flight are left alone."""
-        is_cut = self._limit < self._full_limit
-        self._full_limit = spec.limit
-        self._limit = min(self._limit, spec.limit) if is_cut else spec.limit
+    def take_over(self, before: Bulkhead) -> None:
+        """Go on where *before* was, which had other limits. A cut stays, attempts in flight are left alone."""
+        self._in_flight, self._peak, self._cuts = before._in_flight, before._peak, before._cuts
+        if before._limit < before._full_limit:
+            self._limit = min(before._limit, self._full_limit)
 
     def statistics(self) -> BulkheadStatistics:
         """Return the counts at this moment."""

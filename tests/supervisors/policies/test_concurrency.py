@@ -110,21 +110,28 @@ def test_a_limit_below_one_is_refused() -> None:
         Concurrency(0)
 
 
+def followed(before: Bulkhead, limit: int) -> Bulkhead:
+    bulkhead = Concurrency(limit).bulkhead()
+    bulkhead.take_over(before)
+    return bulkhead
+
+
 def test_another_limit_holds_from_then_on() -> None:
-    bulkhead = Concurrency(4).bulkhead()
-    taken(bulkhead, 4)
-    bulkhead.reconfigure(Concurrency(2))
-    assert (bulkhead.limit, bulkhead.in_flight, bulkhead.try_acquire()) == (2, 4, False)
-    bulkhead.reconfigure(Concurrency(6))
-    assert taken(bulkhead, 50) == 2
+    first = Concurrency(4).bulkhead()
+    taken(first, 4)
+    second = followed(first, 2)
+    assert (second.limit, second.in_flight, second.try_acquire()) == (2, 4, False)
+    third = followed(second, 6)
+    assert taken(third, 50) == 2
+    assert third.statistics() == BulkheadStatistics(6, 6, 6, 6, 0)
 
 
 @pytest.mark.parametrize(("limit", "now"), [(40, 2), (1, 1)])
 def test_a_limit_that_was_cut_stays_cut(limit: int, now: int) -> None:
-    bulkhead = Concurrency(8).bulkhead()
-    bulkhead.cut()
-    bulkhead.reconfigure(Concurrency(limit))
-    assert bulkhead.limit == now
+    before = Concurrency(8).bulkhead()
+    before.cut()
+    bulkhead = followed(before, limit)
+    assert (bulkhead.limit, bulkhead.statistics().cuts) == (now, 1)
     for _ in range(100):
         bulkhead.grow()
     assert bulkhead.limit == limit
