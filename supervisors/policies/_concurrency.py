@@ -98,7 +98,7 @@ class Bulkhead:
             self._limit += 1
 
     def take_over(self, before: Bulkhead) -> None:
-        """Go on where *before* was, which had other limits. A cut stays, attempts in flight are left alone."""
+        """Go on where *before* was, which had other limits. A cut stays, and so does what is in flight."""
         self._in_flight, self._peak, self._cuts = before._in_flight, before._peak, before._cuts
         if before._limit < before._full_limit:
             self._limit = min(before._limit, self._full_limit)
