@@ -22,7 +22,7 @@ from ._errors import (
 )
 from ._failures import FailureKind
 from ._guard_statistics import GuardCounters
-from .policies import Circuit, CircuitState, Gate, GiveUp, Permit, Policy, RetryIn
+from .policies import Bulkhead, Circuit, CircuitState, Gate, GiveUp, Permit, Policy, RetryIn
 
 Transition = Callable[[CircuitState, CircuitState, float], None]
 
@@ -60,14 +60,14 @@ class Guard:
         self, provider: str, policy: Policy, rng: Random, on_transition: Transition | None = None
     ) -> None:
         self.provider = provider
-        self.policy = policy
+        self.policy: Policy = policy
         self._operations: dict[str, Policy] = {}
         self._on_transition = on_transition
         self.rng = rng
         self.circuit: Circuit | None = None
         if policy.breaker is not None:
             self.circuit = policy.breaker.circuit(on_transition)
-        self.bulkhead = policy.concurrency.bulkhead()
+        self.bulkhead: Bulkhead = policy.concurrency.bulkhead()
         self.gate = Gate()
         self.counters = GuardCounters()
         self.blocks = 0

@@ -54,8 +54,11 @@ class Bulkhead:
     __slots__ = ("_cuts", "_full_limit", "_in_flight", "_limit", "_peak")
 
     def __init__(self, spec: Concurrency) -> None:
-        self._full_limit = self._limit = spec.limit
-        self._in_flight = self._peak = self._cuts = 0
+        self._full_limit: int = spec.limit
+        self._limit: int = spec.limit
+        self._in_flight: int = 0
+        self._peak: int = 0
+        self._cuts: int = 0
 
     @property
     def limit(self) -> int:
