@@ -431,8 +431,8 @@ def test_slow_attempts_do_not_matter_unless_it_is_said_what_is_slow() -> None:
 
 
 def test_a_share_of_slow_attempts_opens_it_though_all_succeed() -> None:
-    circuit = Breaker(failure_rate=None, slow_seconds=10.0, slow_rate=0.8).circuit()
-    assert run(circuit, "SSSS." * 10, apart=0.1, slow=10.0) == 21
+    circuit = Breaker(failure_rate=None, slow_seconds=10.0, slow_rate=0.5).circuit()
+    assert run(circuit, ".S" * 20, apart=0.1, slow=10.0) == 20
     assert circuit.reason == "slow_rate"
 
 
