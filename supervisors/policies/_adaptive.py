@@ -88,11 +88,6 @@ class AdaptiveBulkhead(Bulkhead):
                 self._successes = 0
                 self._limit = self._full_limit = limit + 1
 
-    def cut(self) -> None:
-        """Go down to a quarter of what was found, as long as the bounds allow."""
-        super().cut()
-        self._successes = 0
-
     def congested(self, began: float, now: float) -> None:
         """Allow fewer, unless the attempt began before that was done last."""
         if began <= self._shrunk_at:

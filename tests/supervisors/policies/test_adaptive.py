@@ -157,7 +157,6 @@ class Model:
             self.allowed = self.target = max(self.low, math.floor(self.allowed * self.shrink))
 
     def pause(self) -> None:
-        self.credits.clear()
         self.allowed = max(self.low, self.target // 4)
 
 
