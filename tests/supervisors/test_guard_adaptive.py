@@ -40,6 +40,10 @@ async def test_it_begins_more_at_once_than_it_started_with_while_all_goes_well()
         assert script.peak == 5
         assert statistics(system).bulkhead.limit == 5
         await at_rest(system)
+        async with Askers(ref) as askers:  # and it has not forgotten after a rest
+            await askers.ask_all("abcdef")
+            await anyio.sleep(0.5)
+            assert script.running == 5
 
 
 async def test_queued_calls_get_the_new_slot_at_once() -> None:
