@@ -58,6 +58,11 @@ class Adaptive(msgspec.Struct, frozen=True):
         """Attempts allowed at first."""
         return min(max(self.low, _FIRST), self.high) if self.start is None else self.start
 
+    @property
+    def most(self) -> int:
+        """Attempts there may ever be in flight."""
+        return self.high
+
     def bulkhead(self) -> Bulkhead:
         """Make the counter that finds the limit."""
         return AdaptiveBulkhead(self)

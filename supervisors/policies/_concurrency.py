@@ -21,6 +21,11 @@ class Concurrency(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         check_least("Concurrency.limit", self.limit, 1)
 
+    @property
+    def most(self) -> int:
+        """Attempts there may ever be in flight."""
+        return self.limit
+
     def bulkhead(self) -> Bulkhead:
         """Make the counter that keeps to it."""
         return Bulkhead(self.limit)
