@@ -74,11 +74,11 @@ def _breaker_numbers(breaker: Breaker | None) -> dict[str, float | None]:
 
 
 def _concurrency_numbers(concurrency: Concurrency | Adaptive) -> dict[str, float | None]:
-    is_adaptive = isinstance(concurrency, Adaptive)
+    adaptive = concurrency if isinstance(concurrency, Adaptive) else None
     return {
         "concurrency": concurrency.limit,
-        "concurrency_low": concurrency.low if is_adaptive else None,
-        "concurrency_high": concurrency.high if is_adaptive else None,
+        "concurrency_low": None if adaptive is None else adaptive.low,
+        "concurrency_high": None if adaptive is None else adaptive.high,
     }
 
 

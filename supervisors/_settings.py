@@ -179,13 +179,16 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     def _concurrency(self, concurrency: Concurrency | Adaptive) -> Concurrency | Adaptive:
         if self.concurrency_low is None and self.concurrency_high is None:
             return concurrency if self.concurrency is None else Concurrency(self.concurrency)
-        is_adaptive = isinstance(concurrency, Adaptive)
-        low = self.concurrency_low or (concurrency.low if is_adaptive else 1)
-        wide = max(low, _HIGH, self.concurrency or concurrency.limit)
-        high = self.concurrency_high or (concurrency.high if is_adaptive else wide)
+        own = concurrency if isinstance(concurrency, Adaptive) else self._bounded(concurrency.limit)
+        low, high = self.concurrency_low or own.low, self.concurrency_high or own.high
         _check_bounds(low, self.concurrency, high)
-        start = self.concurrency or min(max(low, concurrency.limit), high)
-        return Adaptive(low, high, start, concurrency.shrink) if is_adaptive else Adaptive(low, high, start)
+        start = self.concurrency or min(max(low, own.limit), high)
+        return Adaptive(low, high, start, own.shrink)
+
+    def _bounded(self, limit: int) -> Adaptive:
+        """Put bounds around a fixed limit, wide enough for what is set."""
+        numbers = (_HIGH, limit, self.concurrency or 1, self.concurrency_low or 1)
+        return Adaptive(1, max(numbers), limit)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from typing import Literal
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from relight import (
