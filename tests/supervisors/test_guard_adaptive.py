@@ -10,6 +10,7 @@ from tests.supervisors.scripted import (
     Call,
     Script,
     at_rest,
+    bug,
     caught,
     fails,
     limited,
@@ -132,4 +133,23 @@ async def test_when_it_falls_below_what_it_started_with_no_more_than_that_begin(
             await askers.ask_all("abc")
         first, *others = script.moments[before:]
         assert others == [first + 1.0, first + 1.0]
+        await at_rest(system)
+
+
+async def test_growth_while_the_service_restarts_holds_when_it_is_back() -> None:
+    script = Script()
+    async with open_system() as system:
+        ref = await serve(system, script, adaptive(1, 8, 2))
+        await ref.ask(Call())
+        script.plan(bug(after=0.5), ok(1.0))
+        async with Askers(ref) as askers:
+            await askers.ask_all("ab")
+        found = statistics(system)
+        assert (found.state, found.bulkhead.limit) == ("restarting", 3)
+        await anyio.sleep(1)
+        script.plan(*[ok(1.0)] * 4)
+        async with Askers(ref) as askers:
+            await askers.ask_all("abcd")
+            await anyio.sleep(0.5)
+            assert script.running == 3
         await at_rest(system)

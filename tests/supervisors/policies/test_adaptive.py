@@ -107,6 +107,7 @@ def test_a_fixed_limit_hears_of_congestion_and_stays() -> None:
 
 def test_a_policy_takes_either() -> None:
     assert Policy(concurrency=Adaptive(1, 64)).concurrency.limit == Policy().concurrency.limit == 8
+    assert (Policy(concurrency=Adaptive(1, 64)).concurrency.most, Policy().concurrency.most) == (64, 8)
 
 
 @pytest.mark.parametrize(
