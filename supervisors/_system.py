@@ -181,8 +181,8 @@ class System(SystemTies):
             RelightError: A policy has no breaker; then nothing has changed.
             ValueError: There is no such state.
         """
-        is_name = isinstance(service, str)
-        target, path = (self.find(service), service) if is_name else (service, service.path)
+        path = service if isinstance(service, str) else service.path
+        target = self.find(service) if isinstance(service, str) else service
         cells = [
             cell
             for cell in self._kernel.registry.cells()
