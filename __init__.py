@@ -127,10 +127,12 @@ from .supervisors import (
     run,
 )
 from .supervisors.policies import (
+    Adaptive,
     Backoff,
     Breaker,
     CircuitState,
     Concurrency,
+    Decorrelated,
     Exponential,
     Fixed,
     OperationPolicy,
@@ -150,6 +152,7 @@ __all__ = [
     "ActorState",
     "ActorStatistics",
     "ActorStoppedError",
+    "Adaptive",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "AskError",
@@ -171,6 +174,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterStatistics",
     "DeadlineExceededError",
+    "Decorrelated",
     "DeliveryError",
     "Down",
     "DynamicSupervisor",

@@ -114,7 +114,7 @@ class GuardedCell(GuardedMailbox):
         guard.bulkhead.try_acquire()
         guard.counters.attempts += 1
         call.attempts += 1
-        call.running = running = Running(call, worker, guard.admit(now), guard.blocks)
+        call.running = running = Running(call, worker, guard.admit(now), guard.blocks, now)
         worker.hand = running
         if isinstance(call.item, Slot):
             worker.slot = call.item

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from ._failures import FailureKind
 from ._policy_numbers import call_numbers
-from .policies import Backoff, Exponential, Fixed, OperationPolicy, Policy, Retry
+from .policies import Backoff, Decorrelated, Exponential, Fixed, OperationPolicy, Policy, Retry
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -108,11 +108,11 @@ def check_order(numbers: Mapping[str, float | None], given: Mapping[str, float])
 def backoff_of(
     backoff: Backoff, *, initial: float | None, cap: float | None, base: float | None = None
 ) -> Backoff:
-    """Return *backoff* with other numbers, as an exponential one where it was none."""
+    """Return *backoff* with other numbers, as an exponential one where it does not grow."""
     if initial is None and cap is None and base is None:
         return backoff
-    exponential = backoff if isinstance(backoff, Exponential) else Exponential()
-    return replaced(exponential, initial=initial, cap=cap, base=base)
+    growing = backoff if isinstance(backoff, Exponential | Decorrelated) else Exponential()
+    return replaced(growing, initial=initial, cap=cap, base=base)
 
 
 def replaced(struct: _Struct, **values: object) -> _Struct:

@@ -9,6 +9,7 @@ one kind of message alone. What nobody sets stays as the service's own policy ha
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -28,9 +29,13 @@ from ._operation_settings import (
 )
 from ._policy_numbers import policy_numbers
 from ._price_settings import PriceSettings
-from .policies import Breaker, OperationPolicy, Policy
+from .policies import Adaptive, Breaker, Concurrency, OperationPolicy, Policy
+
+_HIGH = 64
+"""The high bound where only a low one is set, unless more is allowed already."""
 
 _Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+_Share = Annotated[float, Meta(ge=0.01, le=1.0)]
 
 
 class ProviderSettings(CallSettings, frozen=True, kw_only=True):
@@ -40,17 +45,34 @@ class ProviderSettings(CallSettings, frozen=True, kw_only=True):
     """
 
     concurrency: _Count | None = None
-    """Attempts in flight at once."""
+    """Attempts in flight at once. Together with one of the next two: where it begins."""
+    concurrency_low: _Count | None = None
+    """Attempts that are allowed in any case, where the limit is to be found out. Either of these two
+    numbers makes it so."""
+    concurrency_high: _Count | None = None
+    """Attempts that are never exceeded, where the limit is to be found out."""
     mailbox: _Count | None = None
     """Calls that may be waiting."""
     breaker_failures: _Count | None = None
     """Failures in a row that open the breaker. Any number for the breaker switches on one that is off."""
+    breaker_failure_rate: _Share | None = None
+    """Share of the attempts in the window that opens the breaker when they fail."""
+    breaker_window: Seconds | None = None
+    """Seconds that shares are taken of."""
+    breaker_window_attempts: _Count | None = None
+    """Attempts there have to be in the window before a share opens the breaker."""
+    breaker_slow_seconds: Seconds | None = None
+    """Seconds from which on an attempt is slow. Without it none is."""
+    breaker_slow_rate: _Share | None = None
+    """Share of the attempts in the window that opens the breaker when they are slow."""
     breaker_open_seconds: Seconds | None = None
     """Seconds the breaker stays open the first time."""
     breaker_open_cap: Seconds | None = None
     """Seconds it stays open at most."""
     probes: _Count | None = None
     """Trial calls let through while it is half-open."""
+    probe_timeout: Seconds | None = None
+    """Seconds after which a probe without a verdict gives its place to another one."""
     blocked_probe: Seconds | None = None
     """Seconds between trial calls while the provider refuses the account."""
     failed_probe: Seconds | None = None
@@ -67,6 +89,10 @@ class ProviderSettings(CallSettings, frozen=True, kw_only=True):
     operations: dict[str, OperationSettings] = msgspec.field(default_factory=dict[str, OperationSettings])
     """Other numbers for single operations, by the name of the message's class."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_bounds(self.concurrency_low, self.concurrency, self.concurrency_high)
+
     def apply(self, policy: Policy) -> Policy:
         """Return *policy* with what is set here in place of its own.
 
@@ -79,7 +105,7 @@ class ProviderSettings(CallSettings, frozen=True, kw_only=True):
             policy,
             retry=self.retry(policy.retry),
             breaker=self._breaker(policy.breaker),
-            concurrency=replaced(policy.concurrency, limit=self.concurrency),
+            concurrency=self._concurrency(policy.concurrency),
             call_timeout=self.call_timeout,
             attempt_timeout=self.attempt_timeout,
             mailbox=self.mailbox,
@@ -114,16 +140,35 @@ class ProviderSettings(CallSettings, frozen=True, kw_only=True):
         )
 
     def _breaker(self, breaker: Breaker | None) -> Breaker | None:
-        numbers = (self.breaker_failures, self.breaker_open_seconds, self.breaker_open_cap, self.probes)
-        if all(number is None for number in numbers):
+        numbers = {
+            "failures": self.breaker_failures,
+            "failure_rate": self.breaker_failure_rate,
+            "window": self.breaker_window,
+            "window_attempts": self.breaker_window_attempts,
+            "slow_seconds": self.breaker_slow_seconds,
+            "slow_rate": self.breaker_slow_rate,
+            "open_seconds": self.breaker_open_seconds,
+            "open_cap": self.breaker_open_cap,
+            "probes": self.probes,
+            "probe_timeout": self.probe_timeout,
+        }
+        if all(number is None for number in numbers.values()):
             return breaker
-        return replaced(
-            breaker or Breaker(),
-            failures=self.breaker_failures,
-            open_seconds=self.breaker_open_seconds,
-            open_cap=self.breaker_open_cap,
-            probes=self.probes,
-        )
+        return replaced(breaker or Breaker(), **numbers)
+
+    def _concurrency(self, concurrency: Concurrency | Adaptive) -> Concurrency | Adaptive:
+        if self.concurrency_low is None and self.concurrency_high is None:
+            return concurrency if self.concurrency is None else Concurrency(self.concurrency)
+        own = concurrency if isinstance(concurrency, Adaptive) else self._bounded(concurrency.limit)
+        low, high = self.concurrency_low or own.low, self.concurrency_high or own.high
+        _check_bounds(low, self.concurrency, high)
+        start = self.concurrency or min(max(low, own.limit), high)
+        return Adaptive(low, high, start, own.shrink)
+
+    def _bounded(self, limit: int) -> Adaptive:
+        """Put bounds around a fixed limit, wide enough for what is set."""
+        numbers = (_HIGH, limit, self.concurrency or 1, self.concurrency_low or 1)
+        return Adaptive(1, max(numbers), limit)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,3 +231,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def provider_name(self, provider: str) -> str | None:
         """Return how the settings spell *provider*; None if they don't mention it."""
         return next((name for name in self.providers if same_setting(name, provider)), None)
+
+
+def _check_bounds(low: int | None, start: int | None, high: int | None) -> None:
+    """Refuse bounds of the concurrency that are the wrong way round, and a start outside of them."""
+    named = (("concurrency_low", low), ("concurrency", start), ("concurrency_high", high))
+    given = [(name, number) for name, number in named if number is not None]
+    for (less, low_number), (more, high_number) in pairwise(given):
+        if low_number > high_number:
+            raise ValueError(f"{less} ({low_number}) is more than {more} ({high_number})")

@@ -18,7 +18,7 @@ from pathlib import Path
 from relight import FailureKind, Settings
 from relight.actors import ErrorRule, ErrorTable, HttpService, Service
 from relight.actors.providers import PROVIDERS
-from relight.supervisors.policies import Backoff, Exponential, Fixed
+from relight.supervisors.policies import Backoff, Breaker, Decorrelated, Exponential, Fixed
 
 DOCS = Path(__file__).resolve().parents[1] / "docs/providers"
 COMMAND = "python tools/provider_pages.py"
@@ -94,7 +94,7 @@ def overview() -> Iterator[str]:
             f"{policy.retry.max_wait:g} s",
             str(policy.concurrency.limit),
             f"{policy.attempt_timeout:g} s",
-            "off" if policy.breaker is None else f"{policy.breaker.failures} in a row",
+            "never" if policy.breaker is None else opening(policy.breaker),
         )
         yield f"| {' | '.join(cells)} |"
 
@@ -183,10 +183,21 @@ def number_table(service: type[Service]) -> Iterator[str]:
             yield f"| `{name}` | {value:g} |"
 
 
+def opening(breaker: Breaker) -> str:
+    """Say after which failures a breaker opens."""
+    in_a_row = f"{breaker.failures} in a row"
+    if breaker.failure_rate is None:
+        return in_a_row
+    window = f"{breaker.window_attempts} or more in {breaker.window:g} s"
+    return f"{in_a_row}, or {breaker.failure_rate:.0%} of {window}"
+
+
 def in_words(backoff: Backoff) -> str:
     """Write a wait as people say it."""
     if isinstance(backoff, Fixed):
         return f"{backoff.delay:g} s"
+    if isinstance(backoff, Decorrelated):
+        return f"{backoff.initial:g} s, up to x{backoff.base:g} and {backoff.cap:g} s, decorrelated"
     if isinstance(backoff, Exponential):
         jitter = "" if str(backoff.jitter) == "none" else f", {backoff.jitter} jitter"
         return f"{backoff.initial:g} s, x{backoff.base:g} up to {backoff.cap:g} s{jitter}"

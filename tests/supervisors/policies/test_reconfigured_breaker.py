@@ -99,3 +99,61 @@ def test_a_half_open_one_closes_once_enough_probes_go_well(
         if state_of(circuit) is CircuitState.HALF_OPEN:
             circuit.succeeded(permit_of(circuit, now), now)
     assert state_of(circuit) is CircuitState.CLOSED
+
+
+def count(circuit: Circuit, *, good: int = 0, bad: int = 0) -> None:
+    for _ in range(good):
+        circuit.succeeded(permit_of(circuit, 0.0), 0.0)
+    for _ in range(bad):
+        fail(circuit, 0.0)
+
+
+def test_what_the_window_holds_counts_for_another_share() -> None:
+    circuit = Breaker(failures=99, failure_rate=0.9, window_attempts=10).circuit()
+    count(circuit, good=6, bad=6)
+    circuit.reconfigure(Breaker(failures=99, failure_rate=0.5, window_attempts=10))
+    assert circuit.statistics().recent_attempts == 12
+    fail(circuit, 0.0)
+    assert state_of(circuit) is CircuitState.OPEN
+
+
+def test_another_window_begins_empty_and_no_share_needs_none() -> None:
+    circuit = Breaker(failures=99, window_attempts=10).circuit()
+    count(circuit, good=6, bad=5)
+    circuit.reconfigure(Breaker(failures=99, window_attempts=10, window=5.0))
+    assert circuit.statistics().recent_attempts == 0
+    circuit.reconfigure(Breaker(failures=99, failure_rate=None))
+    count(circuit, bad=50)
+    assert (state_of(circuit), circuit.statistics().recent_attempts) == (CircuitState.CLOSED, 0)
+    circuit.reconfigure(Breaker(failures=99, window_attempts=10))
+    count(circuit, good=9, bad=5)
+    assert circuit.statistics().recent_attempts == 14
+
+
+def test_what_is_slow_may_change() -> None:
+    circuit = Breaker(slow_seconds=10.0, window_attempts=2).circuit()
+    for _ in range(2):
+        circuit.succeeded(permit_of(circuit, 0.0), 0.0, 5.0)
+    circuit.reconfigure(Breaker(slow_seconds=5.0, window_attempts=2))
+    for _ in range(2):
+        circuit.succeeded(permit_of(circuit, 0.0), 0.0, 5.0)
+    assert circuit.reason == "slow_rate"
+
+
+def test_what_an_operator_holds_is_held_and_goes_on_with_the_new_numbers() -> None:
+    circuit = Breaker(failures=5).circuit()
+    for forced in ("open", "closed"):
+        circuit.force(forced, 0.0)
+        circuit.reconfigure(Breaker(failures=2))
+        assert circuit.forced == forced
+    circuit.force("metrics_only", 0.0)
+    fail(circuit, 0.0)
+    circuit.reconfigure(Breaker(failures=3))
+    count(circuit, bad=2)
+    assert circuit.statistics().would_have_opened == 1
+    count(circuit, bad=3)
+    assert circuit.statistics().would_have_opened == 2
+    circuit.reconfigure(Breaker(failures=1))
+    circuit.force(None, 0.0)
+    fail(circuit, 0.0)
+    assert state_of(circuit) is CircuitState.OPEN
