@@ -34,14 +34,18 @@ class Call:
         "key",
         "message",
         "running",
+        "slot",
         "timer",
     )
 
     def __init__(self, cell: GuardedMailbox, item: Item, began: float) -> None:
         self.cell = cell
         self.item = item
+        # Asked for once: `isinstance` costs 60 ns on a msgspec class.
+        self.slot = item if isinstance(item, Slot) else None
+        """Its asker's; None where it was told."""
         self.message: Message = message_of(item)
-        self.due = item.due if isinstance(item, Slot) else inf
+        self.due = inf if self.slot is None else self.slot.due
         """The moment its caller stops waiting; told messages have none."""
         self.began = began
         """The moment of its first attempt."""
@@ -64,7 +68,7 @@ class Call:
     @property
     def is_abandoned(self) -> bool:
         """Tell whether nobody waits for it any more."""
-        return isinstance(self.item, Slot) and self.item.done
+        return self.slot is not None and self.slot.done
 
     @property
     def reason(self) -> FailureKind | None:

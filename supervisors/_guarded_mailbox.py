@@ -211,15 +211,15 @@ class GuardedMailbox(ActorCell):
         """End a call with an error. A told message becomes a dead letter."""
         self.end_call(call)
         self.count_end(call, "failed")
-        if isinstance(call.item, Slot):
+        if call.slot is not None:
             self.handled += 1
-            call.item.resolve(error=error)
+            call.slot.resolve(error=error)
         else:
             self.bury(call.item, type(error).__name__)
 
     def end_call(self, call: Call) -> None:
-        if isinstance(call.item, Slot):
-            self.calls.pop(call.item, None)
+        if call.slot is not None:
+            self.calls.pop(call.slot, None)
 
     def count_end(self, call: Call, outcome: str) -> None:
         self.guard.counters.ended(call.message, outcome, self.kernel.now() - call.began)
