@@ -75,7 +75,7 @@ class GuardedCell(GuardedMailbox):
     def leave(self, worker: Worker) -> None:
         """Let go of a worker. The attempt of one that is given up as stuck is over as if it was cancelled."""
         stuck = worker.hand
-        if isinstance(stuck, Running):
+        if stuck is not None and isinstance(stuck, Running):
             self._attempt_cancelled(stuck)
         worker.slot = None
         super().leave(worker)

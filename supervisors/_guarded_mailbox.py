@@ -175,7 +175,7 @@ class GuardedMailbox(ActorCell):
             elif (refusal := self.guard.refusal(now, inf)) is not None:
                 self._refuse(item, refusal)
             else:
-                return Call(self, item, now)
+                return Call.of(self, item, now)
         return None
 
     def _admit_next(self) -> None:
