@@ -57,7 +57,9 @@ class GuardedCell(GuardedMailbox):
         """Make up to *left* attempts. The caller holds one of the cell's permits."""
         actor = cast("GuardedActor | None", self.active)
         begun_with = left
-        self.queued_peak = max(self.queued_peak, self.length)
+        queued = self.length
+        if queued > self.queued_peak:
+            self.queued_peak = queued
         self.workers += (worker,)
         worker.actor = actor
         try:

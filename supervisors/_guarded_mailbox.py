@@ -155,8 +155,9 @@ class GuardedMailbox(ActorCell):
         now = self.kernel.now()
         if not self.guard.may_begin(now):
             return None
-        retry = self._next_retry(now)
-        self._admit_next()
+        retry = self._next_retry(now) if self.due_retries else None
+        if self.senders:
+            self._admit_next()
         return retry or self._next_queued(now)
 
     def _next_retry(self, now: float) -> Call | None:
@@ -169,7 +170,8 @@ class GuardedMailbox(ActorCell):
     def _next_queued(self, now: float) -> Call | None:
         while self.queue:
             item = self.queue.popleft()
-            self._admit_next()
+            if self.senders:
+                self._admit_next()
             if isinstance(item, Slot) and item.done:
                 self.abandoned += 1
             elif (refusal := self.guard.refusal(now, inf)) is not None:
@@ -180,7 +182,7 @@ class GuardedMailbox(ActorCell):
 
     def _admit_next(self) -> None:
         """Fill the room that a message leaves; where the mailbox was the narrow place, slots are free too."""
-        if self.senders and self.admit():
+        if self.admit():
             self.kick()
 
     def _may_retry(self, call: Call, now: float) -> bool:
