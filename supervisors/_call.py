@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..runtime import Item, Message, Slot, Timer, Worker
+from ..runtime import Item, Message, Slot, Timer, Worker, sink_of
 from ._errors import ProviderError
 from ._failures import FailureKind
 from ._guarded import Attempt
@@ -65,6 +65,14 @@ class Call(msgspec.Struct, eq=False):
         return self.slot is not None and self.slot.done
 
     @property
+    def has_delivered(self) -> bool:
+        """Tell whether a part of its reply is out: then it can't be begun anew unnoticed."""
+        if self.slot is None:
+            return False
+        sink = sink_of(self.slot)
+        return sink is not None and sink.delivered > 0
+
+    @property
     def reason(self) -> FailureKind | None:
         """What made the next attempt a retry."""
         return None if self.error is None else self.error.kind
@@ -92,8 +100,9 @@ class Running(msgspec.Struct, eq=False):
     """Why it was cancelled: ``timeout`` or ``left``."""
 
     def expire(self) -> None:
-        """End it: its time is up."""
-        self.cancel("timeout")
+        """End it: its time is up. A stream that flows has only its caller's deadline, and its socket's."""
+        if not self.call.has_delivered:
+            self.cancel("timeout")
 
     def cancel(self, cause: str) -> None:
         """Cancel the handler, unless it has ended or is being cancelled already."""
