@@ -1,40 +1,19 @@
 """What no decent provider sends, from a raw server: each ends as a failure of the provider, at every one."""
 
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import pytest
 
-from relight.actors import HttpRequest, HttpService
-from relight.actors.providers import (
-    PROVIDERS,
-    Anthropic,
-    ChatCompletion,
-    ChatMessage,
-    CreateMessage,
-    OpenAI,
-    RunJob,
-    RunPod,
-)
-from relight.runtime import Request
+from relight.actors import HttpService
 from relight.supervisors import Child, FailureKind, ProviderError, open_system
 from relight.supervisors.policies import Fixed, Policy, Retry
+from tests.actors.providers.examples import EXAMPLES, KEY, http_services
 from tests.actors.raw_http import http, http_json, serve
 
 pytestmark = pytest.mark.anyio
 
-HELLO = (ChatMessage("user", "Hello"),)
-KEY = "key-0123456789"
-
-Start = Callable[[str], HttpService]
-SERVICES: dict[type[HttpService], tuple[Start, Request[object]]] = {
-    OpenAI: (lambda url: OpenAI(KEY, base_url=url), ChatCompletion(model="m", messages=HELLO)),
-    Anthropic: (lambda url: Anthropic(KEY, base_url=url), CreateMessage(model="m", messages=HELLO)),
-    RunPod: (lambda url: RunPod("e", KEY, base_url=url), RunJob(input={})),
-    HttpService: (lambda url: HttpService(url, key=KEY), HttpRequest("POST", "/thing", idempotent=True)),
-}
-"""How each is started, and what it is asked."""
 NO_WAITS = Policy(retry=Retry(attempts=1, backoff=Fixed(0.0)), breaker=None, attempt_timeout=5.0)
 
 INVALID, SERVER, NETWORK = FailureKind.INVALID_RESPONSE, FailureKind.SERVER, FailureKind.NETWORK
@@ -73,12 +52,7 @@ TOO_LONG = http(200, gzip.compress(bytes(33 * 1024 * 1024)), "content-encoding: 
 NO_WAIT = ("NaN", "nan", "-5", "0", "-0.0", "inf", "-Infinity", "1e999", "soon", "\t", "9" * 400)
 
 
-def services() -> list[type[HttpService]]:
-    """List every provider of the catalogue that speaks HTTP, and HTTP in general."""
-    return [HttpService, *(kind for kind in PROVIDERS if issubclass(kind, HttpService))]
-
-
-@pytest.fixture(params=services(), ids=lambda kind: kind.__name__)
+@pytest.fixture(params=http_services(), ids=lambda kind: kind.__name__)
 def service(request: pytest.FixtureRequest) -> type[HttpService]:
     found: type[HttpService] = request.param
     return found
@@ -86,13 +60,13 @@ def service(request: pytest.FixtureRequest) -> type[HttpService]:
 
 async def failures(service: type[HttpService], replies: Mapping[str, bytes]) -> dict[str, ProviderError]:
     """Ask the service once for each reply, with the guard before it, and return how the calls failed."""
-    start, message = SERVICES[service]
+    example = EXAMPLES[service]
     found: dict[str, ProviderError] = {}
     async with serve(*replies.values()) as server, open_system() as system:
-        ref = await system.spawn(Child("svc", partial(start, server.url), policy=NO_WAITS))
+        ref = await system.spawn(Child("svc", partial(example.make, service, server.url), policy=NO_WAITS))
         for name in replies:
             with pytest.raises(ProviderError) as caught:
-                await ref.ask(message)
+                await ref.ask(example.request)
             found[name] = caught.value
         assert system.services()[0].restarts == 0  # no bug of ours: the actor lives on
     assert not any(KEY in str(error) for error in found.values())
@@ -100,7 +74,7 @@ async def failures(service: type[HttpService], replies: Mapping[str, bytes]) -> 
 
 
 def test_every_provider_is_asked_for_something_of_its_own() -> None:
-    assert set(services()) == set(SERVICES)
+    assert set(http_services()) == set(EXAMPLES)
 
 
 async def test_an_answer_that_can_not_be_read_is_an_invalid_response(service: type[HttpService]) -> None:
@@ -148,12 +122,14 @@ async def test_a_wait_that_makes_no_sense_is_none(service: type[HttpService]) ->
 
 
 async def test_bytes_beyond_the_length_break_the_connection_and_not_the_service() -> None:
-    start, message = SERVICES[HttpService]
+    example = EXAMPLES[HttpService]
     too_short = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}, and more"
     async with serve(too_short, http_json(200, {})) as server, open_system() as system:
-        ref = await system.spawn(Child("svc", partial(start, server.url), policy=NO_WAITS))
-        await ref.ask(message)
+        ref = await system.spawn(
+            Child("svc", partial(example.make, HttpService, server.url), policy=NO_WAITS)
+        )
+        await ref.ask(example.request)
         with pytest.raises(ProviderError) as caught:  # the bytes are taken for the next answer
-            await ref.ask(message)
-        await ref.ask(message)
+            await ref.ask(example.request)
+        await ref.ask(example.request)
     assert caught.value.kind is NETWORK
