@@ -27,7 +27,7 @@ class Draw(Request[object], frozen=True):
 
 def outcome(rng: Random) -> Outcome:
     """Choose how one attempt goes."""
-    ends = [
+    ends: list[Ok | Fail | Hang | Crash] = [
         Ok(),
         Fail(FailureKind.SERVER),
         Fail(FailureKind.RATE_LIMIT, retry_after=rng.choice([0.5, 5.0])),

@@ -1,6 +1,7 @@
 """Ten thousand calls at once over fifty services, one in five failing: all end, no asker is served last."""
 
 from collections import defaultdict
+from functools import partial
 from statistics import fmean, median
 
 import anyio
@@ -59,7 +60,7 @@ async def test_ten_thousand_calls_over_fifty_services_all_end_in_a_fair_order() 
     begun: list[list[Draw]] = [[] for _ in range(SERVICES)]
     async with open_system() as system:
         painters = [
-            await system.spawn(Child(f"painter-{number}", lambda own=own: Painter(own)))
+            await system.spawn(Child(f"painter-{number}", partial(Painter, own)))
             for number, own in enumerate(begun)
         ]
 

@@ -25,7 +25,7 @@ UNREADABLE = {
     "nothing": http(200),
     "null": http_json(200, None),
     "a number": http_json(200, 7),
-    "a list": http_json(200, [{}]),
+    "a list": http_json(200, ["no object"]),
     "wrong types": http_json(200, {"id": 1, "choices": "none", "content": {}, "usage": [], "status": {}}),
     "wrong types inside": http_json(
         200, {"id": "1", "choices": [{"message": 1}], "content": [7], "status": 1}

@@ -100,18 +100,24 @@ def hasty(policy: Policy) -> Policy:
 async def spawn_all(system: System, fakes: Fakes) -> dict[str, Ref]:
     url, key = fakes.url, fakes.key
     polling = Polling(initial=0.01, cap=0.03)
-    starts = {
-        "openai": (OpenAI, partial(OpenAI, key("openai"), base_url=f"{url('openai')}/v1")),
-        "anthropic": (Anthropic, partial(Anthropic, key("anthropic"), base_url=url("anthropic"))),
-        "runpod": (
-            RunPod,
-            partial(RunPod, "sdxl", key("runpod"), base_url=f"{url('runpod')}/v2", polling=polling),
+    children = (
+        Child(
+            "openai",
+            partial(OpenAI, key("openai"), base_url=f"{url('openai')}/v1"),
+            policy=hasty(OpenAI.policy),
         ),
-    }
-    return {
-        name: await system.spawn(Child(name, start, policy=hasty(kind.policy)))
-        for name, (kind, start) in starts.items()
-    }
+        Child(
+            "anthropic",
+            partial(Anthropic, key("anthropic"), base_url=url("anthropic")),
+            policy=hasty(Anthropic.policy),
+        ),
+        Child(
+            "runpod",
+            partial(RunPod, "sdxl", key("runpod"), base_url=f"{url('runpod')}/v2", polling=polling),
+            policy=hasty(RunPod.policy),
+        ),
+    )
+    return {child.id: await system.spawn(child) for child in children}
 
 
 class Tally:
