@@ -93,6 +93,8 @@ class Running(msgspec.Struct, eq=False):
     """The circuit's; None where that is off."""
     blocks: int
     """How often the provider had been blocked when it began."""
+    began: float
+    """The moment it began."""
     done: bool = False
     is_released: bool = False
     """The guard has its permit back."""
