@@ -73,7 +73,7 @@ class GuardedMailbox(ActorCell):
             RefusalError: The guard refuses it. A told message becomes a dead letter instead.
             MailboxClosedError: The actor has stopped.
         """
-        if not self.is_alive:
+        if self.active is None and not self.is_alive:
             return super().offer(item)
         refusal = self.guard.refusal(self.kernel.now(), _due(item))
         if refusal is None:
