@@ -85,20 +85,20 @@ class AdaptiveBulkhead(Bulkhead):
     def take_over(self, before: Bulkhead) -> None:
         """Go on where *before* was, with the limit that it has found out, as far as the bounds allow."""
         if isinstance(before, AdaptiveBulkhead):
-            self._full_limit = self._limit = min(max(self._least, before._full_limit), self._high)
+            self._full_limit = self.limit = min(max(self._least, before._full_limit), self._high)
             self._shrunk_at = before._shrunk_at
         super().take_over(before)
 
     def grow(self) -> None:
         """Note a success, whose slot has been given back."""
-        limit = self._limit
+        limit = self.limit
         if limit < self._full_limit:
-            self._limit = limit + 1
-        elif limit < self._high and 2 * (self._in_flight + 1) >= limit:
+            self.limit = limit + 1
+        elif limit < self._high and 2 * (self.in_flight + 1) >= limit:
             self._successes += 1
             if self._successes >= limit:
                 self._successes = 0
-                self._limit = self._full_limit = limit + 1
+                self.limit = self._full_limit = limit + 1
 
     def congested(self, began: float, now: float) -> None:
         """Allow fewer, unless the attempt began before that was done last."""
@@ -106,4 +106,4 @@ class AdaptiveBulkhead(Bulkhead):
             return
         self._shrunk_at = now
         self._successes = 0
-        self._limit = self._full_limit = max(self._least, int(self._limit * self._shrink))
+        self.limit = self._full_limit = max(self._least, int(self.limit * self._shrink))
