@@ -85,5 +85,5 @@ def _call(request: Request, route: Route, body: bytes | None) -> Call:
         body=body or b"",
         is_oversized=body is None,
         streams=route.streams or asks_for_stream(body or b""),
-        is_open=route.is_open,
+        is_public=route.is_public,
     )

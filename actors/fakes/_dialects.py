@@ -21,7 +21,7 @@ class Route(msgspec.Struct, frozen=True):
     operation: str
     streams: bool = False
     """The path itself asks for a stream; elsewhere ``"stream": true`` in the body does."""
-    is_open: bool = False
+    is_public: bool = False
     """No key, no money and no place in the rate limit is needed."""
 
 
@@ -40,7 +40,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """The body was larger than the fake reads; it is not kept."""
     streams: bool = False
     """The answer is to come as a stream."""
-    is_open: bool = False
+    is_public: bool = False
     """As the route says."""
 
 

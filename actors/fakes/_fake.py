@@ -193,13 +193,13 @@ class Fake:
         outage = self._outages.strike(now, number)
         if outage is not None:
             return "outage", _OUTAGE_KINDS[outage.status], 0.0
-        if not (call.is_open or self.dialect.is_authorized(call.headers)):
+        if not (call.is_public or self.dialect.is_authorized(call.headers)):
             return "auth", FaultKind.AUTH, 0.0
         if call.is_oversized:
             return "size", FaultKind.TOO_LARGE, 0.0
-        if not (call.is_open or self._quota.spend()):
+        if not (call.is_public or self._quota.spend()):
             return "quota", FaultKind.QUOTA, 0.0
-        wait = 0.0 if call.is_open else self._bucket.take(now)
+        wait = 0.0 if call.is_public else self._bucket.take(now)
         if wait > 0.0:
             return "limit", FaultKind.RATE_LIMIT, wait
         fault = self.plan.fault(self.spec.provider, call.operation, place, streams=call.streams)

@@ -27,7 +27,7 @@ class OpenAIDialect:
         Route("POST", "/v1/responses", "responses"),
         Route("POST", "/v1/embeddings", "embeddings"),
         Route("POST", "/v1/images/generations", "images"),
-        Route("GET", "/images/{name}", "image", is_open=True),
+        Route("GET", "/images/{name}", "image", is_public=True),
     )
 
     def __init__(self, spec: FakeSpec) -> None:
