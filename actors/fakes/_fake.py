@@ -41,6 +41,7 @@ _AFTER_WORK = STREAM_KINDS | {
     FaultKind.JOB_FAILED,
     FaultKind.COLD_START,
 }
+_HANGING = frozenset({FaultKind.HANG, FaultKind.STREAM_STALL, FaultKind.STREAM_PINGS})
 _TELLING = frozenset({FaultKind.STREAM_ERROR, FaultKind.RESPONSE_FAILED})
 _OUTAGE_KINDS: Final[Mapping[int | None, FaultKind]] = {
     None: FaultKind.RESET,
@@ -111,7 +112,7 @@ class Fake:
             place=place,
             fault=fault,
             step=step,
-            delay=self._latency(number) if step.delay is None else step.delay,
+            delay=self._latency(number) if step.delay is None or fault in _HANGING else step.delay,
             hang_seconds=self.plan.hang_seconds if step.delay is None else step.delay,
             hint=self._hint(call, place, step, wait),
         )

@@ -37,7 +37,8 @@ def embed(call: Call) -> Reply:
         texts = _texts(body.input)
     except ValueError as error:  # also msgspec's
         return openai_complaint(f"We could not read the JSON body: {error}")
-    size = body.dimensions or (_LARGE if "large" in body.model else _SMALL)
+    usual = _LARGE if "large" in body.model else _SMALL
+    size = usual if body.dimensions is None else body.dimensions
     if not 1 <= size <= _LARGE:
         return openai_complaint(f"dimensions must be 1..{_LARGE}, got {size}")
     data = [

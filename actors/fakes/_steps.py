@@ -30,7 +30,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Refuse with this error of the provider's: a name of ``ERRORS``, or of a fault. With a fault of
     streams, the stream tells it (else: overloaded)."""
     delay: float | None = None
-    """Seconds until the reply; None: the latency of the options. For a hang: its limit."""
+    """Seconds until the reply; None: the latency of the options. For a hang, a stall or pings: the limit."""
     chunk_delay: float | None = None
     """Seconds before each piece of a stream, pings included; None: those of the options."""
     after: int | None = None

@@ -85,7 +85,8 @@ class Raw(Response):
     """Send a reply whose headers lie, which no web server would, and close the connection."""
 
     def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.body, reply.status, dict(reply.headers))
+        # Said as well as done: else what is left over would spoil the client's next request, or not.
+        super().__init__(reply.body, reply.status, {**reply.headers, "connection": "close"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Write the bytes to the connection, past the server."""
@@ -124,6 +125,8 @@ class Streaming(Response):
 
     async def _run(self, send: Send, stream: trio.SocketStream) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        # hypercorn keeps the head back until there is a body, be it an empty one.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
         for piece in self._course.pieces:
             await self._send(send, piece)
         await self._end(send, stream)
