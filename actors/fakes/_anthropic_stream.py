@@ -8,6 +8,7 @@ from ._answers import pieces
 from ._prompts import Saying
 from ._replies import Reply, Stream, sse, sse_all
 
+_NO_CACHE = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
 _PING: Mapping[str, object] = {"type": "ping"}
 
 
@@ -22,9 +23,8 @@ def message_stream(message: Mapping[str, object], said: Saying) -> Stream:
 
 
 def _events(message: Mapping[str, object], said: Saying) -> Iterator[dict[str, object]]:
-    usage = message["usage"]
-    assert isinstance(usage, dict)
-    begun = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
+    usage = {"input_tokens": said.prompt_tokens, "output_tokens": 1, **_NO_CACHE}
+    begun: dict[str, object] = {**message, "content": [], "stop_reason": None, "usage": usage}
     yield {"type": "message_start", "message": begun}
     yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
     yield dict(_PING)
@@ -32,8 +32,8 @@ def _events(message: Mapping[str, object], said: Saying) -> Iterator[dict[str, o
         delta = {"type": "text_delta", "text": piece}
         yield {"type": "content_block_delta", "index": 0, "delta": delta}
     yield {"type": "content_block_stop", "index": 0}
-    delta = {"stop_reason": message["stop_reason"], "stop_sequence": None}
-    yield {"type": "message_delta", "delta": delta, "usage": {"output_tokens": said.completion_tokens}}
+    ended: dict[str, object] = {"stop_reason": message["stop_reason"], "stop_sequence": None}
+    yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": said.completion_tokens}}
     yield {"type": "message_stop"}
 
 

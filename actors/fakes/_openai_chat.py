@@ -62,8 +62,18 @@ def complete_chat(call: Call, circumstances: Circumstances, context: int) -> Rep
 
 
 def _completion(model: str, said: Saying, identity: str) -> dict[str, object]:
-    message = {"role": "assistant", "content": said.text, "refusal": None, "annotations": []}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(said)}
+    message: dict[str, object] = {
+        "role": "assistant",
+        "content": said.text,
+        "refusal": None,
+        "annotations": [],
+    }
+    choice: dict[str, object] = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": _finish(said),
+    }
     return {
         **_head("chat.completion", model, identity),
         "choices": [choice],

@@ -69,7 +69,7 @@ def _azure(status: int, code: str, message: str, **more: object) -> OpenAIError:
     return OpenAIError(status, {"error": error})
 
 
-_FILTERED = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {}}
+_FILTERED: Mapping[str, object] = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {}}
 _FLAT = {"object": "error", "message": "bad request", "type": "BadRequestError", "param": None, "code": 400}
 
 OPENAI_ERRORS: Final[Mapping[str, OpenAIError]] = {

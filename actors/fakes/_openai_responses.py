@@ -80,7 +80,7 @@ def _stream(body: _Body, said: Saying, identity: str) -> Stream:
 
 def _events(body: _Body, said: Saying, identity: str) -> Iterator[dict[str, object]]:
     begun = _response(body, identity, "in_progress")
-    part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+    part = _part("")
     item = _item(identity, [], "in_progress")
     place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
     yield {"type": "response.created", "response": begun}
@@ -89,7 +89,7 @@ def _events(body: _Body, said: Saying, identity: str) -> Iterator[dict[str, obje
     yield {"type": "response.content_part.added", **place, "part": part}
     for piece in pieces(said.text):
         yield {"type": "response.output_text.delta", **place, "delta": piece, "logprobs": []}
-    whole = {**part, "text": said.text}
+    whole = _part(said.text)
     done = _item(identity, [whole], _status(said))
     yield {"type": "response.output_text.done", **place, "text": said.text, "logprobs": []}
     yield {"type": "response.content_part.done", **place, "part": whole}
@@ -98,9 +98,8 @@ def _events(body: _Body, said: Saying, identity: str) -> Iterator[dict[str, obje
 
 
 def _ended(body: _Body, said: Saying, identity: str) -> dict[str, object]:
-    part = {"type": "output_text", "text": said.text, "annotations": [], "logprobs": []}
     response = _response(body, identity, _status(said))
-    response["output"] = [_item(identity, [part], _status(said))]
+    response["output"] = [_item(identity, [_part(said.text)], _status(said))]
     response["incomplete_details"] = {"reason": _LIMIT} if said.is_cut else None
     response["usage"] = {
         "input_tokens": said.prompt_tokens,
@@ -147,6 +146,10 @@ def _item(identity: str, content: list[dict[str, object]], status: str) -> dict[
         "status": status,
         "content": content,
     }
+
+
+def _part(text: str) -> dict[str, object]:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def _status(said: Saying) -> str:

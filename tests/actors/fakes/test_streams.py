@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
 import httpx2
@@ -10,7 +11,7 @@ import pytest
 from relight.actors.fakes import Fakes, FaultKind, FaultPlan, LogEntry, Step
 
 Ask = Callable[..., Coroutine[None, None, httpx2.Response]]
-Event = dict[str, object]
+Event = dict[str, Any]
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +76,7 @@ async def test_a_chat_streams_its_words_its_reason_and_its_end(fakes: Fakes, cha
     assert reply.headers["x-request-id"]
     assert "content-length" not in reply.headers
     assert events(reply.text)[-1] == "data: [DONE]"
-    choices = [chunk["choices"][0] for chunk in chunks]  # type: ignore[index]
+    choices = [chunk["choices"][0] for chunk in chunks]
     assert "".join(choice["delta"].get("content", "") for choice in choices) == ANSWER
     assert [choice["finish_reason"] for choice in choices] == [None] * 6 + ["stop"]
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
@@ -86,7 +87,7 @@ async def test_usage_comes_last_for_whoever_asks_for_it(fakes: Fakes, chat: Ask)
     await fakes.script("openai", [Step(answer=ANSWER)])
     chunks = documents((await chat(stream=True, stream_options={"include_usage": True})).text)
     assert chunks[-1]["choices"] == []
-    assert chunks[-1]["usage"]["completion_tokens"] == 5  # type: ignore[index]
+    assert chunks[-1]["usage"]["completion_tokens"] == 5
     assert all(chunk["usage"] is None for chunk in chunks[:-1])
 
 
@@ -111,15 +112,15 @@ async def test_a_streamed_answer_can_be_cut_by_the_limit_of_tokens(chat: Ask, me
     asked = {"stream": True, "max_tokens": 2}
     chunks = documents((await chat("Tell me of the city", **asked)).text)
     found = documents((await message("Tell me of the city", **asked)).text)
-    assert chunks[-1]["choices"][0]["finish_reason"] == "length"  # type: ignore[index]
-    assert found[-2]["delta"]["stop_reason"] == "max_tokens"  # type: ignore[index]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    assert found[-2]["delta"]["stop_reason"] == "max_tokens"
 
 
 async def test_spaces_and_lines_of_an_answer_survive_the_stream(fakes: Fakes, chat: Ask) -> None:
     for answer in ("  two  spaces\n\nand lines ", "\n", "", "word"):
         await fakes.script("openai", [Step(answer=answer)])
         chunks = documents((await chat(stream=True)).text)
-        deltas = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks]  # type: ignore[index]
+        deltas = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks]
         assert "".join(deltas) == answer
 
 
@@ -128,7 +129,7 @@ async def test_an_error_comes_after_so_many_pieces_and_nothing_follows(received:
     text = await received(Step(fault=FaultKind.STREAM_ERROR, after=after))
     found = documents(text)
     assert len(found) == after + 1
-    assert found[-1]["error"]["code"] == "server_is_overloaded"  # type: ignore[index]
+    assert found[-1]["error"]["code"] == "server_is_overloaded"
     assert "[DONE]" not in text
 
 
@@ -144,7 +145,7 @@ async def test_an_early_end_is_clean_and_leaves_out_what_says_complete(received:
     chunks = documents(text)
     assert "[DONE]" not in text
     assert "|" not in text
-    assert {chunk["choices"][0]["finish_reason"] for chunk in chunks} == {None}  # type: ignore[index]
+    assert {chunk["choices"][0]["finish_reason"] for chunk in chunks} == {None}
 
 
 async def test_a_cut_leaves_half_an_event(received: Receive) -> None:
