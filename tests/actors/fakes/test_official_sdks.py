@@ -276,6 +276,16 @@ async def test_a_hang_is_a_timeout(
     assert await requests(fakes, call) == 1
 
 
+@pytest.mark.parametrize("call", [chat, respond, message])
+@pytest.mark.parametrize("fault", [FaultKind.BROKEN_JSON, FaultKind.WRONG_LENGTH])
+async def test_half_a_json_is_neither_translated_nor_retried(
+    fakes: Fakes, gpt: AsyncOpenAI, claude: AsyncAnthropic, call: Call, fault: FaultKind
+) -> None:
+    await fakes.script(PROVIDERS[call], [Step(fault=fault)])
+    assert type(await failure(call, gpt, claude)) is json.JSONDecodeError
+    assert await requests(fakes, call) == 1
+
+
 BROKEN_STREAMS: list[tuple[Call, FaultKind, type[Exception]]] = [
     (chat_stream, FaultKind.STREAM_RESET, openai.APIConnectionError),
     (chat_stream, FaultKind.TRUNCATED, openai.APIConnectionError),
