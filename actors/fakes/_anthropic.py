@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -11,7 +11,7 @@ from ._answers import digest
 from ._anthropic_errors import anthropic_complaint, anthropic_refusal
 from ._anthropic_stream import message_stream
 from ._dialects import Call, Circumstances, Route, bearer
-from ._limits import RateView
+from ._limits import Level, RateView
 from ._options import FakeSpec
 from ._plan import FaultKind
 from ._prompts import ChatMessage, Part, Saying, prompt_tokens, say
@@ -70,19 +70,26 @@ class AnthropicDialect:
     def headers(self, request_id: str, rate: RateView, hint: Hint, seconds: float) -> dict[str, str]:
         """Return the request id and the state of the rate limit; the reset is a moment here."""
         del seconds
-        reset = (hint.today + timedelta(seconds=rate.reset)).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "request-id": request_id,
             "anthropic-organization-id": "00000000-0000-4000-8000-00000000fa4e",
-            "anthropic-ratelimit-requests-limit": str(rate.limit),
-            "anthropic-ratelimit-requests-remaining": str(rate.remaining),
-            "anthropic-ratelimit-requests-reset": reset,
+            **_levels("requests", rate.requests, hint.today),
+            **_levels("tokens", rate.tokens, hint.today),
         }
 
     def jobs(self, now: float) -> dict[str, int]:
         """Return nothing: there are no jobs."""
         del now
         return {}
+
+
+def _levels(name: str, level: Level, today: datetime) -> dict[str, str]:
+    reset = today + timedelta(seconds=level.reset)
+    return {
+        f"anthropic-ratelimit-{name}-limit": str(level.limit),
+        f"anthropic-ratelimit-{name}-remaining": str(level.remaining),
+        f"anthropic-ratelimit-{name}-reset": reset.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
 
 
 def request_identity(number: int) -> str:

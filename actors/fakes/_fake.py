@@ -14,11 +14,12 @@ from typing import Final
 
 import msgspec
 
+from ._answers import count_tokens
 from ._anthropic import AnthropicDialect, request_identity
 from ._courses import Course, course_of, halves, middle
 from ._dialects import Call, Circumstances, Dialect
 from ._errors import KINDS, check_error, error_names, error_row
-from ._limits import Quota, RateBucket
+from ._limits import Quota, RateBuckets
 from ._log import BODY_LIMIT, Ending, FakeStatistics, LogEntry, RequestLog, without_secrets
 from ._openai import OpenAIDialect
 from ._options import FakeSpec
@@ -89,7 +90,8 @@ class Fake:
         self._scenarios = Scenarios(self._names)
         self._outages = OutageClock(self.spec.outages, 0.0)
         self._quota = Quota(self.spec.options.quota)
-        self._bucket = RateBucket(self.spec.options.requests_per_minute, 0.0)
+        options = self.spec.options
+        self._buckets = RateBuckets(options.requests_per_minute, options.tokens_per_minute, 0.0)
 
     @property
     def now(self) -> float:
@@ -125,7 +127,7 @@ class Fake:
         request_id = request_identity(verdict.entry.number)
         reply = self._body(verdict, request_id, now)
         seconds = max(0.0, now - verdict.entry.at)  # a reset in between moves the clock back
-        common = self.dialect.headers(request_id, self._bucket.view(now), verdict.hint, seconds)
+        common = self.dialect.headers(request_id, self._buckets.view(now), verdict.hint, seconds)
         return reply.with_headers(common, reply.headers, verdict.step.headers)
 
     def refuse(self, kind: FaultKind) -> Reply:
@@ -200,7 +202,7 @@ class Fake:
             return "size", FaultKind.TOO_LARGE, 0.0
         if not (call.is_public or self._quota.spend()):
             return "quota", FaultKind.QUOTA, 0.0
-        wait = 0.0 if call.is_public else self._bucket.take(now)
+        wait = 0.0 if call.is_public else self._buckets.take(now, _tokens(call))
         if wait > 0.0:
             return "limit", FaultKind.RATE_LIMIT, wait
         fault = self.plan.fault(self.spec.provider, call.operation, place, streams=call.streams)
@@ -281,6 +283,11 @@ def _entry(call: Call, number: int, now: float, source: str, fault: FaultKind | 
         source=source,
         fault=fault or "",
     )
+
+
+def _tokens(call: Call) -> int:
+    """Guess what a request weighs before it is read: its words are those of the prompt, and a few more."""
+    return count_tokens(call.body.decode(errors="replace"))
 
 
 def _literal(status: int, body: str) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ._dialects import Call, Circumstances, Route, bearer
-from ._limits import RateView
+from ._limits import Level, RateView
 from ._openai_chat import complete_chat
 from ._openai_embeddings import embed
 from ._openai_errors import openai_refusal
@@ -68,12 +68,19 @@ class OpenAIDialect:
             "openai-organization": _ORGANIZATION,
             "openai-processing-ms": str(round(seconds * 1000)),
             "openai-version": "2020-10-01",
-            "x-ratelimit-limit-requests": str(rate.limit),
-            "x-ratelimit-remaining-requests": str(rate.remaining),
-            "x-ratelimit-reset-requests": go_duration(rate.reset),
+            **_levels("requests", rate.requests),
+            **_levels("tokens", rate.tokens),
         }
 
     def jobs(self, now: float) -> dict[str, int]:
         """Return nothing: there are no jobs."""
         del now
         return {}
+
+
+def _levels(name: str, level: Level) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{name}": str(level.limit),
+        f"x-ratelimit-remaining-{name}": str(level.remaining),
+        f"x-ratelimit-reset-{name}": go_duration(level.reset),
+    }

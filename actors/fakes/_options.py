@@ -21,6 +21,8 @@ class FakeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Requests until the money is spent; None: endless."""
     requests_per_minute: int | None = None
     """A rate limit with true headers; None: no limit, and headers that say so."""
+    tokens_per_minute: int | None = None
+    """The same for tokens: a word of the request's body is one."""
     max_body: int = 10_000_000
     """Bytes of a request's body; more is answered with 413."""
     context_tokens: int = 128_000
@@ -43,6 +45,8 @@ class FakeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             check_range("FakeOptions.quota", self.quota, 0, 10**9)
         if self.requests_per_minute is not None:
             check_range("FakeOptions.requests_per_minute", self.requests_per_minute, 1, 10**6)
+        if self.tokens_per_minute is not None:
+            check_range("FakeOptions.tokens_per_minute", self.tokens_per_minute, 1, 10**9)
         check_range("FakeOptions.max_body", self.max_body, 1, 100_000_000)
         check_range("FakeOptions.context_tokens", self.context_tokens, 1, 10**9)
         check_range("FakeOptions.workers", self.workers, 1, 10_000)
