@@ -122,13 +122,14 @@ async def test_pictures_come_in_the_reply(post: Ask) -> None:
 async def test_pictures_can_be_fetched_without_a_key(
     fakes: Fakes, post: Ask, client: httpx2.AsyncClient
 ) -> None:
-    body = (await post("/v1/images/generations", model="dall-e-2", prompt="a cat")).json()
-    picture = await client.get(body["data"][0]["url"])
+    body = (await post("/v1/images/generations", model="dall-e-2", prompt="a cat", n=2)).json()
+    picture, other = [await client.get(item["url"]) for item in body["data"]]
     missing = await client.get(f"{fakes.url('openai')}/images/none.png")
     assert picture.content.startswith(PNG)
+    assert picture.content != other.content
     assert picture.headers["content-type"] == "image/png"
     assert missing.status_code == 404
-    assert [entry.operation for entry in await fakes.log("openai")] == ["images", "image", "image"]
+    assert [entry.operation for entry in await fakes.log("openai")] == ["images", *["image"] * 3]
 
 
 async def test_the_newer_models_send_pictures_and_usage_and_no_addresses(post: Ask) -> None:
