@@ -35,7 +35,7 @@ def _provider_route(fake: Fake, route: Route) -> WebRoute:
             body = await _read(request, fake.spec.options.max_body)
         except ClientDisconnect:
             return Response()  # nobody reads it
-        return await _serve(fake, fake.admit(_call(request, route.operation, body)))
+        return await _serve(fake, fake.admit(_call(request, route, body)))
 
     return WebRoute(route.path, endpoint, methods=[route.method])
 
@@ -70,13 +70,16 @@ async def _read(request: Request, most: int) -> bytes | None:
     return None if is_oversized or scope.cancelled_caught else bytes(body)
 
 
-def _call(request: Request, operation: str, body: bytes | None) -> Call:
+def _call(request: Request, route: Route, body: bytes | None) -> Call:
     return Call(
-        operation=operation,
+        operation=route.operation,
         method=request.method,
         path=request.url.path,
         params=request.path_params,
         headers=dict(request.headers),
         body=body or b"",
+        query=request.query_params.multi_items(),
+        is_seated=route.is_seated,
+        is_public=route.is_public,
         is_oversized=body is None,
     )

@@ -15,7 +15,8 @@ import msgspec
 
 from ._anthropic import AnthropicDialect, request_identity
 from ._dialects import Call, Circumstances, Dialect
-from ._limits import Quota, RateBucket
+from ._elevenlabs import ElevenLabsDialect
+from ._limits import Quota, RateBucket, RateView, Seats
 from ._log import BODY_LIMIT, FakeStatistics, LogEntry, RequestLog, without_secrets
 from ._openai import OpenAIDialect
 from ._options import FakeSpec
@@ -24,11 +25,14 @@ from ._plan import FaultKind, FaultPlan, RetryAfterForm
 from ._replies import Hint, Reply, html_reply
 from ._runpod import RunPodDialect
 from ._steps import Script, Step
+from ._supabase import SupabaseDialect
 
 _DIALECTS: Final[Mapping[str, Callable[[FakeSpec], Dialect]]] = {
     "openai": OpenAIDialect,
     "anthropic": AnthropicDialect,
     "runpod": RunPodDialect,
+    "elevenlabs": ElevenLabsDialect,
+    "supabase": SupabaseDialect,
 }
 _AFTER_WORK = frozenset(
     {FaultKind.BROKEN_JSON, FaultKind.TRUNCATED, FaultKind.JOB_FAILED, FaultKind.COLD_START}
@@ -58,6 +62,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     hang_seconds: float
     """Limit of a hang."""
     hint: Hint
+    seats: Seats | None = None
+    """Where it has a seat, if it needs one."""
 
 
 class Fake:
@@ -78,6 +84,7 @@ class Fake:
         self._outages = OutageClock(self.spec.outages, 0.0)
         self._quota = Quota(self.spec.options.quota)
         self._bucket = RateBucket(self.spec.options.requests_per_minute, 0.0)
+        self._seats = Seats(self.dialect.seats)
 
     @property
     def now(self) -> float:
@@ -92,6 +99,9 @@ class Fake:
         step = self._script.take(call.operation)
         source, fault, wait = ("script", step.fault, 0.0) if step else self._choose(call, place, number, now)
         step = step or Step()
+        seats = self._seats if call.is_seated and fault is not FaultKind.AUTH else None
+        if seats is not None and not seats.take():
+            source, fault, seats = "limit", FaultKind.CONCURRENCY, None
         verdict = Verdict(
             call=call,
             entry=_entry(call, number, now, source, fault),
@@ -102,6 +112,7 @@ class Fake:
             delay=self._latency(number) if step.delay is None else step.delay,
             hang_seconds=self.plan.hang_seconds if step.delay is None else step.delay,
             hint=self._hint(call, place, step, wait),
+            seats=seats,
         )
         self._log.enter(verdict.entry)
         return verdict
@@ -112,7 +123,7 @@ class Fake:
         request_id = request_identity(verdict.entry.number)
         reply = self._body(verdict, request_id, now)
         seconds = max(0.0, now - verdict.entry.at)  # a reset in between moves the clock back
-        common = self.dialect.headers(request_id, self._bucket.view(now), verdict.hint, seconds)
+        common = self.dialect.headers(request_id, self._rate(now), verdict.hint, seconds)
         return reply.with_headers(common, reply.headers, verdict.step.headers)
 
     def refuse(self, kind: FaultKind) -> Reply:
@@ -131,12 +142,20 @@ class Fake:
     def complete(self, verdict: Verdict, status: int) -> None:
         """Note that a request has been dealt with; *status* 0: without a reply."""
         verdict.log.complete(verdict.entry, status, self.now)
+        if verdict.seats is not None:
+            verdict.seats.give_back()
+
+    def _rate(self, now: float) -> RateView:
+        seats = self._seats
+        return msgspec.structs.replace(
+            self._bucket.view(now), in_flight=seats.taken, most_in_flight=seats.limit
+        )
 
     def _choose(self, call: Call, place: int, number: int, now: float) -> tuple[str, FaultKind | None, float]:
         outage = self._outages.strike(now, number)
         if outage is not None:
             return "outage", _OUTAGE_KINDS[outage.status], 0.0
-        if not self.dialect.is_authorized(call.headers):
+        if not (call.is_public or self.dialect.is_authorized(call.headers)):
             return "auth", FaultKind.AUTH, 0.0
         if call.is_oversized:
             return "size", FaultKind.TOO_LARGE, 0.0
@@ -151,7 +170,7 @@ class Fake:
     def _hint(self, call: Call, place: int, step: Step, wait: float) -> Hint:
         form = step.retry_after_form or self.plan.form(self.spec.provider, call.operation, place)
         asked = self.plan.retry_after_seconds if step.retry_after is None else step.retry_after
-        return Hint(wait or asked, form, datetime.now(UTC))
+        return Hint(wait or asked, form, datetime.now(UTC), call.operation)
 
     def _latency(self, number: int) -> float:
         return self.plan.between(self.spec.options.latency, self.spec.provider, "latency", number)

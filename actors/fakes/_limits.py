@@ -16,6 +16,10 @@ class RateView(msgspec.Struct, frozen=True):
     remaining: int
     reset: float
     """Seconds until the bucket is full again."""
+    in_flight: int = 0
+    """Requests dealt with at the moment, of those that are limited."""
+    most_in_flight: int | None = None
+    """How many of these there may be; None: as many as come."""
 
 
 class RateBucket:
@@ -47,6 +51,25 @@ class RateBucket:
     def _fill(self, now: float, limit: int) -> None:
         self._tokens = min(float(limit), self._tokens + (now - self._filled_at) * limit / 60.0)
         self._filled_at = now
+
+
+class Seats:
+    """Requests that may be dealt with at the same time."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    def take(self) -> bool:
+        """Take one; False: there is none left."""
+        if self.limit is not None and self.taken >= self.limit:
+            return False
+        self.taken += 1
+        return True
+
+    def give_back(self) -> None:
+        """Give one back."""
+        self.taken -= 1
 
 
 class Quota:

@@ -62,6 +62,7 @@ class OpenAIDialect:
     """Speak like api.openai.com."""
 
     routes: tuple[Route, ...] = (Route("POST", "/v1/chat/completions", "chat"),)
+    seats: int | None = None
 
     def __init__(self, spec: FakeSpec) -> None:
         self._key = spec.key

@@ -62,6 +62,7 @@ class RunPodDialect:
         Route("POST", "/v2/{endpoint}/cancel/{job}", "cancel"),
         Route("GET", "/v2/{endpoint}/health", "health"),
     )
+    seats: int | None = None
 
     def __init__(self, spec: FakeSpec) -> None:
         self._key = spec.key
