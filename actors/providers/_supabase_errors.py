@@ -12,6 +12,8 @@ from .._classification import ErrorBody, ErrorRule, ErrorTable
 NOT_CARRIED_OUT = frozenset({"PGRST000", "PGRST001", "PGRST002"})
 """PostgREST has no connection to the database: whatever was asked, it was not done."""
 
+_NOT_DONE = NOT_CARRIED_OUT | {"PGRST003"}
+
 DUPLICATE = "23505"
 """The database's word for a row whose key is taken."""
 
@@ -37,9 +39,7 @@ SUPABASE_ERRORS = ErrorTable(
         ErrorRule(kind=FailureKind.AUTH, names=frozenset({"PGRST300", "PGRST301", "PGRST302", "PGRST303"})),
         # Before the statuses: one row that its policy protects is no reason to block the provider.
         ErrorRule(kind=FailureKind.BAD_REQUEST, names=frozenset({"42501"})),
-        ErrorRule(
-            kind=FailureKind.NOT_FOUND, names=frozenset({"PGRST202", "PGRST205", "42P01", "42883", "42703"})
-        ),
+        ErrorRule(kind=FailureKind.NOT_FOUND, names=frozenset({"PGRST202", "PGRST205", "42P01", "42883"})),
         # The transaction met another one and was undone. The database is well, so no breaker counts it.
         ErrorRule(kind=FailureKind.BAD_REQUEST, names=frozenset({"40001", "40P01"}), retryable=True),
         # Lost its connections, or has no room for more.
@@ -50,6 +50,20 @@ SUPABASE_ERRORS = ErrorTable(
     ]
 )
 """By PostgREST's code or the database's SQLSTATE; the gateway's errors have none, and go by status."""
+
+
+def may_be_done(error: ProviderError) -> bool:
+    """Tell whether a write that failed with *error* may have been carried out all the same.
+
+    The write was sent as a request that is not idempotent, so the transport has marked it as not
+    retryable if it may have reached the server.
+    """
+    if error.status is None:
+        return error.retryable is False or error.kind is FailureKind.INVALID_RESPONSE
+    if error.status < 500:
+        return error.status < 400
+    # The database's own word means that the transaction was undone; a gateway's means nothing.
+    return error.code not in _NOT_DONE and not _SQL_STATE.fullmatch(error.code or "")
 
 
 class StorageErrorTable(ErrorTable):
