@@ -18,7 +18,17 @@ from ._elevenlabs_messages import ListVoices, Speak, Speech, Voice
 from ._openai import ChatCompletion, ChatReply, OpenAI
 from ._polling import JobWatch, Polling
 from ._runpod import RunPod
-from ._runpod_messages import CancelJob, Job, JobResult, JobStatus, RunJob, SubmitJob
+from ._runpod_messages import (
+    CancelJob,
+    CheckEndpoint,
+    EndpointHealth,
+    Job,
+    JobResult,
+    JobStatus,
+    RetryJob,
+    RunJob,
+    SubmitJob,
+)
 from ._supabase import Supabase
 from ._supabase_filters import Filter
 from ._supabase_messages import (
@@ -50,10 +60,12 @@ __all__ = [
     "ChatCompletion",
     "ChatMessage",
     "ChatReply",
+    "CheckEndpoint",
     "CreateMessage",
     "DeleteRows",
     "DownloadFile",
     "ElevenLabs",
+    "EndpointHealth",
     "FileContent",
     "FileEntry",
     "Filter",
@@ -69,6 +81,7 @@ __all__ = [
     "OpenAI",
     "Polling",
     "RemoveFiles",
+    "RetryJob",
     "Rows",
     "RunJob",
     "RunPod",
