@@ -31,10 +31,10 @@ class ElevenLabs(HttpService):
     Besides :class:`Speak` and :class:`ListVoices` it takes any :class:`HttpRequest`, with the same
     policy. A call that got no answer is made again: at worst a text is paid for twice.
 
-    A plan allows so many requests at the same time. The policy's concurrency is that of the smallest;
-    set it to what yours allows. When ElevenLabs says that there are too many at once, half of them or
-    more are held back: nobody calls for a second, and then a quarter as many as before, until calls go
-    well again.
+    A plan allows so many requests at the same time. The policy's concurrency is that of the smallest
+    plan; set it to what yours allows. Where ElevenLabs' answers say that it is less, the guard goes by
+    that. When there are too many all the same, because other programs use the account, nobody calls
+    for a second, and then a quarter as many as before, until calls go well again.
     """
 
     provider: ClassVar[str] = "elevenlabs"
@@ -70,6 +70,7 @@ class ElevenLabs(HttpService):
     async def speak(self, message: Speak) -> Speech:
         """Have a text spoken, once."""
         reply = await self.exchange(_request(message))
+        self._heed(reply)
         if not reply.body or reply.headers.get("content-type", "").startswith("application/json"):
             raise self.failure(FailureKind.INVALID_RESPONSE, "the answer holds no audio")
         characters = _characters(reply, message)
@@ -89,10 +90,16 @@ class ElevenLabs(HttpService):
     def failure_of(self, reply: HttpReply) -> ProviderError:
         """Classify a response that is not what was asked for."""
         error = super().failure_of(reply)
+        self._heed(reply)
         if error.code in TOO_MANY_AT_ONCE:
             # One of our own has to end first, and the guard lets no more begin than there are slots.
             error.retry_after = _SLOT_WAIT
         return error
+
+    def _heed(self, reply: HttpReply) -> None:
+        most = reply.headers.get("maximum-concurrent-requests", "")
+        if most.isdecimal() and int(most):
+            self.bound_concurrency(int(most))
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""

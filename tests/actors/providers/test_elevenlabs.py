@@ -181,3 +181,15 @@ def test_it_is_built_from_the_environment() -> None:
     assert ElevenLabs.from_env({"ELEVENLABS_API_KEY": "k"}).base_url == "https://api.elevenlabs.io"
     with pytest.raises(SettingsError, match="ELEVENLABS_API_KEY"):
         ElevenLabs.from_env({})
+
+
+@pytest.mark.slow
+async def test_what_elevenlabs_says_it_takes_at_once_is_heeded(servers: Servers) -> None:
+    policy = Policy(concurrency=Concurrency(4), breaker=None)
+    async with running(servers, policy) as ref:
+        await ref.ask(HELLO)
+        servers.script("elevenlabs", Step(delay=0.05, times=4))
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(ref.ask, HELLO)
+    assert {entry.status for entry in servers.requests("elevenlabs")} == {200}
