@@ -83,7 +83,9 @@ def _call(request: Request, route: Route, body: bytes | None) -> Call:
         params=request.path_params,
         headers=dict(request.headers),
         body=body or b"",
+        query=request.query_params.multi_items(),
+        is_seated=route.is_seated,
+        is_public=route.is_public,
         is_oversized=body is None,
         streams=route.streams or asks_for_stream(body or b""),
-        is_public=route.is_public,
     )

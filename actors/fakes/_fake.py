@@ -18,8 +18,9 @@ from ._answers import count_tokens
 from ._anthropic import AnthropicDialect, request_identity
 from ._courses import Course, course_of, halves, middle
 from ._dialects import Call, Circumstances, Dialect
+from ._elevenlabs import ElevenLabsDialect
 from ._errors import KINDS, check_error, error_names, error_row
-from ._limits import Quota, RateBuckets
+from ._limits import Quota, RateBuckets, RateView, Seats
 from ._log import BODY_LIMIT, Ending, FakeStatistics, LogEntry, RequestLog, without_secrets
 from ._openai import OpenAIDialect
 from ._options import FakeSpec
@@ -29,11 +30,14 @@ from ._replies import Hint, Reply, Stream, html_reply
 from ._runpod import RunPodDialect
 from ._scenarios import Scenarios
 from ._steps import Script, Step
+from ._supabase import SupabaseDialect
 
 _DIALECTS: Final[Mapping[str, Callable[[FakeSpec], Dialect]]] = {
     "openai": OpenAIDialect,
     "anthropic": AnthropicDialect,
     "runpod": RunPodDialect,
+    "elevenlabs": ElevenLabsDialect,
+    "supabase": SupabaseDialect,
 }
 _AFTER_WORK = STREAM_KINDS | {
     FaultKind.BROKEN_JSON,
@@ -69,6 +73,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     hang_seconds: float
     """Limit of a hang."""
     hint: Hint
+    seats: Seats | None = None
+    """Where it has a seat, if it needs one."""
 
 
 class Fake:
@@ -92,6 +98,7 @@ class Fake:
         self._quota = Quota(self.spec.options.quota)
         options = self.spec.options
         self._buckets = RateBuckets(options.requests_per_minute, options.tokens_per_minute, 0.0)
+        self._seats = Seats(self.dialect.seats)
 
     @property
     def now(self) -> float:
@@ -107,6 +114,9 @@ class Fake:
         fault, wait = step.fault, 0.0
         if not source:
             source, fault, wait = self._choose(call, place, number, now)
+        seats = self._seats if call.is_seated and fault is not FaultKind.AUTH else None
+        if seats is not None and not seats.take():
+            source, fault, seats = "limit", FaultKind.CONCURRENCY, None
         verdict = Verdict(
             call=call,
             entry=_entry(call, number, now, source, fault),
@@ -117,6 +127,7 @@ class Fake:
             delay=self._latency(number) if step.delay is None or fault in _HANGING else step.delay,
             hang_seconds=self.plan.hang_seconds if step.delay is None else step.delay,
             hint=self._hint(call, place, step, wait),
+            seats=seats,
         )
         self._log.enter(verdict.entry)
         return verdict
@@ -127,7 +138,7 @@ class Fake:
         request_id = request_identity(verdict.entry.number)
         reply = self._body(verdict, request_id, now)
         seconds = max(0.0, now - verdict.entry.at)  # a reset in between moves the clock back
-        common = self.dialect.headers(request_id, self._buckets.view(now), verdict.hint, seconds)
+        common = self.dialect.headers(request_id, self._rate(now), verdict.hint, seconds)
         return reply.with_headers(common, reply.headers, verdict.step.headers)
 
     def refuse(self, kind: FaultKind) -> Reply:
@@ -183,6 +194,14 @@ class Fake:
     def complete(self, verdict: Verdict, ending: Ending) -> None:
         """Note that a request has been dealt with."""
         verdict.log.complete(verdict.entry, ending, self.now)
+        if verdict.seats is not None:
+            verdict.seats.give_back()
+
+    def _rate(self, now: float) -> RateView:
+        seats = self._seats
+        return msgspec.structs.replace(
+            self._buckets.view(now), in_flight=seats.taken, most_in_flight=seats.limit
+        )
 
     def _ordered(self, call: Call) -> tuple[str, Step]:
         """Return the step that somebody ordered for this request, and who: "" for nobody."""
@@ -211,7 +230,7 @@ class Fake:
     def _hint(self, call: Call, place: int, step: Step, wait: float) -> Hint:
         form = step.retry_after_form or self.plan.form(self.spec.provider, call.operation, place)
         asked = self.plan.retry_after_seconds if step.retry_after is None else step.retry_after
-        return Hint(wait or asked, form, datetime.now(UTC))
+        return Hint(wait or asked, form, datetime.now(UTC), call.operation)
 
     def _latency(self, number: int) -> float:
         return self.plan.between(self.spec.options.latency, self.spec.provider, "latency", number)

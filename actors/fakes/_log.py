@@ -11,7 +11,7 @@ LIMIT = 10_000
 BODY_LIMIT = 4_096
 """Bytes remembered of a request's body."""
 
-_SECRETS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
+_SECRETS = frozenset({"authorization", "x-api-key", "api-key", "apikey", "xi-api-key", "cookie"})
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
