@@ -266,12 +266,13 @@ async def test_a_reset_before_the_answer_is_retried(
 @pytest.mark.parametrize(
     ("call", "class_"), [(chat, openai.APITimeoutError), (message, anthropic.APITimeoutError)]
 )
+@pytest.mark.slow
 async def test_a_hang_is_a_timeout(
     fakes: Fakes, gpt: AsyncOpenAI, claude: AsyncAnthropic, call: Call, class_: type[Exception]
 ) -> None:
     await fakes.script(PROVIDERS[call], [Step(fault=FaultKind.HANG, delay=5.0)])
-    gpt = gpt.with_options(timeout=0.1, max_retries=0)
-    claude = claude.with_options(timeout=0.1, max_retries=0)
+    gpt = gpt.with_options(timeout=0.3, max_retries=0)
+    claude = claude.with_options(timeout=0.3, max_retries=0)
     assert type(await failure(call, gpt, claude)) is class_
     assert await requests(fakes, call) == 1
 
@@ -301,6 +302,7 @@ BROKEN_STREAMS: list[tuple[Call, FaultKind, type[Exception]]] = [
 
 
 @pytest.mark.parametrize(("call", "fault", "class_"), BROKEN_STREAMS)
+@pytest.mark.slow
 async def test_a_stream_that_breaks_is_not_retried(
     fakes: Fakes,
     gpt: AsyncOpenAI,
@@ -310,7 +312,7 @@ async def test_a_stream_that_breaks_is_not_retried(
     class_: type[Exception],
 ) -> None:
     await fakes.script(PROVIDERS[call], [Step(fault=fault)])
-    error = await failure(call, gpt.with_options(timeout=0.2), claude.with_options(timeout=0.2))
+    error = await failure(call, gpt.with_options(timeout=0.5), claude.with_options(timeout=0.5))
     assert type(error) is class_
     assert await requests(fakes, call) == 1
 
@@ -388,8 +390,8 @@ async def test_pings_keep_a_dead_stream_from_timing_out(
     fakes: Fakes, gpt: AsyncOpenAI, claude: AsyncAnthropic, call: Call
 ) -> None:
     await fakes.script(PROVIDERS[call], [Step(fault=FaultKind.STREAM_PINGS, chunk_delay=0.02)])
-    with anyio.move_on_after(0.5) as waiting:
-        await call(gpt.with_options(timeout=0.2), claude.with_options(timeout=0.2))
+    with anyio.move_on_after(0.8) as waiting:
+        await call(gpt.with_options(timeout=0.4), claude.with_options(timeout=0.4))
     assert waiting.cancelled_caught
 
 
@@ -494,11 +496,12 @@ async def test_openai_does_not_wait_for_more_than_two_minutes(
     assert await requests(fakes, chat) == 1
 
 
+@pytest.mark.slow
 async def test_anthropic_sleeps_as_long_as_it_is_told(
     fakes: Fakes, gpt: AsyncOpenAI, claude: AsyncAnthropic
 ) -> None:
     await fakes.script("anthropic", [Step(fault=FaultKind.RATE_LIMIT, retry_after=121.0)])
-    with anyio.move_on_after(0.2) as waiting:
+    with anyio.move_on_after(0.4) as waiting:
         await message(gpt, claude)
     assert waiting.cancelled_caught
     assert await requests(fakes, message) == 1
@@ -536,11 +539,12 @@ async def test_the_server_can_say_whether_to_retry(
 
 
 @pytest.mark.parametrize("call", [chat_stream, message_stream])
+@pytest.mark.slow
 async def test_leaving_a_stream_closes_it(
     fakes: Fakes, gpt: AsyncOpenAI, claude: AsyncAnthropic, call: Call
 ) -> None:
-    await fakes.script(PROVIDERS[call], [Step(chunk_delay=0.05)])
-    with anyio.move_on_after(0.2):
+    await fakes.script(PROVIDERS[call], [Step(chunk_delay=0.1)])
+    with anyio.move_on_after(0.4):
         await call(gpt, claude)
     with anyio.fail_after(5.0):
         while (await fakes.statistics(PROVIDERS[call])).in_flight:  # noqa: ASYNC110 - another process
