@@ -22,7 +22,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """Seconds since then."""
     operation: str
-    """chat, messages, run, status, cancel or health."""
+    """What was asked for: chat, messages, run, status, speech, select, storage_upload and so on."""
     method: str
     path: str
     headers: dict[str, str]
