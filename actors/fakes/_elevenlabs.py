@@ -44,7 +44,7 @@ _REFUSALS: Final[Mapping[FaultKind, tuple[int, str, str, str]]] = {
     FaultKind.UNAVAILABLE: (503, "internal_error", "service_unavailable", "Service unavailable."),
 }
 
-_VOICES: Final = [
+_VOICES: Final[list[dict[str, object]]] = [
     {"voice_id": "fake-narrator", "name": "Nora", "category": "premade", "labels": {"gender": "female"}},
     {"voice_id": "fake-hero", "name": "Hugo", "category": "premade", "labels": {"gender": "male"}},
     {"voice_id": "fake-villain", "name": "Vera", "category": "cloned", "labels": {}},

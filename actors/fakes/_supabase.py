@@ -113,7 +113,8 @@ class SupabaseDialect:
                 )
                 return _changed(rows, prefer, 201)
             case "update":
-                return _changed(table.update(call.query, _sent_rows(call.body)[0]), prefer, 204)
+                changes = next(iter(_sent_rows(call.body)), Row())
+                return _changed(table.update(call.query, changes), prefer, 204)
             case _:
                 return _changed(table.delete(call.query), prefer, 204)
 
@@ -126,10 +127,11 @@ class SupabaseDialect:
 
 def _sent_rows(body: bytes) -> list[Row]:
     try:
-        sent = msgspec.json.decode(body, type=Row | list[Row])
+        if body.lstrip().startswith(b"["):
+            return msgspec.json.decode(body, type=list[Row])
+        return [msgspec.json.decode(body, type=Row)]
     except msgspec.DecodeError:
         raise SqlError(400, "PGRST102", "Empty or invalid json") from None
-    return sent if isinstance(sent, list) else [sent]
 
 
 def _resolution(prefer: str) -> str:

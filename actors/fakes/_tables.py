@@ -7,7 +7,7 @@ those it was given.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from operator import eq, ge, gt, le, lt, ne
@@ -18,7 +18,10 @@ import msgspec
 Row = dict[str, object]
 Query = Sequence[tuple[str, str]]
 
-_ORDERED: Final = {"eq": eq, "neq": ne, "gt": gt, "gte": ge, "lt": lt, "lte": le}
+_ORDERED: Final = cast(
+    "Mapping[str, Callable[[object, object], bool]]",
+    {"eq": eq, "neq": ne, "gt": gt, "gte": ge, "lt": lt, "lte": le},
+)
 _WORDS: Final[Mapping[str, object]] = {"null": None, "true": True, "false": False}
 _LISTED = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,]+)')
 _NO_FILTERS = frozenset({"select", "order", "limit", "offset", "on_conflict", "columns"})
@@ -107,12 +110,11 @@ class Table:
         stored.append(found[key])
 
     def _numbered(self, row: Row) -> Row:
-        if len(self._key) > 1 or row.get(self._key[0]) is not None:
+        first, *others = self._key
+        if others or row.get(first) is not None:
             return row
         self._serial += 1
-        return {self._key[0]: self._serial} | {
-            name: value for name, value in row.items() if value is not None
-        }
+        return {first: self._serial} | {name: value for name, value in row.items() if value is not None}
 
     def _key_of(self, row: Row) -> tuple[object, ...]:
         for column in self._key:
@@ -148,7 +150,10 @@ def _holds(column: str, text: str, row: Row) -> bool:
         raise SqlError(400, "PGRST100", f'"failed to parse filter ({text})" (line 1, column 1)')
     if value is None:
         return False  # as in SQL, where null compares with nothing
-    return bool(_ORDERED[operator](value, _cast(operand, value)))
+    try:
+        return _ORDERED[operator](value, _cast(operand, value))
+    except TypeError:  # neither of two objects is the greater one
+        raise SqlError(404, "42883", f"operator does not exist: json {operator}") from None
 
 
 def _same(value: object, text: str) -> bool:
@@ -160,7 +165,9 @@ def _cast(text: str, like: object) -> object:
     try:
         if isinstance(like, bool):
             return {"true": True, "false": False}[text]
-        return float(text) if isinstance(like, int | float) else text
+        if isinstance(like, int | float):
+            return float(text)
+        return text if isinstance(like, str) else msgspec.json.decode(text, type=type(like))
     except (ValueError, KeyError):
         raise SqlError(400, "22P02", f'invalid input syntax for type numeric: "{text}"') from None
 

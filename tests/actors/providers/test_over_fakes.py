@@ -37,6 +37,7 @@ CHAT = ChatCompletion(model="gpt-4o-mini", messages=HELLO)
 MESSAGE = CreateMessage(model="claude-haiku-4-5", messages=HELLO)
 JOB = RunJob(input={"prompt": "a lighthouse"})
 FAST = Polling(initial=0.02, cap=0.1)
+COMPLETED_WITH_ERROR = '{"id": "x", "status": "COMPLETED", "output": {"error": "upload failed"}}'
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +279,25 @@ async def test_an_endpoint_tells_how_it_is(servers: Servers) -> None:
         health = await ref.ask(CheckEndpoint())
     assert health.jobs["completed"] == 1
     assert health.workers["running"] == 0
+
+
+@pytest.mark.slow
+async def test_an_error_inside_a_completed_job_makes_it_anew(servers: Servers) -> None:
+    servers.script("runpod", Step(status=200, body=COMPLETED_WITH_ERROR, operation="status"))
+    async with running(runpod(servers)) as ref:
+        result = await ref.ask(JOB)
+    assert isinstance(result.output, dict)
+    assert [entry.operation for entry in servers.requests("runpod", "run", "retry")] == ["run", "run"]
+
+
+@pytest.mark.slow
+async def test_a_job_whose_time_to_live_is_over_is_made_anew(servers: Servers) -> None:
+    """The job ends, and RunPod forgets it before anybody looks."""
+    servers.script("runpod", Step(fault=FaultKind.NOT_FOUND, operation="status"))
+    polling = Polling(initial=0.02, cap=0.1, visible_after=0.0)
+    async with running(runpod(servers, polling)) as ref:
+        assert (await ref.ask(JOB)).output
+    assert [entry.operation for entry in servers.requests("runpod", "run", "retry")] == ["run", "run"]
 
 
 @pytest.mark.slow
