@@ -12,10 +12,11 @@ from starlette.routing import Route as WebRoute
 
 from ._desk import desk_routes
 from ._dialects import Call, Route
-from ._fake import Fake, Verdict
+from ._fake import Fake
 from ._log import Ending
 from ._plan import FaultKind
 from ._prompts import asks_for_stream
+from ._verdicts import Verdict
 from ._wire import Hang, Reset, Streaming, plain, response_for
 
 _DRAIN_SECONDS = 5.0

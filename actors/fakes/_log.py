@@ -22,11 +22,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """Seconds since then."""
     operation: str
-<<<<<<< HEAD
-    """chat, responses, embeddings, images, image, messages, run, status, cancel or health."""
-=======
     """What was asked for: chat, messages, run, status, speech, select, storage_upload and so on."""
->>>>>>> services
     method: str
     path: str
     headers: dict[str, str]
