@@ -110,6 +110,18 @@ class Bulkhead:
         if before.limit < before._full_limit:
             self.limit = max(self._least, min(before.limit, self._full_limit))
 
+    def bound(self, full_limit: int) -> bool:
+        """Allow this many when all is well, from now on; True where that is a change.
+
+        Raises:
+            ValueError: Less than 1.
+        """
+        check_least("Bulkhead.bound()", full_limit, 1)
+        is_change = full_limit != self._full_limit
+        self._full_limit = full_limit
+        self.limit = min(self.limit, full_limit)
+        return is_change
+
     def statistics(self) -> BulkheadStatistics:
         """Return the counts at this moment."""
         return BulkheadStatistics(self.limit, self._full_limit, self.in_flight, self._peak, self._cuts)

@@ -160,3 +160,30 @@ def test_a_fixed_limit_may_become_one_that_is_found_out_and_the_other_way_round(
     again = Concurrency(8).bulkhead()
     again.take_over(adaptive)
     assert (again.limit, again.in_flight) == (4, 8)
+
+
+def test_a_bound_is_the_full_limit_from_then_on() -> None:
+    bulkhead = Concurrency(8).bulkhead()
+    assert bulkhead.bound(4)
+    assert not bulkhead.bound(4)
+    assert taken(bulkhead, 8) == 4
+    bulkhead.cut()
+    assert bulkhead.limit == 1
+    for _ in range(9):
+        bulkhead.grow()
+    assert bulkhead.limit == 4
+
+
+def test_a_higher_bound_is_grown_into() -> None:
+    bulkhead = Concurrency(2).bulkhead()
+    bulkhead.bound(3)
+    assert bulkhead.limit == 2
+    bulkhead.grow()
+    bulkhead.grow()
+    assert bulkhead.limit == 3
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_bound_leaves_one_at_least(limit: int) -> None:
+    with pytest.raises(ValueError, match="bound"):
+        Concurrency().bulkhead().bound(limit)
