@@ -83,6 +83,20 @@ def test_machines_are_told_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert "hunter2" not in out
 
 
+@pytest.mark.parametrize(
+    ("provider", "path"), [("supabase", b"/rest/v1/"), ("supabase_storage", b"/storage/v1/bucket")]
+)
+def test_a_supabase_project_is_looked_at(provider: str, path: bytes) -> None:
+    async def go() -> tuple[int, list[bytes]]:
+        async with serve(http_json(200, [])) as server:
+            environ = {"SUPABASE_URL": server.url, "SUPABASE_KEY": "sb-hunter2"}
+            return await anyio.to_thread.run_sync(lambda: probe(provider, environ=environ)), server.requests
+
+    status, requests = anyio.run(go)
+    assert (status, len(requests)) == (0, 1)
+    assert requests[0].startswith(b"GET " + path + b" HTTP")
+
+
 def test_silence_ends_with_the_time_that_was_given(capsys: pytest.CaptureFixture[str]) -> None:
     status, _ = probe_raw(HANG, "openai", "--timeout", "0.2")
     assert status == 1
@@ -157,6 +171,8 @@ def environ() -> Iterator[dict[str, str]]:
             "OPENAI_API_KEY": fakes.key("openai"),
             "ANTHROPIC_BASE_URL": fakes.url("anthropic"),
             "ANTHROPIC_API_KEY": fakes.key("anthropic"),
+            "ELEVENLABS_BASE_URL": fakes.url("elevenlabs"),
+            "ELEVENLABS_API_KEY": fakes.key("elevenlabs"),
             "RUNPOD_BASE_URL": f"{fakes.url('runpod')}/v2",
             "RUNPOD_API_KEY": fakes.key("runpod"),
             "RUNPOD_ENDPOINT_ID": "endpoint",
@@ -168,7 +184,7 @@ def test_each_provider_answers_its_own_probe(
 ) -> None:
     assert probe("anthropic", "--json", environ=environ) == 1, "its overload is scripted, and not retried"
     assert json.loads(capsys.readouterr().out)["kind"] == "overloaded"
-    for line in (["anthropic"], ["openai", "--model", "gpt-4o-mini"], ["runpod"]):
+    for line in (["anthropic"], ["openai", "--model", "gpt-4o-mini"], ["runpod"], ["elevenlabs"]):
         assert probe(*line, "--json", environ=environ) == 0
         told = json.loads(capsys.readouterr().out)
         assert (told["status"], told["usd"] < 0.0001) == (200, True)
