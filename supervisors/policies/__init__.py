@@ -7,15 +7,17 @@ looks at a clock, so hours of failure are tested in milliseconds.
     `Retry` decides whether a call is made again, and `Exponential` or `Fixed` how long it waits;
     `Breaker` leaves a service alone that keeps failing (its machine is a `Circuit`);
     `Concurrency` caps the attempts in flight (its counter is a `Bulkhead`);
+    `Fallback` decides whether the next provider is asked;
     `Gate` holds everybody back while the provider asked for a pause.
 
 Specs are frozen and checked when they are built; the machines they make hold the state.
 """
 
 from ...runtime import claim
-from ._backoff import Backoff, Exponential, Fixed, flaw_of, wait_of
+from ._backoff import Backoff, Exponential, Fixed, Jitter, flaw_of, wait_of
 from ._breaker import Breaker, Circuit, CircuitState, CircuitStatistics, Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
+from ._fallback import Fallback
 from ._gate import Gate, GateStatistics
 from ._policy import Policy
 from ._retry import GiveUp, Retry, RetryIn
@@ -30,10 +32,12 @@ __all__ = [
     "CircuitStatistics",
     "Concurrency",
     "Exponential",
+    "Fallback",
     "Fixed",
     "Gate",
     "GateStatistics",
     "GiveUp",
+    "Jitter",
     "Permit",
     "Policy",
     "Retry",

@@ -1,0 +1,222 @@
+"""The ref of several providers: asks the next one when this one refuses or gives up."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import inf
+from typing import TypeVar, cast
+
+import anyio
+
+from ..runtime import (
+    NORMAL,
+    ActorStatistics,
+    Cell,
+    ExitReason,
+    MailboxClosedError,
+    Message,
+    Ref,
+    RelightError,
+    Request,
+    current_request,
+    redact,
+    text_of,
+)
+from ._adaptation import Adaptation
+from ._errors import ProviderError
+from ._guarded_cell import GuardedCell
+from .policies import Fallback
+
+ReplyT = TypeVar("ReplyT")
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackStatistics:
+    """How often a fallback was used."""
+
+    calls: int
+    """Asks."""
+    switches: Mapping[tuple[str, str, str], int]
+    """How often one provider was asked after another: by the path of the one that did not answer, of the
+    next one, and the reason (a failure's kind, or the class of the error)."""
+
+
+class FallbackRef(Ref):
+    """Ask the first of several providers that answers, within one deadline.
+
+        chat = FallbackRef(openai, anthropic, adapt={anthropic: chat_as_anthropic("claude-sonnet-4-5")})
+        reply = await chat.ask(ChatCompletion(...), timeout=60.0)       # a ChatReply, whoever answered
+
+    Each provider keeps its own guard, retries and budgets; this only decides who is asked next. The next
+    one gets what is left of the time. A caller who leaves cancels the attempt under way, and that is all.
+    What is told goes to the first provider that has not stopped: nobody hears whether it went well.
+
+    Args:
+        primary: Who is asked first.
+        *others: Who is asked then, in this order. Actors, pools, or other fallbacks.
+        policy: When the next one is asked.
+        adapt: What a provider cannot take as it is, translated for it.
+    """
+
+    __slots__ = ("_adaptations", "_calls", "_refs", "_switches", "policy")
+
+    def __init__(
+        self,
+        primary: Ref,
+        *others: Ref,
+        policy: Fallback | None = None,
+        adapt: Mapping[Ref, object] | None = None,
+    ) -> None:
+        self._refs = (primary, *others)
+        self.policy = Fallback() if policy is None else policy
+        """When the next one is asked."""
+        self._adaptations = {ref: _listed(ref, self._refs, made) for ref, made in (adapt or {}).items()}
+        self._calls = 0
+        self._switches: Counter[tuple[str, str, str]] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<FallbackRef {', then '.join(ref.path for ref in self._refs)}>"
+
+    @property
+    def path(self) -> str:
+        """Where the first provider stands in the tree."""
+        return self._refs[0].path
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether any of the providers takes messages."""
+        return any(ref.is_alive for ref in self._refs)
+
+    @property
+    def principal(self) -> Ref:
+        """The first provider's: what is monitored and linked."""
+        return self._refs[0].principal
+
+    @property
+    def info(self) -> object:
+        """What the first provider's ``started`` returned."""
+        return self._refs[0].info
+
+    async def ask(self, message: Request[ReplyT], *, timeout: float | None = None) -> ReplyT:
+        """Ask one provider after the other; see `Ref.ask`.
+
+        Args:
+            message: Handled by one of them, or by several where one gave up.
+            timeout: Seconds for all of them together; None: the policy's ``call_timeout``.
+
+        Raises:
+            Exception: What the last provider raised that was asked. Its notes say what the others did.
+        """
+        self._calls += 1
+        due = anyio.current_time() + (self.policy.call_timeout if timeout is None else timeout)
+        due = min(due, _inherited())
+        failed: list[tuple[Ref, Exception]] = []
+        for place, ref in enumerate(self._refs, start=1):
+            is_last = place == len(self._refs)
+            try:
+                return await self._ask_one(ref, message, self._seconds(due, is_last=is_last))
+            except Exception as error:  # cancellation is none, and passes
+                time_left = due - anyio.current_time()
+                if self.policy.decide(error, time_left=time_left, is_last=is_last) == "fail":
+                    _tell_of(failed, error)
+                    raise
+                failed.append((ref, error))
+                self._switched(ref, self._refs[place], message, error)
+        raise AssertionError("the last provider either answers or raises")
+
+    def _seconds(self, due: float, *, is_last: bool) -> float:
+        return self.policy.turn(due - anyio.current_time(), is_last=is_last)
+
+    async def _ask_one(self, ref: Ref, message: Request[ReplyT], seconds: float) -> ReplyT:
+        for adaptation in self._adaptations.get(ref, ()):
+            if isinstance(message, adaptation.kind):
+                reply = await ref.ask(adaptation.request(message), timeout=seconds)
+                return cast("ReplyT", adaptation.reply(reply))
+        return await ref.ask(message, timeout=seconds)
+
+    def _switched(self, ref: Ref, following: Ref, message: Message, error: Exception) -> None:
+        reason = str(error.kind) if isinstance(error, ProviderError) else type(error).__name__
+        self._switches[ref.path, following.path, reason] += 1
+        cell = ref.principal
+        if isinstance(cell, GuardedCell):
+            cell.guard.counters.fallbacks[following.path, reason] += 1
+        if isinstance(cell, Cell):  # a stand-in of a test has no system
+            cell.kernel.events.warning(
+                "fallback.used",
+                provider=ref.path,
+                to=following.path,
+                operation=type(message).__name__,
+                reason=reason,
+            )
+
+    async def tell(self, message: Message) -> None:
+        """Send *message* to the first provider that has not stopped; see `Ref.tell`."""
+        for ref in self._refs[:-1]:
+            try:
+                return await ref.tell(self._translated(ref, message))
+            except MailboxClosedError:
+                continue
+        return await self._refs[-1].tell(self._translated(self._refs[-1], message))
+
+    def tell_nowait(self, message: Message) -> None:
+        """Send *message* to the first provider that has not stopped, or raise; see `Ref.tell_nowait`."""
+        for ref in self._refs[:-1]:
+            try:
+                return ref.tell_nowait(self._translated(ref, message))
+            except MailboxClosedError:
+                continue
+        return self._refs[-1].tell_nowait(self._translated(self._refs[-1], message))
+
+    def _translated(self, ref: Ref, message: Message) -> Message:
+        for adaptation in self._adaptations.get(ref, ()):
+            if isinstance(message, adaptation.kind):
+                return adaptation.request(message)
+        return message
+
+    async def stop(self, reason: ExitReason = NORMAL, *, timeout: float | None = None) -> None:
+        """Refuse: the providers are others' too.
+
+        Raises:
+            RelightError: Always.
+        """
+        raise RelightError(f"{self!r} owns no actor: stop its providers one by one")
+
+    def statistics(self) -> ActorStatistics:
+        """Add up the providers' counters, with the state of the first."""
+        members = [asdict(ref.statistics()) for ref in self._refs]
+        counts = {name: sum(member[name] for member in members) for name in _COUNTS}
+        return ActorStatistics(self._refs[0].statistics().state, **counts)
+
+    def fallback_statistics(self) -> FallbackStatistics:
+        """Look at how often which provider took over."""
+        return FallbackStatistics(self._calls, dict(self._switches))
+
+
+_COUNTS = [field.name for field in fields(ActorStatistics) if field.name != "state"]
+_Any = Adaptation[Request[object], object, object]
+
+
+def _listed(ref: Ref, refs: Sequence[Ref], made: object) -> tuple[_Any, ...]:
+    if ref not in refs:
+        raise ValueError(f"FallbackRef.adapt names {ref.path}, which is none of its providers")
+    several = cast("Sequence[object]", made if isinstance(made, tuple | list) else (made,))
+    for one in several:
+        if not isinstance(one, Adaptation):
+            raise TypeError(f"FallbackRef.adapt[{ref.path}] must hold Adaptations, got {one!r}")
+    return cast("tuple[_Any, ...]", tuple(several))
+
+
+def _inherited() -> float:
+    """Return the moment at which the request in hand ends, if the caller is a handler of one."""
+    outer = current_request.get()
+    return inf if outer is None or outer.done else outer.limit
+
+
+def _tell_of(failed: Sequence[tuple[Ref, Exception]], error: Exception) -> None:
+    """Note on the error that is raised what the providers before it did."""
+    for ref, before in failed:
+        error.add_note(f"before it, {ref.path}: {type(before).__name__}: {redact(text_of(before))}")
+    if failed and error.__cause__ is None:
+        error.__cause__ = failed[-1][1]
