@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from types import TracebackType
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, Self, TypeVar, cast
 
 from ..runtime import RefusalError
 from ..supervisors import CircuitBreakerOpenError, ProviderError
@@ -101,8 +101,7 @@ class CircuitBreaker:
             CircuitBreakerOpenError: It was not called. ``retry_after`` says when to come back.
         """
         if is_coroutine_function(function):
-            coroutine = cast("Coroutine[object, object, object]", function(*args, **kwargs))
-            return cast("R", self._await(coroutine))
+            return self(function)(*args, **kwargs)
         with self.attempt() as permit:
             result = function(*args, **kwargs)
             if isinstance(result, Coroutine):
@@ -185,8 +184,10 @@ class CircuitBreaker:
             self._circuit.released(permit, self._clock())
 
     def _counts(self, error: BaseException) -> bool:
-        if not isinstance(error, self._expected) or isinstance(error, RefusalError):
-            return False  # a cancellation is no Exception
+        if not isinstance(error, Exception) or isinstance(error, RefusalError):
+            return False  # a cancellation is no Exception, whatever else is expected
+        if not isinstance(error, self._expected):
+            return False
         return error.kind.counts_for_breaker if isinstance(error, ProviderError) else True
 
     def _note(self, old: CircuitState, new: CircuitState, now: float) -> None:
@@ -220,7 +221,7 @@ class BreakerAttempt:
         self._breaker = breaker
         self._permit: Permit | None = None
 
-    def __enter__(self) -> BreakerAttempt:
+    def __enter__(self) -> Self:
         self._permit = self._breaker.admit()
         return self
 

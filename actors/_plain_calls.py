@@ -167,7 +167,7 @@ class PlainCalls:
         for listener in tuple(self._listeners):
             try:
                 listener(event, fields)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a user's code
                 self._listeners.remove(listener)  # what only watches a call must not end it
                 event_logger().exception("events.listener_failed", event_name=event)
 
