@@ -23,6 +23,15 @@ Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fak
 """
 
 from . import _interrupt as _interrupt
+from .actors import (
+    Agent,
+    CircuitBreaker,
+    OutputValidationError,
+    RetryConfig,
+    Validated,
+    json_reply,
+    retry_with_backoff,
+)
 from .runtime import (
     KILLED,
     NORMAL,
@@ -75,6 +84,7 @@ from .runtime import (
     handles,
 )
 from .supervisors import (
+    Adaptation,
     AlreadyPresentError,
     AlreadyStartedError,
     Attempt,
@@ -91,6 +101,8 @@ from .supervisors import (
     DynamicSupervisorRef,
     Estimate,
     FailureKind,
+    FallbackRef,
+    FallbackStatistics,
     GuardedActor,
     GuardStatistics,
     Health,
@@ -127,6 +139,7 @@ from .supervisors.policies import (
     CircuitState,
     Concurrency,
     Exponential,
+    Fallback,
     Fixed,
     Policy,
     Retry,
@@ -144,6 +157,8 @@ __all__ = [
     "ActorState",
     "ActorStatistics",
     "ActorStoppedError",
+    "Adaptation",
+    "Agent",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "AskError",
@@ -159,6 +174,7 @@ __all__ = [
     "ChildRunningError",
     "ChildSpecError",
     "ChildStatus",
+    "CircuitBreaker",
     "CircuitBreakerOpenError",
     "CircuitState",
     "Concurrency",
@@ -176,6 +192,9 @@ __all__ = [
     "Exited",
     "Exponential",
     "FailureKind",
+    "Fallback",
+    "FallbackRef",
+    "FallbackStatistics",
     "Fixed",
     "Group",
     "GuardStatistics",
@@ -192,6 +211,7 @@ __all__ = [
     "NameTakenError",
     "NoSuchActorError",
     "NotRunningError",
+    "OutputValidationError",
     "Overflow",
     "Policy",
     "Pool",
@@ -211,6 +231,7 @@ __all__ = [
     "RestartIntensityError",
     "RetriesExhaustedError",
     "Retry",
+    "RetryConfig",
     "SelfAskError",
     "Settings",
     "SettingsError",
@@ -232,9 +253,12 @@ __all__ = [
     "TracePhase",
     "TreeNode",
     "UnhandledMessageError",
+    "Validated",
     "WrongThreadError",
     "current_attempt",
     "handles",
+    "json_reply",
     "open_system",
+    "retry_with_backoff",
     "run",
 ]

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from ..runtime import Listener, event_logger
@@ -87,6 +87,18 @@ class CallCounts:
             )
 
 
+class Voice(Protocol):
+    """Where events are said: here, or in a system."""
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """Say something that is as it should be."""
+        ...
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """Say something a person may want to look at."""
+        ...
+
+
 class PlainCalls:
     """Count the calls that no guard sees, and say what happens to them.
 
@@ -155,13 +167,13 @@ class PlainCalls:
         event_logger().warning(event, **fields)
         self._tell(event, fields)
 
-    def warn_nested(self, outer: str, inner: str) -> None:
-        """Say, once, that a layer of retries stands inside another one."""
+    def warn_nested(self, outer: str, inner: str, events: Voice | None = None) -> None:
+        """Say, once, that a layer of retries stands inside another one; to *events*, or here."""
         with self._lock:
             if (outer, inner) in self._nested:
                 return
             self._nested.add((outer, inner))
-        self.warning("retry.nested", outer=outer, inner=inner, remedy=REMEDY)
+        (events or self).warning("retry.nested", outer=outer, inner=inner, remedy=REMEDY)
 
     def _tell(self, event: str, fields: Mapping[str, object]) -> None:
         for listener in tuple(self._listeners):

@@ -16,7 +16,7 @@ from structlog.contextvars import bind_contextvars, get_contextvars, reset_conte
 from ..runtime import RelightError, current_request, redact, text_of
 from ..supervisors import current_attempt, enclosing_retry_layer, retry_layer
 from ..supervisors.policies import GiveUp, Retry
-from ._plain_calls import CallCounts, PlainCalls
+from ._plain_calls import CallCounts, PlainCalls, Voice
 from ._retry_config import RetryConfig
 
 _WHY = {
@@ -41,12 +41,19 @@ class RetryingLayer:
     provider: str = ""
     inside: str = ""
     """What retries on its own within it; empty where nothing does."""
+    events: Voice | None = None
+    """Where its events are said; None: in *calls*."""
     policy: Retry = field(init=False)
     counts: CallCounts = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", self.config.policy())
         object.__setattr__(self, "counts", self.calls.counts(self.provider, self.operation))
+
+    @property
+    def voice(self) -> Voice:
+        """Where its events are said."""
+        return self.calls if self.events is None else self.events
 
 
 class RetryingCall:
@@ -67,9 +74,9 @@ class RetryingCall:
     def __enter__(self) -> Self:
         layer, outer = self._layer, enclosing_retry_layer()
         if layer.inside:
-            layer.calls.warn_nested(layer.name, layer.inside)
+            layer.calls.warn_nested(layer.name, layer.inside, layer.events)
         if outer:
-            layer.calls.warn_nested(outer, layer.name)
+            layer.calls.warn_nested(outer, layer.name, layer.events)
         self._token = retry_layer.set(layer.name)
         self.correlation_id = _correlation_id()
         self._correlation = dict(bind_contextvars(correlation_id=self.correlation_id))
@@ -92,7 +99,7 @@ class RetryingCall:
         counts.attempt_ended(self._before, "success")
         counts.call_ended("ok" if self.attempts == 1 else "retried_ok")
         if self.attempts > 1:
-            self._layer.calls.info("retry.succeeded", **self._facts())
+            self._layer.voice.info("retry.succeeded", **self._facts())
 
     def failed(self, error: Exception, left: float = inf) -> float | None:
         """Decide what follows a failed attempt: the seconds to wait, or None where the call has failed.
@@ -117,7 +124,7 @@ class RetryingCall:
             self._given_up(error, decision, facts)
             return None
         layer.counts.waited(decision.wait)
-        layer.calls.info("retry.scheduled", **facts, delay_s=round(decision.wait, 3), error=_said(error))
+        layer.voice.info("retry.scheduled", **facts, delay_s=round(decision.wait, 3), error=_said(error))
         self._before = failure.reason
         self.attempts += 1
         return decision.wait
@@ -132,7 +139,7 @@ class RetryingCall:
         note = f"{self._layer.operation}: failed in attempt {self.attempts} of {most}: {why}"
         if note not in getattr(error, "__notes__", ()):
             error.add_note(note)
-        self._layer.calls.warning(
+        self._layer.voice.warning(
             "retry.exhausted",
             **facts,
             cause=decision.reason,

@@ -1,5 +1,7 @@
 """What one call used, in the same terms for every provider."""
 
+from __future__ import annotations
+
 import msgspec
 
 
@@ -28,3 +30,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of compute, where that is what is billed."""
     usd: float | None = None
     """What it cost; None where the price is unknown, which is not the same as nothing."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Add what two calls used; the cost is known only where both are."""
+        mine, its = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
+        sums = {name: mine[name] + its[name] for name in mine if name != "usd"}
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Usage(**sums, usd=usd)

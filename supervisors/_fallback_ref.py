@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import inf
 from typing import TypeVar, cast
-
-import anyio
 
 from ..runtime import (
     NORMAL,
@@ -20,16 +17,17 @@ from ..runtime import (
     Ref,
     RelightError,
     Request,
-    current_request,
-    redact,
-    text_of,
+    Stream,
+    StreamRequest,
 )
 from ._adaptation import Adaptation
 from ._errors import ProviderError
+from ._fallback_turns import FallbackStream, Turns
 from ._guarded_cell import GuardedCell
 from .policies import Fallback
 
 ReplyT = TypeVar("ReplyT")
+ChunkT = TypeVar("ChunkT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,32 +107,33 @@ class FallbackRef(Ref):
         Raises:
             Exception: What the last provider raised that was asked. Its notes say what the others did.
         """
-        self._calls += 1
-        due = anyio.current_time() + (self.policy.call_timeout if timeout is None else timeout)
-        due = min(due, _inherited())
-        failed: list[tuple[Ref, Exception]] = []
-        for place, ref in enumerate(self._refs, start=1):
-            is_last = place == len(self._refs)
+        turns = self._begin(message, timeout)
+        while True:
             try:
-                return await self._ask_one(ref, message, self._seconds(due, is_last=is_last))
-            except Exception as error:  # cancellation is none, and passes
-                time_left = due - anyio.current_time()
-                if self.policy.decide(error, time_left=time_left, is_last=is_last) == "fail":
-                    _tell_of(failed, error)
-                    raise
-                failed.append((ref, error))
-                self._switched(ref, self._refs[place], message, error)
-        raise AssertionError("the last provider either answers or raises")
-
-    def _seconds(self, due: float, *, is_last: bool) -> float:
-        return self.policy.turn(due - anyio.current_time(), is_last=is_last)
+                return await self._ask_one(turns.ref, message, turns.seconds())
+            except Exception as error:  # noqa: BLE001 - raised again unless the next one takes over
+                turns.failed(error)
 
     async def _ask_one(self, ref: Ref, message: Request[ReplyT], seconds: float) -> ReplyT:
-        for adaptation in self._adaptations.get(ref, ()):
-            if isinstance(message, adaptation.kind):
-                reply = await ref.ask(adaptation.request(message), timeout=seconds)
-                return cast("ReplyT", adaptation.reply(reply))
-        return await ref.ask(message, timeout=seconds)
+        adaptation = self._adaptation(ref, message)
+        if adaptation is None:
+            return await ref.ask(message, timeout=seconds)
+        reply = await ref.ask(adaptation.request(cast("Request[object]", message)), timeout=seconds)
+        return cast("ReplyT", adaptation.reply(reply))
+
+    def stream(self, message: StreamRequest[ChunkT], *, timeout: float | None = None) -> Stream[ChunkT]:
+        """Prepare to read the reply in parts; see `Ref.stream`.
+
+        The next provider is asked until the first chunk has come; from then on an error ends the stream. An
+        adaptation translates the request; chunks are delivered as they come.
+        """
+        return FallbackStream(
+            lambda: self._begin(message, timeout), lambda ref: self._translated(ref, message)
+        )
+
+    def _begin(self, message: Message, timeout: float | None) -> Turns:
+        self._calls += 1
+        return Turns(self._refs, self.policy, message, timeout, self._switched)
 
     def _switched(self, ref: Ref, following: Ref, message: Message, error: Exception) -> None:
         reason = str(error.kind) if isinstance(error, ProviderError) else type(error).__name__
@@ -170,10 +169,12 @@ class FallbackRef(Ref):
         return self._refs[-1].tell_nowait(self._translated(self._refs[-1], message))
 
     def _translated(self, ref: Ref, message: Message) -> Message:
-        for adaptation in self._adaptations.get(ref, ()):
-            if isinstance(message, adaptation.kind):
-                return adaptation.request(message)
-        return message
+        adaptation = self._adaptation(ref, message)
+        return message if adaptation is None else adaptation.request(cast("Request[object]", message))
+
+    def _adaptation(self, ref: Ref, message: Message) -> _Any | None:
+        made = self._adaptations.get(ref, ())
+        return next((one for one in made if isinstance(message, one.kind)), None)
 
     async def stop(self, reason: ExitReason = NORMAL, *, timeout: float | None = None) -> None:
         """Refuse: the providers are others' too.
@@ -206,17 +207,3 @@ def _listed(ref: Ref, refs: Sequence[Ref], made: object) -> tuple[_Any, ...]:
         if not isinstance(one, Adaptation):
             raise TypeError(f"FallbackRef.adapt[{ref.path}] must hold Adaptations, got {one!r}")
     return cast("tuple[_Any, ...]", tuple(several))
-
-
-def _inherited() -> float:
-    """Return the moment at which the request in hand ends, if the caller is a handler of one."""
-    outer = current_request.get()
-    return inf if outer is None or outer.done else outer.limit
-
-
-def _tell_of(failed: Sequence[tuple[Ref, Exception]], error: Exception) -> None:
-    """Note on the error that is raised what the providers before it did."""
-    for ref, before in failed:
-        error.add_note(f"before it, {ref.path}: {type(before).__name__}: {redact(text_of(before))}")
-    if failed and error.__cause__ is None:
-        error.__cause__ = failed[-1][1]
