@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from types import TracebackType
@@ -67,10 +68,11 @@ class CircuitBreaker:
         self._expected = expected
         self._clock = clock
         self._calls = calls
-        self._circuit = spec.circuit(self._note)
+        # Not a method of this object: a breaker that nobody uses any more should go at once.
+        self._changes = changes = deque[tuple[CircuitState, CircuitState, float]]()
+        self._circuit = spec.circuit(lambda *change: changes.append(change))
         # Reentrant: a listener may look at the breaker it hears of.
         self._lock = threading.RLock()
-        self._changes: list[tuple[CircuitState, CircuitState, float]] = []
         calls.add_breaker(self)
 
     def __repr__(self) -> str:
@@ -190,15 +192,13 @@ class CircuitBreaker:
             return False
         return error.kind.counts_for_breaker if isinstance(error, ProviderError) else True
 
-    def _note(self, old: CircuitState, new: CircuitState, now: float) -> None:
-        self._changes.append((old, new, now))
-
     def _tell(self) -> None:
         """Say what has changed, outside of the lock: a logger may take its time."""
         if not self._changes:
             return
         with self._lock:
-            changes, self._changes = self._changes, []
+            changes = list(self._changes)
+            self._changes.clear()
             failures, retry_at = self._circuit.statistics().consecutive_failures, self._circuit.retry_at
         for old, new, now in changes:
             self._calls.count_transition(self.name, old, new)

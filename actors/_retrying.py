@@ -162,7 +162,8 @@ def retry_sync(layer: RetryingLayer, attempt: Callable[[], R], sleep: Callable[[
 
 def is_coroutine_function(function: object) -> bool:
     """Tell whether calling it makes a coroutine, also for objects with an ``async def __call__``."""
-    return iscoroutinefunction(function) or iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    inner = _unwrapped(function)
+    return iscoroutinefunction(inner) or iscoroutinefunction(getattr(inner, "__call__", None))  # noqa: B004
 
 
 def check_retryable(function: object, what: str) -> None:
@@ -178,12 +179,19 @@ def check_retryable(function: object, what: str) -> None:
             "delivered. Put it around a function that consumes the generator and returns the whole"
         )
     if isinstance(function, staticmethod | classmethod):
-        raise TypeError(f"{what}: put it under @{type(function).__name__}, next to the function")
+        kind = "staticmethod" if isinstance(function, staticmethod) else "classmethod"
+        raise TypeError(f"{what}: put it under @{kind}, next to the function")
     if isinstance(function, type) or not callable(function):
         raise TypeError(f"{what}: needs a function, got {function!r}")
 
 
 def name_of(function: object) -> str:
     """Return a function's name for people."""
-    inner = function.func if isinstance(function, partial) else function
+    inner = _unwrapped(function)
     return str(getattr(inner, "__qualname__", type(inner).__name__)).replace("<locals>.", "")
+
+
+def _unwrapped(function: object) -> object:
+    while isinstance(function, partial):
+        function = cast("partial[object]", function).func
+    return function

@@ -75,9 +75,10 @@ class Turns:
             if self._failed and error.__cause__ is None:
                 error.__cause__ = self._failed[-1][1]
             raise error
-        self._failed.append((self.ref, error))
-        before, self._place = self.ref, self._place + 1
-        self._on_switch(before, self.ref, self.message, error)
+        left = self.ref
+        self._failed.append((left, error))
+        self._place += 1
+        self._on_switch(left, self.ref, self.message, error)
 
 
 class FallbackStream(Stream[ChunkT]):
