@@ -22,7 +22,7 @@ from ..runtime import (
 )
 from ._adaptation import Adaptation
 from ._errors import ProviderError
-from ._fallback_turns import FallbackStream, Turns
+from ._fallback_turns import FallbackStream, Turns, provider_of
 from ._guarded_cell import GuardedCell
 from .policies import Fallback
 
@@ -37,8 +37,8 @@ class FallbackStatistics:
     calls: int
     """Asks."""
     switches: Mapping[tuple[str, str, str], int]
-    """How often one provider was asked after another: by the path of the one that did not answer, of the
-    next one, and the reason (a failure's kind, or the class of the error)."""
+    """How often one provider was asked after another: by the one that did not answer, the next one, and the
+    reason (a failure's kind, or the class of the error). A service is called by its child's id."""
 
 
 class FallbackRef(Ref):
@@ -137,15 +137,16 @@ class FallbackRef(Ref):
 
     def _switched(self, ref: Ref, following: Ref, message: Message, error: Exception) -> None:
         reason = str(error.kind) if isinstance(error, ProviderError) else type(error).__name__
-        self._switches[ref.path, following.path, reason] += 1
+        provider, to = provider_of(ref), provider_of(following)
+        self._switches[provider, to, reason] += 1
         cell = ref.principal
         if isinstance(cell, GuardedCell):
-            cell.guard.counters.fallbacks[following.path, reason] += 1
+            cell.guard.counters.fallbacks[to, reason] += 1
         if isinstance(cell, Cell):  # a stand-in of a test has no system
             cell.kernel.events.warning(
                 "fallback.used",
-                provider=ref.path,
-                to=following.path,
+                provider=provider,
+                to=to,
                 operation=type(message).__name__,
                 reason=reason,
             )

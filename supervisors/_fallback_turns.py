@@ -19,6 +19,7 @@ from ..runtime import (
     redact,
     text_of,
 )
+from ._guarded_cell import GuardedCell
 from .policies import Fallback
 
 ChunkT = TypeVar("ChunkT")
@@ -71,7 +72,9 @@ class Turns:
         """Go on to the next provider, or raise *error* with notes about those before."""
         if self._policy.decide(error, time_left=self.time_left, is_last=self.is_last) == "fail":
             for ref, before in self._failed:
-                error.add_note(f"before it, {ref.path}: {type(before).__name__}: {redact(text_of(before))}")
+                error.add_note(
+                    f"before it, {provider_of(ref)}: {type(before).__name__}: {redact(text_of(before))}"
+                )
             if self._failed and error.__cause__ is None:
                 error.__cause__ = self._failed[-1][1]
             raise error
@@ -133,6 +136,12 @@ class FallbackStream(Stream[ChunkT]):
         if self._stream is None:
             raise RuntimeError("enter the stream first: async with ref.stream(...) as chunks")
         return self._first.pop() if self._first else await anext(self._stream)
+
+
+def provider_of(ref: Ref) -> str:
+    """Name a provider as metrics and events do: a service by its child's id, anything else by its path."""
+    cell = ref.principal
+    return cell.provider if isinstance(cell, GuardedCell) else ref.path
 
 
 def _inherited() -> float:

@@ -160,7 +160,7 @@ class GuardStatistics:
     refusals: Mapping[str, int]
     """Calls that were refused, by error class."""
     fallbacks: Mapping[tuple[str, str], int]
-    """Calls another provider was asked to answer, by its path and the reason."""
+    """Calls another provider was asked to answer, by its id and the reason."""
     breaker: CircuitStatistics | None
     """The breaker; None where the policy has none."""
     breaker_transitions: Mapping[tuple[CircuitState, CircuitState], int]

@@ -279,10 +279,11 @@ def test_a_listener_may_look_at_the_breaker_it_hears_of() -> None:
 
 
 def test_it_is_shown_as_long_as_it_lives() -> None:
-    bench = Bench()
-    assert [repr(breaker) for breaker in bench.calls.breakers()] == ["<CircuitBreaker weather closed>"]
-    calls = bench.calls
-    del bench
+    calls = PlainCalls()
+    breaker = CircuitBreaker(name="weather", calls=calls)
+    assert repr(breaker) == "<CircuitBreaker weather closed>"
+    assert len(calls.breakers()) == 1
+    del breaker
     assert calls.breakers() == []
 
 
