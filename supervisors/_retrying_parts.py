@@ -24,12 +24,9 @@ def retrying_parts(actor: object) -> Iterator[str]:
 
 def how_it_retries(value: object) -> str:
     """Say how *value* retries, and the remedy; empty where it does not, as far as one can see."""
-    waiting = _attribute(value, "retry")
-    if (
-        callable(value)
-        and _attribute(waiting, "stop") is not None
-        and _attribute(waiting, "wait") is not None
-    ):
+    # Looked up where it is stored: a mock has whatever one asks it for.
+    held = _attribute(_attribute(value, "retry"), "__dict__")
+    if callable(value) and isinstance(held, dict) and "stop" in held and "wait" in held:
         return "it is wrapped by tenacity; leave out that decorator"
     for client in (value, *_behind(value)):
         for name in _COUNTS:
