@@ -8,6 +8,7 @@ our own say so themselves when they are called: `retry_layer`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import cast
 
 _COUNTS = ("max_retries", "num_retries")
@@ -24,6 +25,8 @@ def retrying_parts(actor: object) -> Iterator[str]:
 
 def how_it_retries(value: object) -> str:
     """Say how *value* retries, and the remedy; empty where it does not, as far as one can see."""
+    while isinstance(value, partial):
+        value = cast("partial[object]", value).func
     # Looked up where it is stored: a mock has whatever one asks it for.
     held = _attribute(_attribute(value, "retry"), "__dict__")
     if callable(value) and isinstance(held, dict) and "stop" in held and "wait" in held:

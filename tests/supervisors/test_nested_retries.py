@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -78,6 +79,7 @@ def wrapped() -> None:
         (SdkClient(3).chat.completions.create, "give it max_retries=0, it has 3"),
         (ChatModel(), "ChatModel retries on its own; give it max_retries=0, it has 6"),
         (ChatModel().invoke, "ChatModel retries on its own"),
+        (partial(partial(ChatModel().invoke), "hi"), "ChatModel retries on its own"),
         (wrapped, "it is wrapped by tenacity; leave out that decorator"),
     ],
 )
