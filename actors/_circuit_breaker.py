@@ -70,7 +70,7 @@ class CircuitBreaker:
         self._calls = calls
         # Not a method of this object: a breaker that nobody uses any more should go at once.
         self._changes = changes = deque[tuple[CircuitState, CircuitState, float]]()
-        self._circuit = spec.circuit(lambda *change: changes.append(change))
+        self._circuit = spec.circuit(lambda old, new, now: changes.append((old, new, now)))
         # Reentrant: a listener may look at the breaker it hears of.
         self._lock = threading.RLock()
         calls.add_breaker(self)

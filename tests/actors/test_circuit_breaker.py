@@ -273,7 +273,7 @@ def test_its_transitions_are_said_and_counted() -> None:
 
 def test_a_listener_may_look_at_the_breaker_it_hears_of() -> None:
     bench, states = Bench(failure_threshold=1), list[CircuitState]()
-    bench.calls.listen(lambda *_: states.append(bench.breaker.state))
+    bench.calls.listen(lambda _event, _fields: states.append(bench.breaker.state))
     bench.fail()
     assert states == [OPEN]
 

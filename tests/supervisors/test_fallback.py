@@ -247,12 +247,12 @@ async def test_adaptations_have_to_be_some_for_one_of_its_providers() -> None:
 async def test_stopped_providers_are_passed_over_by_asks_and_tells() -> None:
     one, two = Recorder("one"), Recorder("two")
     two.reply(Ask, "two")
-    chat = FallbackRef(one, two, adapt={two: Adaptation(Note, lambda _: Ask("noted"), str)})
+    chat = FallbackRef(one, two, adapt={two: Adaptation(OtherAsk, lambda ask: Ask(str(ask.number)), len)})
     one.close()
     assert await chat.ask(Ask()) == "two"
     await chat.tell(Note())
-    chat.tell_nowait(Note())
-    assert two.messages == [Ask(), Ask("noted"), Ask("noted")]
+    chat.tell_nowait(OtherAsk(5))
+    assert two.messages == [Ask(), Note(), Ask("5")]
     assert chat.is_alive
     two.close()
     assert not chat.is_alive

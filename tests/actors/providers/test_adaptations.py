@@ -42,7 +42,8 @@ def test_anthropic_s_messages_become_openai_s_chat() -> None:
     assert adaptation.request(asked) == ChatCompletion(
         model="gpt-a", messages=(ChatMessage("system", "Be brief."), *TURNS), temperature=0.5, max_tokens=64
     )
-    assert adaptation.request(CreateMessage(model="claude-mini", messages=TURNS)).model == "gpt-mini"
+    mini = adaptation.request(CreateMessage(model="claude-mini", messages=TURNS))
+    assert mini == ChatCompletion(model="gpt-mini", messages=TURNS, max_tokens=1024)
 
 
 @pytest.mark.parametrize(
