@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from random import Random
+from typing import cast
 
 import anyio
 import pytest
@@ -238,7 +239,7 @@ def test_attempts_and_waits_stay_within_their_bounds(
     assert len(waits) == calls - 1
     for number, wait in enumerate(waits):
         whole = min(initial * base**number, initial + more)
-        least = {"equal": whole / 2, "none": whole, False: whole}.get(jitter, 0.0)  # type: ignore[call-overload]
+        least = {"equal": whole / 2, "none": whole, False: whole}.get(jitter, 0.0)
         assert least <= wait + 1e-9
         assert wait <= whole + 1e-9
 
@@ -502,20 +503,24 @@ def _lines() -> Generator[int]:
     yield 1
 
 
+def _made(cls: type) -> None:
+    raise NotImplementedError
+
+
 @pytest.mark.parametrize(
     ("thing", "complaint"),
     [
         (_chunks, "_chunks is a generator function"),
         (_lines, "a function that consumes the generator"),
         (staticmethod(_lines), "put it under @staticmethod"),
-        (classmethod(_lines), "put it under @classmethod"),
+        (cast("object", classmethod(_made)), "put it under @classmethod"),
         (Client, "needs a function"),
         (3, "needs a function"),
     ],
 )
-def test_what_cannot_be_called_again_is_refused(thing: Callable[[], object], complaint: str) -> None:
+def test_what_cannot_be_called_again_is_refused(thing: object, complaint: str) -> None:
     with pytest.raises(TypeError, match=complaint):
-        retry_with_backoff()(thing)
+        retry_with_backoff()(cast("Callable[[], object]", thing))
 
 
 @pytest.mark.anyio
@@ -524,7 +529,7 @@ async def test_a_function_that_returns_a_coroutine_is_refused() -> None:
         return 1
 
     with pytest.raises(TypeError, match="decorate an `async def`"):
-        retry_with_backoff(calls=PlainCalls())(lambda: load())()
+        await retry_with_backoff(calls=PlainCalls())(lambda: load())()
 
 
 def test_a_layer_in_a_layer_is_warned_of_once() -> None:
