@@ -224,7 +224,7 @@ def test_an_sdk_s_quota_error_is_not_retried() -> None:
     st.integers(0, 12),
 )
 def test_attempts_and_waits_stay_within_their_bounds(
-    most: int, initial: float, base: float, more: float, jitter: object, failures: int
+    most: int, initial: float, base: float, more: float, jitter: str | bool, failures: int
 ) -> None:
     config = RetryConfig(
         max_retries=most,
