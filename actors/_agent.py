@@ -9,7 +9,18 @@ from typing import ClassVar, TypeVar, TypeVarTuple, cast
 
 import anyio
 
-from ..runtime import Actor, Message, NoSuchActorError, Ref, Request, cell_of, redact, text_of
+from ..runtime import (
+    Actor,
+    Message,
+    NoSuchActorError,
+    Ref,
+    Request,
+    Stream,
+    StreamRequest,
+    cell_of,
+    redact,
+    text_of,
+)
 from ..supervisors import find_actor, how_it_retries
 from ._plain_calls import PLAIN_CALLS
 from ._retry_config import RetryConfig
@@ -19,6 +30,7 @@ from ._usage import Usage
 from ._validation import OutputValidationError, Validated, add_usage, repair_chat
 
 ReplyT = TypeVar("ReplyT")
+ChunkT = TypeVar("ChunkT")
 ResultT = TypeVar("ResultT")
 RequestT = TypeVar("RequestT", bound=Request[object])
 ValueT = TypeVar("ValueT")
@@ -65,6 +77,12 @@ class Agent(Actor):
             timeout: Seconds; None: the service's ``call_timeout``, or what is left of the request in hand.
         """
         return await self._ref(to).ask(message, timeout=timeout)
+
+    def stream(
+        self, to: Ref | str, message: StreamRequest[ChunkT], *, timeout: float | None = None
+    ) -> Stream[ChunkT]:
+        """Prepare to ask a service and read its reply in parts; see `Ref.stream`."""
+        return self._ref(to).stream(message, timeout=timeout)
 
     async def tell(self, to: Ref | str, message: Message) -> None:
         """Tell a service or an actor something, and go on; see `Ref.tell`."""

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar, cast
 
@@ -103,7 +103,8 @@ class CircuitBreaker:
             CircuitBreakerOpenError: It was not called. ``retry_after`` says when to come back.
         """
         if is_coroutine_function(function):
-            return self(function)(*args, **kwargs)
+            awaited = cast("Callable[..., Coroutine[object, object, object]]", function)
+            return cast("R", self._call(partial(awaited, *args, **kwargs)))
         with self.attempt() as permit:
             result = function(*args, **kwargs)
             if isinstance(result, Coroutine):
@@ -121,8 +122,7 @@ class CircuitBreaker:
 
             @wraps(function)
             async def guarded_async(*args: P.args, **kwargs: P.kwargs) -> object:
-                with self.attempt():
-                    return await awaited(*args, **kwargs)
+                return await self._call(partial(awaited, *args, **kwargs))
 
             return cast("Callable[P, R]", guarded_async)
 
@@ -139,6 +139,10 @@ class CircuitBreaker:
             CircuitBreakerOpenError: On entering; the block is not run.
         """
         return BreakerAttempt(self)
+
+    async def _call(self, function: Callable[[], Coroutine[object, object, object]]) -> object:
+        with self.attempt():
+            return await function()
 
     async def _await(self, coroutine: Coroutine[object, object, object]) -> object:
         try:

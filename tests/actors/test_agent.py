@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from relight import (
     Request,
     RetriesExhaustedError,
     RetryConfig,
+    StreamRequest,
     System,
     Validated,
     handles,
@@ -30,7 +31,7 @@ from relight import (
     open_system,
     retry_with_backoff,
 )
-from relight.actors import PLAIN_CALLS, Usage, repair_chat
+from relight.actors import PLAIN_CALLS, Service, Usage, repair_chat
 from relight.actors.providers import ChatCompletion, ChatMessage, ChatReply, CreateMessage
 from relight.runtime import Errand
 from relight.supervisors.policies import Breaker, Fixed, Policy, Retry
@@ -112,6 +113,25 @@ async def test_a_service_is_asked_by_ref_by_path_and_by_name() -> None:
         with pytest.raises(Exception, match="crashed on Do") as caught:
             await on.do(lambda agent: agent.ask("nobody", QUESTION))
         assert isinstance(caught.value.__cause__, NoSuchActorError)
+
+
+async def test_a_stream_is_read_by_name_too() -> None:
+    class Talk(StreamRequest[str], frozen=True):
+        pass
+
+    class Talker(Service):
+        @handles
+        async def talk(self, message: Talk) -> AsyncGenerator[str]:
+            for letter in "abc":
+                yield letter
+
+    async def main(agent: Writer) -> list[str]:
+        async with agent.stream("talker", Talk()) as letters:
+            return [letter async for letter in letters]
+
+    async with open_system() as system:
+        await system.spawn(Child("talker", Talker))
+        assert await (await stage(system)).do(main) == ["a", "b", "c"]
 
 
 async def test_a_pool_is_found_as_a_pool() -> None:

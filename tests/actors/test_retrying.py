@@ -14,17 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relight import (
+    Child,
     CircuitBreakerOpenError,
     DeadlineExceededError,
     FailureKind,
     ProviderBlockedError,
     ProviderError,
     RateLimitedError,
+    Request,
     RetriesExhaustedError,
     RetryConfig,
+    current_attempt,
+    handles,
+    open_system,
     retry_with_backoff,
 )
-from relight.actors import PlainCalls
+from relight.actors import PlainCalls, Service
 from tests.support.clocks import virtual_time
 
 STEADY = RetryConfig(jitter=False)
@@ -561,3 +566,61 @@ def test_blocking_functions_sleep_for_real_by_default() -> None:
     began = time.monotonic()
     calls(Function(ConnectionError()))()
     assert time.monotonic() - began >= 0.001
+
+
+@pytest.mark.anyio
+@virtual_time
+async def test_a_decorator_in_a_handler_of_a_service_is_warned_of_and_has_the_call_s_correlation_id() -> None:
+    calls = PlainCalls()
+    heard = Heard(calls)
+
+    class Ask(Request[str], frozen=True):
+        pass
+
+    class Llm(Service):
+        @handles
+        async def answer(self, message: Ask) -> str:
+            await self.load()
+            return current_attempt().correlation_id
+
+        @retry_with_backoff(STEADY, operation_name="load", calls=calls)
+        async def load(self) -> None:
+            function()
+
+    function = Function(ConnectionError(), ConnectionError())
+    async with open_system() as system:
+        llm = await system.spawn(Child("llm", Llm))
+        identity = await llm.ask(Ask())
+        await llm.ask(Ask())
+    (warning,) = heard.named("retry.nested")
+    assert (warning["outer"], warning["inner"]) == ("the guard of llm", "retry_with_backoff(load)")
+    assert {fields["correlation_id"] for fields in heard.named("retry.scheduled")} == {identity}
+
+
+def test_a_decorator_around_what_retries_on_its_own_is_warned_of_once() -> None:
+    calls = PlainCalls()
+    heard = Heard(calls)
+
+    class Model:
+        max_retries = 2
+
+        def invoke(self, text: str) -> str:
+            return text
+
+    retried = retry_with_backoff(operation_name="ask", calls=calls)(Model().invoke)
+    assert (retried("a"), retried("b")) == ("a", "b")
+    (warning,) = heard.named("retry.nested")
+    assert warning["outer"] == "retry_with_backoff(ask)"
+    assert warning["inner"] == "Model retries on its own; give it max_retries=0, it has 2"
+
+
+def test_a_call_that_is_interrupted_counts_as_cancelled() -> None:
+    calls = PlainCalls()
+
+    @retry_with_backoff(operation_name="load", calls=calls)
+    def load() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert calls.statistics()[0].calls == {"cancelled": 1}
