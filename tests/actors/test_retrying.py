@@ -571,7 +571,7 @@ def test_blocking_functions_sleep_for_real_by_default() -> None:
 @pytest.mark.anyio
 @virtual_time
 async def test_a_decorator_in_a_handler_of_a_service_is_warned_of_and_has_the_call_s_correlation_id() -> None:
-    calls = PlainCalls()
+    calls, function = PlainCalls(), Function(ConnectionError(), ConnectionError())
     heard = Heard(calls)
 
     class Ask(Request[str], frozen=True):
@@ -587,7 +587,6 @@ async def test_a_decorator_in_a_handler_of_a_service_is_warned_of_and_has_the_ca
         async def load(self) -> None:
             function()
 
-    function = Function(ConnectionError(), ConnectionError())
     async with open_system() as system:
         llm = await system.spawn(Child("llm", Llm))
         identity = await llm.ask(Ask())

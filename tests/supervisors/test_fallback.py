@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from functools import partial
+from typing import Self, TypeVar, cast
 
 import anyio
 import pytest
@@ -9,12 +10,12 @@ import pytest
 from relight.runtime import (
     Actor,
     AskTimeoutError,
-    DeadlineExceededError,
     MailboxClosedError,
     Message,
     Ref,
     RelightError,
     Request,
+    Stream,
     StreamRequest,
     handles,
 )
@@ -45,6 +46,9 @@ from relight.testing import (
 from tests.support.clocks import virtual_time
 
 pytestmark = [pytest.mark.anyio, virtual_time]
+
+
+ChunkT = TypeVar("ChunkT")
 
 
 class Ask(Request[str], frozen=True):
@@ -190,18 +194,21 @@ async def test_without_a_timeout_the_policy_s_is_used() -> None:
         assert anyio.current_time() - began == 50.0
 
 
+class Broker(Actor):
+    """Passes on what it is asked, and says what came of it."""
+
+    def __init__(self, chat: Ref) -> None:
+        self.chat = chat
+
+    @handles
+    async def pass_on(self, message: Ask) -> str:
+        try:
+            return await self.chat.ask(message)
+        except ProviderError as error:
+            return str(error)
+
+
 async def test_the_deadline_of_the_request_in_hand_is_shared_too() -> None:
-    class Broker(Actor):
-        def __init__(self, chat: Ref) -> None:
-            self.chat = chat
-
-        @handles
-        async def pass_on(self, message: Ask) -> str:
-            try:
-                return await self.chat.ask(message)
-            except DeadlineExceededError:
-                return f"too late at {anyio.current_time() - began:g}"
-
     async with open_system() as system:
         one, _ = await provider(system, "one", Delay(2.0, SERVER))
         two, script = await provider(system, "two", Hang())
@@ -209,8 +216,16 @@ async def test_the_deadline_of_the_request_in_hand_is_shared_too() -> None:
         began = anyio.current_time()
         with pytest.raises(AskTimeoutError):
             await broker.ask(Ask(), timeout=3.0)
-        assert len(script.attempts) == 1
         assert script.attempts[0].attempt.deadline == began + 3.0
+
+
+async def test_with_too_little_of_it_left_the_next_one_is_not_asked() -> None:
+    async with open_system() as system:
+        one, _ = await provider(system, "one", Delay(2.95, SERVER))
+        two, script = await provider(system, "two")
+        broker = await system.spawn(Child("broker", lambda: Broker(FallbackRef(one, two))))
+        assert await broker.ask(Ask(), timeout=3.0) == "one: server: boom"
+        assert script.attempts == []
 
 
 async def test_a_caller_who_leaves_ends_it() -> None:
@@ -359,3 +374,33 @@ async def test_a_stream_is_entered_once_and_before_it_is_read() -> None:
             with pytest.raises(RuntimeError, match="entered once"):
                 await stream.__aenter__()
         await assert_no_leaks(system)
+
+
+class Broken(Stream[str]):
+    """Breaks at its first chunk."""
+
+    is_left = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.is_left = True
+
+    async def __anext__(self) -> str:
+        raise ProviderError("one", FailureKind.SERVER)
+
+
+async def test_a_stream_that_another_one_takes_over_from_is_left() -> None:
+    class One(Recorder):
+        broken = Broken()
+
+        def stream(self, message: StreamRequest[ChunkT], *, timeout: float | None = None) -> Stream[ChunkT]:
+            return cast("Stream[ChunkT]", self.broken)
+
+    two = Recorder("two")
+    two.reply(Talk, ["a"])
+    heard: list[str] = []
+    await read(FallbackRef(One("one"), two), heard)
+    assert heard == ["a"]
+    assert One.broken.is_left
