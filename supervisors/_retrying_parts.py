@@ -11,7 +11,11 @@ from collections.abc import Iterator
 from functools import partial
 from typing import cast
 
-_COUNTS = ("max_retries", "num_retries")
+_COUNTS = {"max_retries": 0, "num_retries": 0, "max_attempt_number": 1}
+"""What says how often a client tries again, and what it should be. The last is of LangChain's
+``with_retry``."""
+_HOLDERS = ("_client", "root_async_client", "async_client", "client")
+"""Where a client hides: in a resource of openai's and anthropic's, in a model of LangChain's."""
 # Things that can be called over the network, not an application's own settings that say `max_retries`.
 _CLIENT_MARKS = ("with_options", "request", "post", "invoke", "ainvoke", "completion", "acompletion")
 
@@ -31,11 +35,11 @@ def how_it_retries(value: object) -> str:
     held = _attribute(_attribute(value, "retry"), "__dict__")
     if callable(value) and isinstance(held, dict) and "stop" in held and "wait" in held:
         return "it is wrapped by tenacity; leave out that decorator"
-    for client in (value, *_behind(value)):
-        for name in _COUNTS:
+    for client in _clients(value):
+        for name, most in _COUNTS.items():
             count = _attribute(client, name)
-            if _is_count(count) and _is_client(client):
-                return f"{type(client).__name__} retries on its own; give it {name}=0, it has {count}"
+            if isinstance(count, int) and not isinstance(count, bool) and count > most and _is_client(client):
+                return f"{type(client).__name__} retries on its own; give it {name}={most}, it has {count}"
     return ""
 
 
@@ -46,15 +50,15 @@ def _members(actor: object) -> Iterator[tuple[str, object]]:
             yield from tuple(vars(cls).items())
 
 
-def _behind(value: object) -> Iterator[object]:
-    """Yield the client a bound method or a resource belongs to: ``client.chat.completions.create``."""
-    owner = _attribute(value, "__self__")
-    for thing in (value, owner):
-        client = _attribute(thing, "_client")
-        if client is not None:
-            yield client
-    if owner is not None:
-        yield owner
+def _clients(value: object) -> Iterator[object]:
+    """Yield what may be a client: the value, whose method it is, and what either of them works with."""
+    for thing in (value, _attribute(value, "__self__")):
+        if thing is not None:
+            yield thing
+            for holder in _HOLDERS:
+                held = _attribute(thing, holder)
+                yield held
+                yield _attribute(held, "_client")
 
 
 def _attribute(value: object, name: str) -> object:
@@ -62,10 +66,6 @@ def _attribute(value: object, name: str) -> object:
         return cast("object", getattr(value, name, None))
     except Exception:  # noqa: BLE001 - somebody else's property
         return None
-
-
-def _is_count(count: object) -> bool:
-    return isinstance(count, int) and not isinstance(count, bool) and count > 0
 
 
 def _is_client(value: object) -> bool:

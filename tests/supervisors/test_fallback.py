@@ -6,6 +6,8 @@ from typing import Self, TypeVar, cast
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from relight.runtime import (
     Actor,
@@ -42,6 +44,7 @@ from relight.testing import (
     Recorder,
     assert_no_leaks,
     capture_events,
+    run_virtual,
 )
 from tests.support.clocks import virtual_time
 
@@ -404,3 +407,45 @@ async def test_a_stream_that_another_one_takes_over_from_is_left() -> None:
     await read(FallbackRef(One("one"), two), heard)
     assert heard == ["a"]
     assert One.broken.is_left
+
+
+ENDS = [*FailureKind, None]
+"""How a provider ends a call: by a failure of this kind, or with an answer."""
+TO_BLAME = {"bad_request", "context_length", "content_policy", "not_found", "bug"}
+
+
+def expected(ends: list[FailureKind | None]) -> tuple[int, str]:
+    """Say who is asked last, and what comes of it: the model, which knows no deadlines."""
+    for place, end in enumerate(ends):
+        if end is None:
+            return place, "answered"
+        if str(end) in TO_BLAME or place == len(ends) - 1:
+            return place, str(end)
+    raise AssertionError("there is a provider")
+
+
+@settings(max_examples=50)
+@given(ends=st.lists(st.sampled_from(ENDS), min_size=1, max_size=5))
+def test_who_answers_is_who_the_model_says(ends: list[FailureKind | None]) -> None:
+    asked: list[str] = []
+
+    async def main() -> str:
+        async with open_system() as system:
+            refs: list[Ref] = []
+            for place, end in enumerate(ends):
+                then = Ok("answered") if end is None else Fail(end)
+                ref, script = await provider(system, f"p{place}", then=then)
+                refs.append(ref)
+                scripts.append(script)
+            try:
+                return await FallbackRef(*refs).ask(Ask())
+            except ProviderError as error:
+                return str(error.kind)
+            finally:
+                asked.extend(script.provider for script in scripts if script.attempts)
+
+    scripts: list[FlakyScript[FlakyService]] = []
+    outcome = run_virtual(main)
+    last, result = expected(ends)
+    assert outcome == result
+    assert asked == [f"p{place}" for place in range(last + 1)]

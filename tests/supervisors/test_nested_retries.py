@@ -56,6 +56,22 @@ class ChatModel:
         raise NotImplementedError
 
 
+class PlainModel(ChatModel):
+    """As LangChain's look where nobody said anything about retries: the client inside has its default."""
+
+    max_retries = None
+
+    def __init__(self) -> None:
+        self.async_client = SdkClient().chat.completions
+
+
+class WithRetry(ChatModel):
+    """As what LangChain's ``with_retry`` returns."""
+
+    max_retries = None
+    max_attempt_number = 3
+
+
 class Options(SimpleNamespace):
     """An application's own settings, which can't call anything."""
 
@@ -79,6 +95,9 @@ def wrapped() -> None:
         (SdkClient(3).chat.completions.create, "give it max_retries=0, it has 3"),
         (ChatModel(), "ChatModel retries on its own; give it max_retries=0, it has 6"),
         (ChatModel().invoke, "ChatModel retries on its own"),
+        (PlainModel(), "SdkClient retries on its own; give it max_retries=0, it has 2"),
+        (PlainModel().invoke, "SdkClient retries on its own; give it max_retries=0, it has 2"),
+        (WithRetry(), "WithRetry retries on its own; give it max_attempt_number=1, it has 3"),
         (partial(partial(ChatModel().invoke), "hi"), "ChatModel retries on its own"),
         (wrapped, "it is wrapped by tenacity; leave out that decorator"),
     ],
