@@ -22,4 +22,9 @@ class Adaptation(Generic[RequestT, OtherReplyT, ReplyT]):
     request: Callable[[RequestT], Request[OtherReplyT]]
     """Makes the other service's request. A plain function, without side effects."""
     reply: Callable[[OtherReplyT], ReplyT]
-    """Makes the reply the asker expects of the other service's."""
+    """Makes the reply the asker expects of the other service's. Of a stream it is called with a list of each
+    chunk on its own, and what it returns is delivered: no chunk, one, or several."""
+
+
+AnyAdaptation = Adaptation[Request[object], object, object]
+"""One whose types were checked where it was made."""

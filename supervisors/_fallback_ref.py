@@ -20,7 +20,7 @@ from ..runtime import (
     Stream,
     StreamRequest,
 )
-from ._adaptation import Adaptation
+from ._adaptation import Adaptation, AnyAdaptation
 from ._errors import ProviderError
 from ._fallback_turns import FallbackStream, Turns, provider_of
 from ._guarded_cell import GuardedCell
@@ -125,10 +125,10 @@ class FallbackRef(Ref):
         """Prepare to read the reply in parts; see `Ref.stream`.
 
         The next provider is asked until the first chunk has come; from then on an error ends the stream. An
-        adaptation translates the request; chunks are delivered as they come.
+        adaptation translates the request, and its ``reply`` each chunk.
         """
         return FallbackStream(
-            lambda: self._begin(message, timeout), lambda ref: self._translated(ref, message)
+            lambda: self._begin(message, timeout), lambda ref: self._adaptation(ref, message)
         )
 
     def _begin(self, message: Message, timeout: float | None) -> Turns:
@@ -173,7 +173,7 @@ class FallbackRef(Ref):
         adaptation = self._adaptation(ref, message)
         return message if adaptation is None else adaptation.request(cast("Request[object]", message))
 
-    def _adaptation(self, ref: Ref, message: Message) -> _Any | None:
+    def _adaptation(self, ref: Ref, message: Message) -> AnyAdaptation | None:
         made = self._adaptations.get(ref, ())
         return next((one for one in made if isinstance(message, one.kind)), None)
 
@@ -197,14 +197,13 @@ class FallbackRef(Ref):
 
 
 _COUNTS = [field.name for field in fields(ActorStatistics) if field.name != "state"]
-_Any = Adaptation[Request[object], object, object]
 
 
-def _listed(ref: Ref, refs: Sequence[Ref], made: object) -> tuple[_Any, ...]:
+def _listed(ref: Ref, refs: Sequence[Ref], made: object) -> tuple[AnyAdaptation, ...]:
     if ref not in refs:
         raise ValueError(f"FallbackRef.adapt names {ref.path}, which is none of its providers")
     several = cast("Sequence[object]", made if isinstance(made, tuple | list) else (made,))
     for one in several:
         if not isinstance(one, Adaptation):
             raise TypeError(f"FallbackRef.adapt[{ref.path}] must hold Adaptations, got {one!r}")
-    return cast("tuple[_Any, ...]", tuple(several))
+    return cast("tuple[AnyAdaptation, ...]", tuple(several))

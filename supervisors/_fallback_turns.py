@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 from types import TracebackType
@@ -13,12 +14,14 @@ from ..runtime import (
     AskTimeoutError,
     Message,
     Ref,
+    Request,
     Stream,
     StreamRequest,
     current_request,
     redact,
     text_of,
 )
+from ._adaptation import AnyAdaptation
 from ._guarded_cell import GuardedCell
 from .policies import Fallback
 
@@ -87,12 +90,14 @@ class Turns:
 class FallbackStream(Stream[ChunkT]):
     """A stream that another provider may begin anew until its first chunk has come."""
 
-    def __init__(self, begin: Callable[[], Turns], translated: Callable[[Ref], Message]) -> None:
+    def __init__(self, begin: Callable[[], Turns], adaptation: Callable[[Ref], AnyAdaptation | None]) -> None:
         self._begin = begin
-        self._translated = translated
+        self._adaptation = adaptation
         self._turns: Turns | None = None
-        self._stream: Stream[ChunkT] | None = None
-        self._first: list[ChunkT] = []
+        self._stream: Stream[object] | None = None
+        self._translate: Callable[[list[object]], Sequence[object]] = list
+        self._ready = deque[object]()
+        """Chunks that came and were not read yet."""
 
     async def __aenter__(self) -> Self:
         """Send the request, and wait for the first chunk of whoever delivers one."""
@@ -108,15 +113,19 @@ class FallbackStream(Stream[ChunkT]):
                 return self
 
     async def _open(self, turns: Turns) -> None:
-        request = cast("StreamRequest[ChunkT]", self._translated(turns.ref))
+        adaptation, request = self._adaptation(turns.ref), turns.message
+        self._translate = list
+        if adaptation is not None:
+            request = adaptation.request(cast("Request[object]", request))
+            self._translate = cast("Callable[[list[object]], Sequence[object]]", adaptation.reply)
         seconds, left = turns.seconds(), turns.time_left
-        stream = turns.ref.stream(request, timeout=left)
+        stream = turns.ref.stream(cast("StreamRequest[object]", request), timeout=left)
         with anyio.move_on_after(seconds if seconds < left else inf) as patience:
             await stream.__aenter__()
             try:
-                self._first = [await anext(stream)]
+                self._ready.extend(self._translate([await anext(stream)]))
             except StopAsyncIteration:
-                self._first = []
+                pass  # that it has nothing to say is an answer too
             except BaseException as error:
                 await stream.__aexit__(type(error), error, error.__traceback__)
                 raise
@@ -135,7 +144,9 @@ class FallbackStream(Stream[ChunkT]):
         """Wait for the next chunk."""
         if self._stream is None:
             raise RuntimeError("enter the stream first: async with ref.stream(...) as chunks")
-        return self._first.pop() if self._first else await anext(self._stream)
+        while not self._ready:
+            self._ready.extend(self._translate([await anext(self._stream)]))
+        return cast("ChunkT", self._ready.popleft())
 
 
 def provider_of(ref: Ref) -> str:

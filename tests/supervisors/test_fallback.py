@@ -19,6 +19,7 @@ from relight.runtime import (
     Request,
     Stream,
     StreamRequest,
+    UnhandledMessageError,
     handles,
 )
 from relight.supervisors import (
@@ -376,6 +377,26 @@ async def test_a_stream_is_entered_once_and_before_it_is_read() -> None:
             assert await anext(stream) == "a"
             with pytest.raises(RuntimeError, match="entered once"):
                 await stream.__aenter__()
+        await assert_no_leaks(system)
+
+
+class Shout(StreamRequest[str], frozen=True):
+    times: int
+
+
+async def test_the_chunks_of_a_stream_are_adapted_one_by_one() -> None:
+    def louder(letters: list[str]) -> list[str]:
+        return [letter.upper() for letter in letters * 2 if letter != "b"]
+
+    async with open_system() as system:
+        one, two = await talkers(system, "!", "abc")
+        chat = FallbackRef(one, two, adapt={two: Adaptation(Shout, lambda _: Talk(), louder)})
+        with pytest.raises(UnhandledMessageError):
+            await chat.ask(Shout(2))
+        chat = FallbackRef(two, adapt={two: Adaptation(Shout, lambda _: Talk(), louder)})
+        async with chat.stream(Shout(2)) as letters:
+            assert [letter async for letter in letters] == ["A", "A", "C", "C"]
+        assert await chat.ask(Shout(2)) == ["A", "C", "A", "C"]
         await assert_no_leaks(system)
 
 
