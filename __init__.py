@@ -134,10 +134,12 @@ from .supervisors import (
     run,
 )
 from .supervisors.policies import (
+    Adaptive,
     Backoff,
     Breaker,
     CircuitState,
     Concurrency,
+    Decorrelated,
     Exponential,
     Fallback,
     Fixed,
@@ -158,6 +160,7 @@ __all__ = [
     "ActorStatistics",
     "ActorStoppedError",
     "Adaptation",
+    "Adaptive",
     "Agent",
     "AlreadyPresentError",
     "AlreadyStartedError",
@@ -181,6 +184,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterStatistics",
     "DeadlineExceededError",
+    "Decorrelated",
     "DeliveryError",
     "Down",
     "DynamicSupervisor",

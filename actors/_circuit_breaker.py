@@ -34,6 +34,8 @@ class CircuitBreaker:
         failure_threshold: Failures in a row that open it.
         timeout: Seconds it stays open.
         name: What refusals, logs and metrics call it.
+        failure_rate: Share of the calls of the last minute that opens it when they fail, once there were 20;
+            None: only failures in a row do.
         max_timeout: It stays open twice as long after each trial call that failed, up to this; None: always
             *timeout*. A server that asks for a longer pause gets it.
         probes: Trial calls let through when the time is up. All have to succeed to close it.
@@ -48,6 +50,7 @@ class CircuitBreaker:
         timeout: float = 60.0,
         name: str = "circuit",
         *,
+        failure_rate: float | None = 0.5,
         max_timeout: float | None = None,
         probes: int = 1,
         expected: type[Exception] | tuple[type[Exception], ...] = Exception,
@@ -57,6 +60,7 @@ class CircuitBreaker:
         try:
             spec = Breaker(
                 failures=failure_threshold,
+                failure_rate=failure_rate,
                 open_seconds=timeout,
                 open_cap=timeout if max_timeout is None else max_timeout,
                 probes=probes,
@@ -204,6 +208,7 @@ class CircuitBreaker:
             changes = list(self._changes)
             self._changes.clear()
             failures, retry_at = self._circuit.statistics().consecutive_failures, self._circuit.retry_at
+            reason = self._circuit.reason
         for old, new, now in changes:
             self._calls.count_transition(self.name, old, new)
             self._calls.warning(
@@ -211,6 +216,8 @@ class CircuitBreaker:
                 provider=self.name,
                 breaker=self.name,
                 **{"from": old.name.lower(), "to": new.name.lower()},
+                cause="auto",
+                reason=reason if new is CircuitState.OPEN else None,
                 failures=failures,
                 next_probe_in=round(retry_at - now, 3) if new is CircuitState.OPEN else None,
             )

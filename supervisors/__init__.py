@@ -36,7 +36,7 @@ from ._errors import (
 from ._failures import FailureKind
 from ._fallback_ref import FallbackRef, FallbackStatistics
 from ._find import find_actor
-from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
+from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey, TransitionKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._health import Health, Problem
 from ._intensity import RestartWindow
@@ -114,6 +114,7 @@ __all__ = [
     "Supervisor",
     "SupervisorRef",
     "System",
+    "TransitionKey",
     "TreeNode",
     "current_attempt",
     "enclosing_retry_layer",

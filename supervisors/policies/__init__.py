@@ -4,9 +4,10 @@ A policy is pure. Values and *now* go in, a decision comes out: nothing here wai
 looks at a clock, so hours of failure are tested in milliseconds.
 
     `Policy` bundles what one service needs:
-    `Retry` decides whether a call is made again, and `Exponential` or `Fixed` how long it waits;
+    `Retry` decides whether a call is made again, and `Exponential`, `Decorrelated` or `Fixed` how long it
+    waits;
     `Breaker` leaves a service alone that keeps failing (its machine is a `Circuit`);
-    `Concurrency` caps the attempts in flight (its counter is a `Bulkhead`);
+    `Concurrency` caps the attempts in flight, `Adaptive` finds the cap (their counter is a `Bulkhead`);
     `Fallback` decides whether the next provider is asked;
     `Gate` holds everybody back while the provider asked for a pause.
 
@@ -14,8 +15,12 @@ Specs are frozen and checked when they are built; the machines they make hold th
 """
 
 from ...runtime import claim
-from ._backoff import Backoff, Exponential, Fixed, Jitter, flaw_of, wait_of
-from ._breaker import Breaker, Circuit, CircuitState, CircuitStatistics, Permit
+from ._adaptive import Adaptive
+from ._backoff import Backoff, Decorrelated, Exponential, Fixed, Jitter, flaw_of, wait_of
+from ._breaker import Breaker
+from ._circuit import Circuit, CircuitStatistics, TransitionCause
+from ._circuit_state import CircuitState, Forced, OpenReason
+from ._circuit_states import Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
 from ._fallback import Fallback
 from ._gate import Gate, GateStatistics
@@ -23,6 +28,7 @@ from ._policy import Policy
 from ._retry import GiveUp, Retry, RetryIn
 
 __all__ = [
+    "Adaptive",
     "Backoff",
     "Breaker",
     "Bulkhead",
@@ -31,17 +37,21 @@ __all__ = [
     "CircuitState",
     "CircuitStatistics",
     "Concurrency",
+    "Decorrelated",
     "Exponential",
     "Fallback",
     "Fixed",
+    "Forced",
     "Gate",
     "GateStatistics",
     "GiveUp",
     "Jitter",
+    "OpenReason",
     "Permit",
     "Policy",
     "Retry",
     "RetryIn",
+    "TransitionCause",
     "flaw_of",
     "wait_of",
 ]

@@ -111,6 +111,17 @@ def test_only_what_is_expected_counts() -> None:
     assert bench.breaker.state is OPEN
 
 
+def test_it_opens_when_half_of_the_calls_fail() -> None:
+    bench = Bench()
+    for _ in range(9):
+        bench.fail()
+        bench.breaker.call(lambda: None)
+    bench.fail()
+    assert bench.breaker.state is CLOSED
+    bench.fail()
+    assert bench.breaker.state is OPEN
+
+
 @pytest.mark.anyio
 async def test_half_open_lets_exactly_one_of_fifty_through() -> None:
     bench, outcomes = Bench(failure_threshold=1), Counter[str]()
@@ -236,7 +247,7 @@ def test_a_generator_function_is_refused() -> None:
 
 
 def test_threads_may_use_it_at_once() -> None:
-    bench = Bench(failure_threshold=1_000)
+    bench = Bench(failure_threshold=1_000, failure_rate=None)
 
     def work() -> None:
         bench.fail(times=200)
@@ -261,6 +272,8 @@ def test_its_transitions_are_said_and_counted() -> None:
         "breaker": "weather",
         "from": "closed",
         "to": "open",
+        "cause": "auto",
+        "reason": "failures",
         "failures": 2,
         "next_probe_in": 10.0,
     }
