@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 from ..runtime import Listener, event_logger
+from ..supervisors import NestedRetries
 from ..supervisors.policies import CircuitState
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 MOST_OPERATIONS = 256
 """Operations that are counted apart; what comes beyond is counted as ``other``."""
-REMEDY = "retry in one of them only: attempts multiply, and each layer waits without knowing of the other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class PlainCalls:
         self._counts: dict[tuple[str, str], CallCounts] = {}
         self._breakers: WeakValueDictionary[str, CircuitBreaker] = WeakValueDictionary()
         self._transitions: Counter[tuple[str, CircuitState, CircuitState]] = Counter()
-        self._nested: set[tuple[str, str]] = set()
+        self._nested = NestedRetries()
         self._listeners: list[Listener] = []
 
     def counts(self, provider: str, operation: str) -> CallCounts:
@@ -169,11 +169,7 @@ class PlainCalls:
 
     def warn_nested(self, outer: str, inner: str, events: Voice | None = None) -> None:
         """Say, once, that a layer of retries stands inside another one; to *events*, or here."""
-        with self._lock:
-            if (outer, inner) in self._nested:
-                return
-            self._nested.add((outer, inner))
-        (events or self).warning("retry.nested", outer=outer, inner=inner, remedy=REMEDY)
+        self._nested.warn(events or self, outer, inner)
 
     def _tell(self, event: str, fields: Mapping[str, object]) -> None:
         for listener in tuple(self._listeners):

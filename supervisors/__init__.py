@@ -44,7 +44,7 @@ from ._losses import Loss
 from ._outlook import restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
-from ._retry_layers import enclosing_retry_layer, retry_layer
+from ._retry_layers import NestedRetries, enclosing_retry_layer, retry_layer
 from ._retrying_parts import how_it_retries
 from ._run import run
 from ._settings import ProviderSettings, Settings
@@ -89,6 +89,7 @@ __all__ = [
     "Histogram",
     "Loss",
     "MaxChildrenError",
+    "NestedRetries",
     "Pool",
     "PoolRef",
     "Portal",

@@ -28,7 +28,7 @@ from ._errors import ProviderError
 from ._guard import Guard
 from ._guard_statistics import RetryKey, TransitionKey
 from ._guarded import GuardedActor
-from ._retry_layers import REMEDY, guard_of, retry_layer
+from ._retry_layers import NestedRetries, guard_of, retry_layer
 from .policies import CircuitState, Forced, GiveUp, Policy, RetryIn, wait_of
 
 VERDICT_POLL = 0.1
@@ -58,8 +58,7 @@ class GuardedMailbox(ActorCell):
         self.call_timeout = policy.call_timeout
         self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
         self.concurrency = self.guard.bulkhead.limit
-        self._nested: set[tuple[str, str]] = set()
-        """Nested layers of retries that were warned of."""
+        self._nested = NestedRetries()
         self.calls: dict[Slot, Call] = {}
         """Calls that were begun and are waited for."""
         self.waiting_retries: set[Call] = set()
@@ -91,9 +90,7 @@ class GuardedMailbox(ActorCell):
 
     def warn_nested(self, outer: str, inner: str) -> None:
         """Say, once, that a layer of retries stands inside another one."""
-        if (outer, inner) not in self._nested:
-            self._nested.add((outer, inner))
-            self.kernel.events.warning("retry.nested", outer=outer, inner=inner, remedy=REMEDY)
+        self._nested.warn(self.kernel.events, outer, inner)
 
     def _take_in(self, item: Item) -> bool:
         if self.length >= self.capacity:

@@ -195,6 +195,18 @@ async def test_an_ask_of_a_service_within_a_layer_is_warned_of_once() -> None:
 
 
 @pytest.mark.anyio
+async def test_layers_named_after_what_they_work_on_are_not_warned_of_for_ever() -> None:
+    async with open_system() as system:
+        llm = await system.spawn(Child("llm", FlakyService.script()))
+        with capture_events(system) as events:
+            for number in range(100):
+                token = retry_layer.set(f"the loop for order {number}")
+                await llm.ask(Ask())
+                retry_layer.reset(token)
+        assert len(events.named("retry.nested")) == 64
+
+
+@pytest.mark.anyio
 async def test_code_knows_the_layer_around_it() -> None:
     async with open_system() as system:
         llm = await system.spawn(Child("llm", Service))
