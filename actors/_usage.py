@@ -34,6 +34,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     def __add__(self, other: Usage) -> Usage:
         """Add what two calls used; the cost is known only where both are."""
         mine, its = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
-        sums = {name: mine[name] + its[name] for name in mine if name != "usd"}
+        sums = {name: _sum(mine[name], its[name]) for name in mine if name != "usd"}
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
         return Usage(**sums, usd=usd)
+
+
+def _sum(one: float, other: float) -> float:
+    """Add two figures; of two flags either counts."""
+    return one or other if isinstance(one, bool) else one + other
