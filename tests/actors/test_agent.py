@@ -247,7 +247,7 @@ async def test_a_reply_that_is_not_valid_is_asked_for_again_with_what_is_wrong()
         assert first == QUESTION
         assert second.messages[:2] == (*QUESTION.messages, ChatMessage("assistant", BAD_TEXT))
         assert second.messages[2].role == "user"
-        assert "Expected `int` >= 1 - at `$.panels`" in second.messages[2].content
+        assert "Expected `int` >= 1 - at `$.panels`" in str(second.messages[2].content)
         assert len(third.messages) == 5
         assert [event.fields["attempt"] for event in events.named("reply.invalid")] == [1, 2]
         assert events.named("reply.invalid")[0].says(
@@ -291,7 +291,7 @@ async def test_a_check_of_one_s_own_counts_too() -> None:
     async with open_system() as system:
         on = await stage(system, GOOD, said('{"title": "Rats", "panels": 3}'))
         assert (await on.do(main)).value.panels == 3
-        assert "at most 3 panels, not 4" in on.asked[1].messages[-1].content
+        assert "at most 3 panels, not 4" in str(on.asked[1].messages[-1].content)
 
 
 async def test_the_guard_s_retries_are_not_multiplied() -> None:
@@ -350,7 +350,7 @@ async def test_an_empty_answer_is_shown_as_one() -> None:
     message = CreateMessage(model="m", messages=QUESTION.messages)
     again = repair_chat(message, GOOD.reply, ValueError("no"))
     assert again.model == "m"
-    assert again.messages[1].content.startswith("{")
+    assert again.messages[1] == ChatMessage("assistant", GOOD_TEXT)
     empty = repair_chat(message, chat(""), ValueError("no"))
     assert empty.messages[1] == ChatMessage("assistant", "(nothing)")
 
