@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -34,7 +36,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     def __add__(self, other: Usage) -> Usage:
         """Add what two calls used; the cost is known only where both are."""
         mine, its = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
-        sums = {name: _sum(mine[name], its[name]) for name in mine if name != "usd"}
+        sums: dict[str, Any] = {name: _sum(mine[name], its[name]) for name in mine if name != "usd"}
         usd = None if self.usd is None or other.usd is None else self.usd + other.usd
         return Usage(**sums, usd=usd)
 
