@@ -23,6 +23,15 @@ Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fak
 """
 
 from . import _interrupt as _interrupt
+from .actors import (
+    Agent,
+    CircuitBreaker,
+    OutputValidationError,
+    RetryConfig,
+    Validated,
+    json_reply,
+    retry_with_backoff,
+)
 from .runtime import (
     KILLED,
     NORMAL,
@@ -75,6 +84,7 @@ from .runtime import (
     handles,
 )
 from .supervisors import (
+    Adaptation,
     AlreadyPresentError,
     AlreadyStartedError,
     Attempt,
@@ -91,6 +101,8 @@ from .supervisors import (
     DynamicSupervisorRef,
     Estimate,
     FailureKind,
+    FallbackRef,
+    FallbackStatistics,
     GuardedActor,
     GuardStatistics,
     Health,
@@ -134,6 +146,7 @@ from .supervisors.policies import (
     Concurrency,
     Decorrelated,
     Exponential,
+    Fallback,
     Fixed,
     OperationPolicy,
     Policy,
@@ -152,7 +165,9 @@ __all__ = [
     "ActorState",
     "ActorStatistics",
     "ActorStoppedError",
+    "Adaptation",
     "Adaptive",
+    "Agent",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "AskError",
@@ -168,6 +183,7 @@ __all__ = [
     "ChildRunningError",
     "ChildSpecError",
     "ChildStatus",
+    "CircuitBreaker",
     "CircuitBreakerOpenError",
     "CircuitState",
     "Concurrency",
@@ -186,6 +202,9 @@ __all__ = [
     "Exited",
     "Exponential",
     "FailureKind",
+    "Fallback",
+    "FallbackRef",
+    "FallbackStatistics",
     "Fixed",
     "Group",
     "GuardStatistics",
@@ -204,6 +223,7 @@ __all__ = [
     "NotRunningError",
     "OperationPolicy",
     "OperationSettings",
+    "OutputValidationError",
     "Overflow",
     "Policy",
     "Pool",
@@ -225,6 +245,7 @@ __all__ = [
     "RestartIntensityError",
     "RetriesExhaustedError",
     "Retry",
+    "RetryConfig",
     "SelfAskError",
     "SettingChange",
     "Settings",
@@ -248,9 +269,12 @@ __all__ = [
     "TracePhase",
     "TreeNode",
     "UnhandledMessageError",
+    "Validated",
     "WrongThreadError",
     "current_attempt",
     "handles",
+    "json_reply",
     "open_system",
+    "retry_with_backoff",
     "run",
 ]

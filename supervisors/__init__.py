@@ -11,6 +11,7 @@ about every call by the `Policy`, and its failures stay its own.
 """
 
 from ..runtime import claim
+from ._adaptation import Adaptation
 from ._administration import ChildCounts, ChildStatus
 from ._child import Child, Restart, RestartName
 from ._errors import (
@@ -33,6 +34,8 @@ from ._errors import (
     SupervisionError,
 )
 from ._failures import FailureKind
+from ._fallback_ref import FallbackRef, FallbackStatistics
+from ._find import find_actor
 from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey, TransitionKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._health import Health, Problem
@@ -44,6 +47,8 @@ from ._pool_ref import PoolRef
 from ._portal import Portal
 from ._price_settings import PriceSettings
 from ._reload import SettingChange
+from ._retry_layers import NestedRetries, enclosing_retry_layer, retry_layer
+from ._retrying_parts import how_it_retries
 from ._run import run
 from ._settings import ProviderSettings, Settings
 from ._settings_file import ReloadSettings, SettingsFile
@@ -61,6 +66,7 @@ from ._system import System, open_system
 from ._tree_view import Supervision, TreeNode
 
 __all__ = [
+    "Adaptation",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "Attempt",
@@ -79,12 +85,15 @@ __all__ = [
     "DynamicSupervisorRef",
     "Estimate",
     "FailureKind",
+    "FallbackRef",
+    "FallbackStatistics",
     "GuardStatistics",
     "GuardedActor",
     "Health",
     "Histogram",
     "Loss",
     "MaxChildrenError",
+    "NestedRetries",
     "OperationSettings",
     "Pool",
     "PoolRef",
@@ -118,8 +127,12 @@ __all__ = [
     "TransitionKey",
     "TreeNode",
     "current_attempt",
+    "enclosing_retry_layer",
+    "find_actor",
+    "how_it_retries",
     "open_system",
     "restarts_due",
+    "retry_layer",
     "run",
 ]
 
