@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 import msgspec
 
 from ..runtime import Message, handles
-from ..supervisors import FailureKind, ProviderError
+from ..supervisors import FailureKind, ProviderError, follows_limits, report_limits
 from ..supervisors.policies import Concurrency, Exponential, Policy, Retry
 from ._classification import ErrorTable
 from ._connection import Connection
 from ._errors import MissingExtraError
 from ._http_messages import HttpReply, HttpRequest
 from ._prices import DEFAULT_PRICES, PriceTable
+from ._rate_headers import rate_report
 from ._secret import Secret
 from ._service import Service
 
@@ -120,6 +121,8 @@ class HttpService(Service):
         if self._client is None:
             raise RuntimeError(f"{self!r} is not running: ask it through its ref")
         reply = await self._client.send(message)
+        if follows_limits():
+            report_limits(rate_report(reply.headers, now=datetime.now(UTC)))
         if reply.is_success:
             return reply
         raise self.failure_of(reply)

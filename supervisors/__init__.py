@@ -34,10 +34,19 @@ from ._errors import (
 )
 from ._failures import FailureKind
 from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
-from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
+from ._guarded import (
+    Attempt,
+    Charge,
+    Estimate,
+    GuardedActor,
+    current_attempt,
+    follows_limits,
+    report_limits,
+)
 from ._health import Health, Problem
 from ._intensity import RestartWindow
 from ._losses import Loss
+from ._metering import SpendingStatistics
 from ._outlook import restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
@@ -63,6 +72,7 @@ __all__ = [
     "AutoShutdownName",
     "BudgetExceededError",
     "CallKey",
+    "Charge",
     "Child",
     "ChildCounts",
     "ChildNotFoundError",
@@ -99,6 +109,7 @@ __all__ = [
     "RouteName",
     "Settings",
     "Spec",
+    "SpendingStatistics",
     "StrategyName",
     "StreamBrokenError",
     "Supervision",
@@ -108,7 +119,9 @@ __all__ = [
     "System",
     "TreeNode",
     "current_attempt",
+    "follows_limits",
     "open_system",
+    "report_limits",
     "restarts_due",
     "run",
 ]

@@ -10,10 +10,11 @@ from ..runtime import Item, Message, Slot, Timer, Worker, message_of
 from ._errors import ProviderError
 from ._failures import FailureKind
 from ._guarded import Attempt
-from .policies import Permit
+from .policies import Permit, RateReport
 
 if TYPE_CHECKING:
     from ._guarded_mailbox import GuardedMailbox
+    from ._metering import Bill
 
 
 UNWIND = 5.0
@@ -26,9 +27,11 @@ class Call:
     __slots__ = (
         "attempts",
         "began",
+        "bill",
         "cell",
         "due",
         "error",
+        "has_grant",
         "is_repeatable",
         "item",
         "key",
@@ -55,6 +58,10 @@ class Call:
         """The attempt under way."""
         self.timer: Timer | None = None
         """The wait for its next attempt."""
+        self.bill: Bill | None = None
+        """What its attempts take of rate limit and money; None where nobody counts."""
+        self.has_grant = False
+        """The retry budget counts a retry that it has not made yet."""
 
     @property
     def operation(self) -> str:
@@ -76,6 +83,16 @@ class Call:
         if not self.key:
             self.key = token_hex(16)  # never from the seeded source: two runs must not share keys
         return Attempt(self.attempts, self.key, self.due, self.key[:16])
+
+    @property
+    def follows_limits(self) -> bool:
+        """Tell whether the service has a rate limit, which the provider's answers correct."""
+        meter = self.cell.guard.meter
+        return meter is not None and meter.limiter is not None
+
+    def report_limits(self, report: RateReport) -> None:
+        """Correct the service's rate limit by an answer of the provider."""
+        self.cell.limits_reported(self, report)
 
 
 class Running:

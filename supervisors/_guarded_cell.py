@@ -28,8 +28,11 @@ from ._failures import FailureKind
 from ._guard_statistics import GuardStatistics, RetryKey
 from ._guarded import GuardedActor, attempt_in_hand
 from ._guarded_mailbox import GuardedMailbox
+from ._metering import NOTHING, UNKNOWN, Bill, Charge, charge_of
 from ._service_view import look_at_service
 from .policies import GiveUp
+
+_ERROR_STATUS = 400
 
 
 class GuardedCell(GuardedMailbox):
@@ -88,6 +91,8 @@ class GuardedCell(GuardedMailbox):
         if handler is None:
             error = UnhandledMessageError(self, call.message, type(actor).__name__)
             self.end_call(call)
+            if call.bill is not None:
+                self._not_sent(call.bill)
             self.bury(call.item, "unhandled", error)
             return
         running = self._begin(worker, call)
@@ -114,7 +119,13 @@ class GuardedCell(GuardedMailbox):
         guard.bulkhead.try_acquire()
         guard.counters.attempts += 1
         call.attempts += 1
-        call.running = running = Running(call, worker, guard.admit(now), guard.blocks)
+        if guard.ledger is not None:
+            if call.attempts == 1:
+                guard.ledger.called(now)
+            elif call.has_grant:
+                call.has_grant = False
+                guard.ledger.made(now)
+        call.running = running = Running(call, worker, guard.admit(now), guard.block.count)
         worker.hand = running
         if isinstance(call.item, Slot):
             worker.slot = call.item
@@ -125,13 +136,15 @@ class GuardedCell(GuardedMailbox):
         return running
 
     async def _handle(self, handler: Handler, actor: GuardedActor, call: Call) -> object:
+        if call.bill is not None and call.bill.flaw is not None:
+            raise call.bill.flaw
         if call.attempts == 1:
             call.is_repeatable = actor.is_repeatable(call.message)
         else:
-            estimate = actor.estimate(call.message)
+            estimate = actor.estimate(call.message) if call.bill is None else call.bill.estimate
             if estimate is not None:
                 self.guard.counters.charged(estimate, self.kernel.now())
-        attempt = attempt_in_hand.set(call.describe)
+        attempt = attempt_in_hand.set(call)
         request = current_request.set(call.item if isinstance(call.item, Slot) else None)
         try:
             return await handler(actor, call.message)
@@ -139,17 +152,35 @@ class GuardedCell(GuardedMailbox):
             current_request.reset(request)
             attempt_in_hand.reset(attempt)
 
-    def _attempt_over(self, running: Running, outcome: str) -> Call:
+    def _attempt_over(self, running: Running, outcome: str, charge: Charge = UNKNOWN) -> Call:
         call = running.call
         running.done = True
         call.running = None
         self.guard.bulkhead.release()
+        if call.bill is not None and call.bill.is_open:
+            self._settle(call, call.bill, charge)
         if call.attempts > 1 and call.reason is not None:
             self.guard.counters.retries[RetryKey(call.operation, call.reason, outcome)] += 1
         return call
 
+    def _settle(self, call: Call, bill: Bill, charge: Charge) -> None:
+        """Replace what the attempt had taken of rate limit and money by what it used."""
+        meter = self.guard.meter
+        assert meter is not None
+        meter.settle(bill, charge, self.kernel.now(), is_retry=call.attempts > 1)
+        if charge.tokens is not None:
+            self.guard.account.wake_line()
+
+    def _not_sent(self, bill: Bill) -> None:
+        assert self.guard.meter is not None
+        self.guard.meter.cancel(bill, self.kernel.now())
+        self.guard.account.wake_line()
+
     def _attempt_succeeded(self, running: Running, reply: object) -> None:
-        call = self._attempt_over(running, "success")
+        charge = UNKNOWN
+        if running.call.bill is not None:
+            charge = charge_of(cast("GuardedActor", self.actor), running.call.message, reply)
+        call = self._attempt_over(running, "success", charge)
         now = self.kernel.now()
         has_grown = self.guard.succeeded(running, now)
         self.end_call(call)
@@ -170,7 +201,10 @@ class GuardedCell(GuardedMailbox):
         except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
             error, raised = None, bug
         if error is not None:
-            self._attempt_over(running, "failed")
+            # Nobody bills for an answer that says no. Where none came, it may have been carried out.
+            self._attempt_over(
+                running, "failed", NOTHING if (error.status or 0) >= _ERROR_STATUS else UNKNOWN
+            )
             self._decide(running, error)
         elif isinstance(raised, actor.declines):
             self._attempt_declined(running, raised)
@@ -229,17 +263,17 @@ class GuardedCell(GuardedMailbox):
         if error.kind is FailureKind.RATE_LIMIT:
             self.pause(error, decision, call.attempts, now)
         if blocked:
-            self.kernel.events.error(
-                "provider.blocked", provider=self.provider, reason=str(error.kind), code=error.code
-            )
-            self.sweep()
+            self.blocked(error)
         if isinstance(decision, GiveUp):
             self.fail_call(call, _last_word(call, error, decision))
         elif not self.is_alive:
             self.fail_call(call, _last_word(call, error, GiveUp("attempts", None)))
         elif len(self.waiting_retries) + len(self.due_retries) >= max(1, self.capacity // 4):
             self.fail_call(call, RetriesExhaustedError.after(error, call.attempts))
+        elif (denied := guard.unaffordable(call, error, decision.wait, now)) is not None:
+            self.deny_retry(call, denied)
         else:
+            guard.retries_denied = False
             guard.counters.wait_seconds += decision.wait
             self.wait_for_retry(call, now + decision.wait)
             self.kernel.events.info(

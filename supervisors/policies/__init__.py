@@ -7,7 +7,10 @@ looks at a clock, so hours of failure are tested in milliseconds.
     `Retry` decides whether a call is made again, and `Exponential` or `Fixed` how long it waits;
     `Breaker` leaves a service alone that keeps failing (its machine is a `Circuit`);
     `Concurrency` caps the attempts in flight (its counter is a `Bulkhead`);
-    `Gate` holds everybody back while the provider asked for a pause.
+    `Gate` holds everybody back while the provider asked for a pause;
+    `RateLimit` begins no more calls than the provider takes (its machine is a `RateLimiter`);
+    `RetryBudget` bounds the retries of all calls together (its machine is a `RetryLedger`);
+    `CostBudget` bounds the money (its machine is a `Purse`).
 
 Specs are frozen and checked when they are built; the machines they make hold the state.
 """
@@ -16,11 +19,16 @@ from ...runtime import claim
 from ._backoff import Backoff, Exponential, Fixed, flaw_of, wait_of
 from ._breaker import Breaker, Circuit, CircuitState, CircuitStatistics, Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
+from ._cost_budget import CostBudget, Purse, PurseStatistics, Shortfall, Unpriced, shortfall_of
 from ._gate import Gate, GateStatistics
 from ._policy import Policy
+from ._rate_limit import Allowance, RateLimit, RateLimiter, RateLimiterStatistics, RateReport
 from ._retry import GiveUp, Retry, RetryIn
+from ._retry_budget import RetryBudget, RetryBudgetStatistics, RetryLedger
+from ._sliding import SlidingSum
 
 __all__ = [
+    "Allowance",
     "Backoff",
     "Breaker",
     "Bulkhead",
@@ -29,6 +37,7 @@ __all__ = [
     "CircuitState",
     "CircuitStatistics",
     "Concurrency",
+    "CostBudget",
     "Exponential",
     "Fixed",
     "Gate",
@@ -36,9 +45,22 @@ __all__ = [
     "GiveUp",
     "Permit",
     "Policy",
+    "Purse",
+    "PurseStatistics",
+    "RateLimit",
+    "RateLimiter",
+    "RateLimiterStatistics",
+    "RateReport",
     "Retry",
+    "RetryBudget",
+    "RetryBudgetStatistics",
     "RetryIn",
+    "RetryLedger",
+    "Shortfall",
+    "SlidingSum",
+    "Unpriced",
     "flaw_of",
+    "shortfall_of",
     "wait_of",
 ]
 

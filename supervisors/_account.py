@@ -1,0 +1,148 @@
+"""The account: what services share that call a provider with the same key.
+
+A rate limit, a spent quota or a refused key is not about the service that met it: the next service of the
+account would meet it too. So gate, block, rate limit and money belong to the account. A service that names
+none has one of its own. Breakers, slots and retry budgets stay with the services: an endpoint that is ill
+says nothing about the others, and must not use up their retries.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from ._block import Block
+from .policies import CostBudget, Gate, Policy, Purse, RateLimit, RateLimiter
+
+if TYPE_CHECKING:
+    from ..runtime import Timer
+    from ._guarded_mailbox import GuardedMailbox
+
+
+class Account:
+    """What the services of one API account share, and who they are."""
+
+    __slots__ = (
+        "_cost_budget",
+        "_is_vacant",
+        "_line",
+        "_rate_limit",
+        "_timer",
+        "_turns",
+        "block",
+        "gate",
+        "limiter",
+        "members",
+        "name",
+        "purse",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.gate = Gate()
+        self.block = Block()
+        self.limiter: RateLimiter | None = None
+        self.purse: Purse | None = None
+        self.members: list[GuardedMailbox] = []
+        """The services, as long as they live."""
+        self._is_vacant = False
+        """Its last service has ended."""
+        self._rate_limit: RateLimit | None = None
+        self._cost_budget: CostBudget | None = None
+        self._line: dict[GuardedMailbox, float] = {}
+        """Who waits for the rate limit, and until when. The first is who was served least lately."""
+        self._timer: Timer | None = None
+        self._turns = 0
+
+    def agree(self, policy: Policy) -> None:
+        """Take over the limits of a service that is about to start.
+
+        Raises:
+            ValueError: Another service of the account lives that has another limit.
+        """
+        if self._is_vacant:  # nobody holds to the old ones any more
+            self._forget_other_limits(policy)
+            self._is_vacant = False
+        if policy.rate_limit is not None and policy.rate_limit != self._rate_limit:
+            self._refuse_other("rate_limit", policy.rate_limit, self._rate_limit)
+            self._rate_limit = policy.rate_limit
+            self.limiter = policy.rate_limit.limiter()
+        if policy.cost_budget is not None and policy.cost_budget != self._cost_budget:
+            self._refuse_other("cost_budget", policy.cost_budget, self._cost_budget)
+            self._cost_budget = policy.cost_budget
+            self.purse = policy.cost_budget.purse(self.name)
+        for member in self.members:
+            member.guard.take_limits()
+
+    def join(self, member: GuardedMailbox) -> None:
+        """Add a service."""
+        self.members.append(member)
+
+    def leave(self, member: GuardedMailbox) -> None:
+        """Drop a service that has ended."""
+        if member in self.members:
+            self.members.remove(member)
+            self._line.pop(member, None)
+            self._is_vacant = not self.members
+
+    # --- the rate limit's line ---------------------------------------------------------------------
+
+    def wait_in_line(self, member: GuardedMailbox, until: float) -> None:
+        """Wake *member* at the moment its next call may begin. Others may have taken it by then."""
+        self._line[member] = until
+        if self._timer is None or self._timer.done or until < self._timer.due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = member.kernel.timers.call_at(until, self._wake)
+
+    def next_turn(self) -> int:
+        """Number the calls that the services begin."""
+        self._turns += 1
+        return self._turns
+
+    def wake_line(self) -> None:
+        """Let those in line look again: there is more to have than they knew."""
+        if self._line:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        line, self._line = self._line, {}
+        # Who has begun a call since goes last, or the first in line would be the first for ever.
+        for member in sorted(line, key=lambda member: member.guard.last_begun):
+            member.guard.held_until = -inf
+            member.kick()
+
+    def _forget_other_limits(self, policy: Policy) -> None:
+        if policy.rate_limit != self._rate_limit:
+            self._rate_limit = self.limiter = None
+        if policy.cost_budget != self._cost_budget:
+            self._cost_budget = self.purse = None
+
+    def _refuse_other(self, field: str, mine: object, theirs: object) -> None:
+        if theirs is not None and self.members:
+            raise ValueError(
+                f"Policy.{field} of account {self.name!r} is {theirs!r} for its other services and {mine!r}"
+                " here: give all of them the same, or leave it to one"
+            )
+
+
+class Accounts:
+    """The accounts of one system, by name."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Account] = {}
+
+    def open(self, policy: Policy, service: str) -> Account:
+        """Return the account that a service's policy names, or one of its own.
+
+        Raises:
+            ValueError: The policy's limits contradict those of the account's other services.
+        """
+        if policy.account is None:
+            account = Account(service)
+        else:
+            account = self._by_name.setdefault(policy.account, Account(policy.account))
+        account.agree(policy)
+        return account
