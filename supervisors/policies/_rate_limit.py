@@ -109,7 +109,9 @@ class RateLimiter:
         """
         wait = 0.0
         for bucket in self._requests:
-            missing = bucket.full_at - now + (1.0 + ahead - bucket.capacity) * bucket.interval
+            missing = (1.0 + ahead - bucket.capacity) * bucket.interval
+            if bucket.full_at > now:  # else it is full, and no fuller the longer it has been
+                missing += bucket.full_at - now
             if missing > wait:
                 wait = missing
         for bucket in self._tokens:
