@@ -28,11 +28,9 @@ from ._failures import FailureKind
 from ._guard_statistics import GuardStatistics, RetryKey
 from ._guarded import GuardedActor, attempt_in_hand
 from ._guarded_mailbox import GuardedMailbox
-from ._metering import NOTHING, UNKNOWN, Bill, Charge, charge_of
+from ._metering import UNKNOWN, Bill, Charge, charge_of, charge_of_failure
 from ._service_view import look_at_service
 from .policies import GiveUp
-
-_ERROR_STATUS = 400
 
 
 class GuardedCell(GuardedMailbox):
@@ -201,10 +199,7 @@ class GuardedCell(GuardedMailbox):
         except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
             error, raised = None, bug
         if error is not None:
-            # Nobody bills for an answer that says no. Where none came, it may have been carried out.
-            self._attempt_over(
-                running, "failed", NOTHING if (error.status or 0) >= _ERROR_STATUS else UNKNOWN
-            )
+            self._attempt_over(running, "failed", charge_of_failure(error))
             self._decide(running, error)
         elif isinstance(raised, actor.declines):
             self._attempt_declined(running, raised)

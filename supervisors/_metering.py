@@ -10,7 +10,8 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from ..runtime import Message, RefusalError
-from ._errors import BudgetExceededError, RateLimitedError
+from ._errors import BudgetExceededError, ProviderError, RateLimitedError
+from ._failures import FailureKind
 from ._guarded import Charge, Estimate, GuardedActor
 from .policies import (
     Purse,
@@ -229,8 +230,27 @@ def charge_of(actor: GuardedActor, message: Message, reply: object) -> Charge:
         return UNKNOWN
 
 
+def charge_of_failure(error: ProviderError) -> Charge:
+    """Say what a failed attempt used: nobody bills for an answer that says no.
+
+    Without an answer, or with one that says yes and holds an error, it may have been carried out.
+    """
+    is_no = error.kind in _NEVER_BILLED or (error.status is not None and error.status >= _ERROR_STATUS)
+    return NOTHING if is_no else UNKNOWN
+
+
 UNKNOWN = Charge()
 NOTHING = Charge(usd=0.0, tokens=0)
+_ERROR_STATUS = 400
+_NEVER_BILLED = frozenset(
+    {
+        FailureKind.RATE_LIMIT,
+        FailureKind.QUOTA,
+        FailureKind.AUTH,
+        FailureKind.NOT_FOUND,
+        FailureKind.CONTEXT_LENGTH,
+    }
+)
 
 
 def _budget_error(provider: str, lack: Shortfall) -> BudgetExceededError:

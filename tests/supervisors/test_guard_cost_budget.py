@@ -302,10 +302,9 @@ async def test_an_attempt_that_is_cut_short_may_have_cost_its_estimate(how: str)
             await anyio.sleep(1)
             if how == "leaves":
                 asker.cancel()
-        found = spending(statistics(system))
+        found = spending(await at_rest(system))
         assert (found.first_usd, found.unreported) == (0.4, 1)
         assert found.purses[0].reserved_usd == 0.0
-        await at_rest(system)
 
 
 async def test_without_a_budget_nobody_asks_for_estimates() -> None:
