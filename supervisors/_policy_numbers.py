@@ -1,5 +1,6 @@
 """A policy as a flat list of numbers, for people to read and for settings to be checked against."""
 
+from ._budget_settings import budget_numbers
 from ._failures import FailureKind
 from .policies import Backoff, Breaker, Exponential, Fixed, Policy, Retry
 
@@ -28,6 +29,7 @@ def policy_numbers(policy: Policy) -> dict[str, float | None]:
         "period": policy.period,
         "restart_initial_delay": restart_initial,
         "restart_max_delay": restart_cap,
+        **budget_numbers(policy),
     }
 
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from ..runtime import Loaded, load_settings, same_setting
+from ._budget_settings import BudgetSettings, budget_words
 from ._failures import FailureKind
 from ._policy_numbers import policy_numbers
 from .policies import Backoff, Breaker, Exponential, Fixed, Policy, Retry
@@ -36,7 +37,7 @@ _Base = Annotated[float, Meta(ge=1.1, le=10.0)]
 _Seconds = Annotated[float, Meta(ge=0.1, le=86_400.0)]
 
 
-class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ProviderSettings(BudgetSettings, frozen=True, kw_only=True):
     """Override numbers of one service's policy. None keeps the service's own."""
 
     attempts: _Attempts | None = None
@@ -108,6 +109,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
             restart_backoff=_backoff(
                 policy.restart_backoff, initial=self.restart_initial_delay, cap=self.restart_max_delay
             ),
+            **self.budgets(policy),
         )
 
     def _given(self) -> dict[str, float]:
@@ -191,6 +193,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for one kind of failure alone has the kind in brackets: ``attempts[overloaded]``.
         """
         return policy_numbers(self.policy(provider, default))
+
+    def words(self, provider: str, default: Policy) -> dict[str, str | None]:
+        """Return what is in force for *provider* and is no number, by the names in `ProviderSettings`."""
+        return budget_words(self.policy(provider, default))
 
     def provider_name(self, provider: str) -> str | None:
         """Return how the settings spell *provider*; None if they don't mention it."""
