@@ -17,6 +17,7 @@ from ._errors import MissingExtraError
 from ._http import HttpService
 from ._http_messages import HttpReply, HttpRequest
 from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
+from ._rate_headers import rate_report
 from ._secret import Secret
 from ._service import Service
 from ._usage import Usage
@@ -38,6 +39,7 @@ __all__ = [
     "Usage",
     "estimate_tokens",
     "parse_wait",
+    "rate_report",
     "read_error",
     "wait_hint",
 ]

@@ -81,6 +81,11 @@ class Call:
         sink = sink_of(self.item)
         return sink is not None and sink.delivered > 0
 
+    def reply_or_last_part(self, reply: object) -> object:
+        """Return what its handler has replied; of a stream, the last part that was handed over."""
+        sink = sink_of(self.item) if isinstance(self.item, Slot) else None
+        return reply if sink is None else sink.newest
+
     @property
     def reason(self) -> FailureKind | None:
         """What made the next attempt a retry."""

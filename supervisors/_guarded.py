@@ -134,6 +134,7 @@ class GuardedActor(Actor):
     def charge(self, message: Message, reply: object) -> Charge | None:
         """Say what the attempt that ended with *reply* did use; None when nobody knows.
 
+        Of a stream *reply* is the last part, or the list of all where it was asked for as one.
         Asked only where the policy has a rate limit or a cost budget.
         """
         return None

@@ -177,7 +177,8 @@ class GuardedCell(GuardedMailbox):
     def _attempt_succeeded(self, running: Running, reply: object) -> None:
         charge = UNKNOWN
         if running.call.bill is not None:
-            charge = charge_of(cast("GuardedActor", self.actor), running.call.message, reply)
+            result = running.call.reply_or_last_part(reply)
+            charge = charge_of(cast("GuardedActor", self.actor), running.call.message, result)
         call = self._attempt_over(running, "success", charge)
         now = self.kernel.now()
         has_grown = self.guard.succeeded(running, now)
