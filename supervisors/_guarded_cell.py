@@ -26,9 +26,9 @@ from ._call import Call, Running
 from ._errors import ProviderError, RetriesExhaustedError, StreamBrokenError
 from ._failures import FailureKind
 from ._guard_statistics import GuardStatistics, RetryKey
-from ._guarded import GuardedActor, attempt_in_hand
+from ._guarded import Charge, GuardedActor, attempt_in_hand
 from ._guarded_mailbox import GuardedMailbox
-from ._metering import UNKNOWN, Bill, Charge, charge_of, charge_of_failure
+from ._metering import UNKNOWN, Bill, charge_of, charge_of_failure
 from ._service_view import look_at_service
 from .policies import GiveUp
 

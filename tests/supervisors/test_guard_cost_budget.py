@@ -84,12 +84,13 @@ async def test_what_is_over_the_budget_is_refused_before_it_is_sent() -> None:
         await ref.ask(Call("a"))
         await ref.ask(Call("b"))
         await anyio.sleep(10)
-        for _ in range(2):
-            with pytest.raises(BudgetExceededError, match=r"0\.8 of 1 USD a minute") as refused:
-                await ref.ask(Call("c"))
+        assert isinstance(await caught(lambda: ref.ask(Call("c"))), BudgetExceededError)
+        with pytest.raises(BudgetExceededError, match=r"0\.8 of 1 USD a minute") as refused:
+            await ref.ask(Call("c"))
         error = refused.value
         assert (error.provider, error.scope, error.window) == ("svc", "svc", "minute")
-        assert (error.limit_usd, error.spent_usd) == (1.0, pytest.approx(0.8))
+        assert error.limit_usd == 1.0
+        assert error.spent_usd == pytest.approx(0.8)
         assert error.retry_after is not None
         assert 50.0 <= error.retry_after <= 51.0
         assert script.names == ["a", "b"]
@@ -162,7 +163,8 @@ async def test_what_it_did_cost_replaces_the_estimate() -> None:
         await ref.ask(Call("cheap"))
         await ref.ask(Call("dear"))
         found = spending(statistics(system))
-        assert (found.first_usd, found.retry_usd) == (pytest.approx(0.9), 0.0)
+        assert found.first_usd == pytest.approx(0.9)
+        assert found.retry_usd == 0.0
         assert (found.unpriced, found.unreported) == (0, 0)
         assert isinstance(await caught(lambda: ref.ask(Call("c"))), BudgetExceededError)
 
@@ -219,7 +221,8 @@ async def test_retries_are_charged_apart() -> None:
         ref = await start(system, script, policy(cost_budget=ONE_DOLLAR))
         await ref.ask(Call("a"))
         found = spending(statistics(system))
-        assert (found.first_usd, found.retry_usd) == (pytest.approx(0.2), pytest.approx(0.2))
+        assert found.first_usd == pytest.approx(0.2)
+        assert found.retry_usd == pytest.approx(0.2)
         assert found.purses[0].retry_usd == pytest.approx(0.2)
         assert statistics(system).retry_cost_usd == {"m1": pytest.approx(0.2)}
 

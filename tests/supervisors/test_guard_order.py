@@ -169,7 +169,7 @@ async def test_what_waits_for_a_slot_takes_neither_a_turn_nor_money() -> None:
 
 def denying(**others: Any) -> Policy:
     """A policy under which a failed call of 0.4 dollars has neither a retry nor the money for one."""
-    budgets = {
+    budgets: dict[str, Any] = {
         "retry_budget": RetryBudget(share=0.0, per_minute=0.0),
         "cost_budget": CostBudget(usd_per_day=0.5),
     }

@@ -12,7 +12,8 @@ from relight.supervisors.policies import Allowance, RateLimit, RateLimiter, Rate
 
 def begin_all(limiter: RateLimiter, tokens: list[float], until: float = math.inf) -> list[float]:
     """Begin calls as early as it lets them; return when each began."""
-    now, moments = 0.0, []
+    now = 0.0
+    moments: list[float] = []
     for amount in tokens:
         now += limiter.wait(now, amount)
         if now > until:

@@ -15,7 +15,8 @@ steps = st.lists(st.tuples(st.floats(0.0, 40.0), st.floats(0.0, 100.0)), max_siz
 
 def told(sums: SlidingSum, added: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Add everything; return each amount with its moment."""
-    now, log = 0.0, []
+    now = 0.0
+    log: list[tuple[float, float]] = []
     for wait, amount in added:
         now += wait
         sums.add(amount, now)
