@@ -25,16 +25,16 @@ class Account:
     __slots__ = (
         "_cost_budget",
         "_is_vacant",
-        "_line",
         "_rate_limit",
         "_timer",
-        "_turns",
         "block",
         "gate",
         "limiter",
+        "line",
         "members",
         "name",
         "purse",
+        "turns",
     )
 
     def __init__(self, name: str) -> None:
@@ -49,10 +49,11 @@ class Account:
         """Its last service has ended."""
         self._rate_limit: RateLimit | None = None
         self._cost_budget: CostBudget | None = None
-        self._line: dict[GuardedMailbox, float] = {}
+        self.line: dict[GuardedMailbox, float] = {}
         """Who waits for the rate limit, and until when. The first is who was served least lately."""
         self._timer: Timer | None = None
-        self._turns = 0
+        self.turns = 0
+        """Calls that its services have begun under its limits."""
 
     def agree(self, policy: Policy) -> None:
         """Take over the limits of a service that is about to start.
@@ -82,33 +83,28 @@ class Account:
         """Drop a service that has ended."""
         if member in self.members:
             self.members.remove(member)
-            self._line.pop(member, None)
+            self.line.pop(member, None)
             self._is_vacant = not self.members
 
     # --- the rate limit's line ---------------------------------------------------------------------
 
     def wait_in_line(self, member: GuardedMailbox, until: float) -> None:
         """Wake *member* at the moment its next call may begin. Others may have taken it by then."""
-        self._line[member] = until
+        self.line[member] = until
         if self._timer is None or self._timer.done or until < self._timer.due:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = member.kernel.timers.call_at(until, self._wake)
 
-    def next_turn(self) -> int:
-        """Number the calls that the services begin."""
-        self._turns += 1
-        return self._turns
-
     def wake_line(self) -> None:
         """Let those in line look again: there is more to have than they knew."""
-        if self._line:
+        if self.line:
             self._wake()
 
     def _wake(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        line, self._line = self._line, {}
+        line, self.line = self.line, {}
         # Who has begun a call since goes last, or the first in line would be the first for ever.
         for member in sorted(line, key=lambda member: member.guard.last_begun):
             member.guard.held_until = -inf

@@ -81,10 +81,10 @@ class Call:
         sink = sink_of(self.item)
         return sink is not None and sink.delivered > 0
 
-    def reply_or_last_part(self, reply: object) -> object:
-        """Return what its handler has replied; of a stream, the last part that was handed over."""
+    def last_part(self) -> object:
+        """Return the last part of a stream that was handed over; None where the reply is none."""
         sink = sink_of(self.item) if isinstance(self.item, Slot) else None
-        return reply if sink is None else sink.newest
+        return None if sink is None else sink.newest
 
     @property
     def reason(self) -> FailureKind | None:

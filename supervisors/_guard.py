@@ -96,8 +96,8 @@ class Guard:
 
     # --- admit -----------------------------------------------------------------------------------
 
-    def refusal(self, now: float, due: float, ahead: int = 0) -> RefusalError | None:
-        """Say why a call that must end by *due* is not taken now, behind *ahead* others; None when it is."""
+    def refusal(self, now: float, due: float) -> RefusalError | None:
+        """Say why a call that must end by *due* is not taken now; None when it is."""
         if self._failed_until is not None:
             return ProviderFailedError(self.provider, retry_after=max(0.0, self._failed_until - now))
         if now < self.block.refuses_until:
@@ -106,7 +106,7 @@ class Guard:
             return self.breaker_error(now)
         if not self.gate.is_open(now) and due < self.gate.reopens_at:
             return RateLimitedError(self.provider, retry_after=self.gate.reopens_at - now)
-        return None if self.meter is None or due == inf else self.meter.lateness(now, due, ahead)
+        return None
 
     def admit(self, now: float) -> Permit | None:
         """Take what one attempt needs; None where the circuit is off.

@@ -150,23 +150,25 @@ class GuardedCell(GuardedMailbox):
             current_request.reset(request)
             attempt_in_hand.reset(attempt)
 
-    def _attempt_over(self, running: Running, outcome: str, charge: Charge = UNKNOWN) -> Call:
+    def _attempt_over(
+        self, running: Running, outcome: str, charge: Charge = UNKNOWN, now: float | None = None
+    ) -> Call:
         call = running.call
         running.done = True
         call.running = None
         self.guard.bulkhead.release()
         if call.bill is not None and call.bill.is_open:
-            self._settle(call, call.bill, charge)
+            self._settle(call, call.bill, charge, self.kernel.now() if now is None else now)
         if call.attempts > 1 and call.reason is not None:
             self.guard.counters.retries[RetryKey(call.operation, call.reason, outcome)] += 1
         return call
 
-    def _settle(self, call: Call, bill: Bill, charge: Charge) -> None:
+    def _settle(self, call: Call, bill: Bill, charge: Charge, now: float) -> None:
         """Replace what the attempt had taken of rate limit and money by what it used."""
         meter = self.guard.meter
         assert meter is not None
-        meter.settle(bill, charge, self.kernel.now(), is_retry=call.attempts > 1)
-        if charge.tokens is not None:
+        meter.settle(bill, charge, now, is_retry=call.attempts > 1)
+        if charge.tokens is not None and self.guard.account.line:
             self.guard.account.wake_line()
 
     def _not_sent(self, bill: Bill) -> None:
@@ -175,12 +177,10 @@ class GuardedCell(GuardedMailbox):
         self.guard.account.wake_line()
 
     def _attempt_succeeded(self, running: Running, reply: object) -> None:
-        charge = UNKNOWN
-        if running.call.bill is not None:
-            result = running.call.reply_or_last_part(reply)
-            charge = charge_of(cast("GuardedActor", self.actor), running.call.message, result)
-        call = self._attempt_over(running, "success", charge)
-        now = self.kernel.now()
+        call, charge, now = running.call, UNKNOWN, self.kernel.now()
+        if call.bill is not None:
+            charge = charge_of(self.actor, call.message, call.last_part() if reply is None else reply)
+        self._attempt_over(running, "success", charge, now)
         has_grown = self.guard.succeeded(running, now)
         self.end_call(call)
         self.handled += 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
-from typing import cast
 
 from ..runtime import (
     ActorCell,
@@ -88,9 +87,9 @@ class GuardedMailbox(ActorCell):
         if not self.is_alive:
             return super().offer(item)
         now = self.kernel.now()
-        refusal = self.guard.refusal(now, _due(item), len(self.queue) + len(self.due_retries))
+        refusal = self.guard.refusal(now, _due(item))
         if refusal is None and self.guard.meter is not None:
-            refusal = self._too_dear(self.guard.meter, item, now)
+            refusal = self._hopeless(self.guard.meter, item, now)
         if refusal is None:
             return self._take_in(item) or (self.overflow is not Overflow.WAIT and self.drop_for(item))
         self.guard.counters.refused(message_of(item), refusal)
@@ -230,20 +229,33 @@ class GuardedMailbox(ActorCell):
 
     # --- rate limit and money ------------------------------------------------------------------------------
 
-    def _too_dear(self, meter: Meter, item: Item, now: float) -> BudgetExceededError | None:
-        """Refuse, in its sender's stack, what costs money when there is none left."""
-        if not meter.is_spent(now):
-            return None
+    def _hopeless(self, meter: Meter, item: Item, now: float) -> RefusalError | None:
+        """Refuse, in its sender's stack, what would wait for a turn that comes too late, or for money."""
+        if self.room and not self.queue and now >= self.guard.held_until:
+            return None  # its turn is now, and there it is looked at
+        late = meter.lateness(now, _due(item), len(self.queue) + len(self.due_retries))
+        if late is not None or not meter.is_spent(now):
+            return late
         return self._say_if_spent(meter.shortfall(self._bill(meter, message_of(item)), now))
+
+    def _objection(self, item: Item, now: float) -> RefusalError | None:
+        """Say why what is queued, behind those that are, can't be served in time; None where it can."""
+        refusal = self.guard.refusal(now, _due(item))
+        if refusal is None and self.guard.meter is not None:
+            return self.guard.meter.lateness(now, _due(item), len(self.queue))
+        return refusal
 
     def _is_metered_in(self, call: Call, now: float) -> bool:
         """Take what an attempt needs of rate limit and money; False: it waits in its place, or is refused."""
         meter = self.guard.meter
         assert meter is not None
-        bill = call.bill = call.bill or self._bill(meter, call.message)
+        bill = call.bill
+        if bill is None:
+            bill = call.bill = self._bill(meter, call.message)
         verdict = meter.admit(call, bill, now)
         if verdict is None:
-            self.guard.last_begun = self.guard.account.next_turn()
+            account = self.guard.account
+            account.turns = self.guard.last_begun = account.turns + 1
             return True
         if isinstance(verdict, RefusalError):
             self._metered_out(call, verdict)
@@ -252,7 +264,8 @@ class GuardedMailbox(ActorCell):
         return False
 
     def _bill(self, meter: Meter, message: Message) -> Bill:
-        return Bill(cast("GuardedActor", self.actor), message, meter.purses)
+        # No cast: it costs as much as the rest of the call.
+        return Bill(self.actor, message, meter.purses)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     def _hold(self, call: Call, until: float) -> None:
         """Put a call back to its place, and begin nothing before its turn."""
@@ -421,12 +434,12 @@ class GuardedMailbox(ActorCell):
         for item in self.take_all():
             if isinstance(item, Slot) and item.done:
                 self.abandoned += 1
-            elif (refusal := self.guard.refusal(now, _due(item), len(self.queue))) is not None:
+            elif (refusal := self._objection(item, now)) is not None:
                 self._refuse(item, refusal)
             else:
                 self.queue.append(item)
         for item, turn in self.dismiss_senders():
-            if (refusal := self.guard.refusal(now, _due(item), len(self.queue))) is None:
+            if (refusal := self._objection(item, now)) is None:
                 self.wait_in_line(item, turn)
             else:
                 self._refuse_in_line(item, turn, refusal)

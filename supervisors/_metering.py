@@ -6,10 +6,10 @@ It is there only where the policy has a rate limit or a cost budget; else a call
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from typing import TYPE_CHECKING
 
-from ..runtime import Message, RefusalError
+from ..runtime import Actor, Message, RefusalError
 from ._errors import BudgetExceededError, ProviderError, RateLimitedError
 from ._failures import FailureKind
 from ._guarded import Charge, Estimate, GuardedActor
@@ -36,32 +36,37 @@ class Bill:
         self.purses = purses
         self.limiter: RateLimiter | None = None
         """What the attempt under way was counted by."""
-        self.flaw: Exception | None = None
-        """What the service's own code raised when it was asked: a bug, to be raised in the attempt."""
         self.is_open = False
         """An attempt is under way that has been taken account of, and not been settled."""
+        self.flaw: Exception | None = None
+        """What the service's own code raised when it was asked: a bug, to be raised in the attempt."""
         estimate: Estimate | None = None
         try:
             estimate = actor.estimate(message)
         except Exception as flaw:  # noqa: BLE001 - the service's own code, as its handlers are
             self.flaw = flaw
-        self.is_free = estimate is None and self.flaw is None
+        self.is_free = False
         """It costs nothing."""
-        self.model = "" if estimate is None else estimate.model
-        self.usd = None if estimate is None else sensible(estimate.usd)
-        """What an attempt may cost; None: nobody knows, or nothing."""
-        self.tokens = None if estimate is None else sensible(estimate.tokens)
-        """What it may use of a limit of tokens; None: nobody knows, or none."""
+        self.usd: float | None = None
+        """What an attempt may cost; None: nobody knows, or it is free."""
+        self.tokens: float | None = None
+        """What it may use of a limit of tokens; None: nobody knows."""
+        self.model = ""
+        if estimate is not None:
+            self.model = estimate.model
+            usd, tokens = estimate.usd, estimate.tokens
+            if usd is not None and 0.0 <= usd < inf:
+                self.usd = usd
+            if tokens is not None and 0.0 <= tokens < inf:
+                self.tokens = tokens
+        elif self.flaw is None:
+            self.is_free = True
+            self.tokens = 0.0
 
     @property
     def estimate(self) -> Estimate | None:
         """What the service said; None where it costs nothing."""
         return None if self.is_free else Estimate(self.model, self.usd)
-
-
-def sensible(number: float | None) -> float | None:
-    """Return *number* where it is one that can be summed up, else None: unknown."""
-    return number if number is not None and isfinite(number) and number >= 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ class Meter:
 
     def lateness(self, now: float, due: float, ahead: int) -> RateLimitedError | None:
         """Refuse a call whose turn can't come by *due*, with so many ahead of it."""
-        if self.limiter is None:
+        if self.limiter is None or due == inf:
             return None
         wait = self.limiter.wait(now, ahead=ahead)
         return self._too_late(wait) if now + wait > due else None
@@ -126,44 +131,52 @@ class Meter:
         Returns:
             None: it is taken, begin. Seconds until its turn: nothing was taken. An error: it is refused.
         """
-        if self.limiter is not None:
-            wait = self.limiter.wait(now, bill.tokens or 0.0)
+        limiter = self.limiter
+        if limiter is not None:
+            wait = limiter.wait(now, bill.tokens or 0.0)
             if wait:
                 return self._too_late(wait) if now + wait > call.due else wait
-        if bill.purses and not bill.is_free:
-            refusal = self.shortfall(bill, now)
-            if refusal is not None:
-                return refusal
-        self._take(bill, now)
+        purses = bill.purses
+        if purses and not bill.is_free:
+            usd = bill.usd
+            if usd is None or (len(purses) > 1):
+                if (refusal := self.shortfall(bill, now)) is not None:
+                    return refusal
+                self._reserve(bill)
+            elif purses[0].shortfall(usd, now) is None:
+                purses[0].reserve(usd)
+                self.is_said = False
+            else:
+                return self.shortfall(bill, now)
+        if limiter is not None:
+            limiter.take(now, bill.tokens)
+        bill.limiter = limiter
+        bill.is_open = True
         return None
 
     def shortfall(self, bill: Bill, now: float) -> BudgetExceededError | None:
         """Refuse what there is no money for."""
         if bill.is_free or not bill.purses:
             return None
-        if bill.usd is None and any(purse.unpriced == "refuse" for purse in bill.purses):
+        usd = bill.usd
+        if usd is None and any(purse.unpriced == "refuse" for purse in bill.purses):
             self._refused += 1
             model = bill.model or "the call"
             what = f"nobody knows what {model} costs, and its budget refuses the unpriced: add its price"
             return BudgetExceededError(self._provider, what, scope=bill.purses[0].scope)
-        lack = shortfall_of(bill.purses, bill.usd or 0.0, now)
+        lack = shortfall_of(bill.purses, usd or 0.0, now)
         if lack is None:
             return None
         self._refused += 1
         return _budget_error(self._provider, lack)
 
-    def _take(self, bill: Bill, now: float) -> None:
-        bill.is_open = True
+    def _reserve(self, bill: Bill) -> None:
         self.is_said = False
-        bill.limiter = self.limiter
-        if self.limiter is not None:
-            self.limiter.take(now, 0.0 if bill.is_free else bill.tokens)
-        if bill.purses and not bill.is_free:
-            if bill.usd is None:
-                self._unpriced += 1
-            else:
-                for purse in bill.purses:
-                    purse.reserve(bill.usd)
+        if bill.usd is None:
+            self._unpriced += 1
+        else:
+            for purse in bill.purses:
+                purse.reserve(bill.usd)
 
     def _too_late(self, wait: float) -> RateLimitedError:
         what = "its turn under the rate limit comes later than this call can wait"
@@ -175,7 +188,7 @@ class Meter:
         """Give everything back: the attempt was not sent."""
         bill.is_open = False
         if bill.limiter is not None:
-            bill.limiter.give_back(now, 0.0 if bill.is_free else bill.tokens)
+            bill.limiter.give_back(now, bill.tokens)
         if bill.usd is not None:
             for purse in bill.purses:
                 purse.give_back(bill.usd)
@@ -184,12 +197,11 @@ class Meter:
         """Replace what was taken for an attempt by what it used."""
         bill.is_open = False
         if bill.limiter is not None:
-            bill.limiter.settle(now, 0.0 if bill.is_free else bill.tokens, sensible(charge.tokens))
-        if bill.purses:
-            self._pay(bill, sensible(charge.usd), now, is_retry=is_retry)
-
-    def _pay(self, bill: Bill, usd: float | None, now: float, *, is_retry: bool) -> None:
-        if usd is None:
+            bill.limiter.settle(now, bill.tokens, charge.tokens)
+        if not bill.purses:
+            return
+        usd = charge.usd
+        if usd is None or not 0.0 <= usd < inf:
             if bill.is_free:
                 return
             self._unreported += 1
@@ -222,10 +234,12 @@ class Meter:
         )
 
 
-def charge_of(actor: GuardedActor, message: Message, reply: object) -> Charge:
+def charge_of(actor: Actor, message: Message, reply: object) -> Charge:
     """Ask the service what an attempt used. Where it does not know, what was estimated stands."""
+    assert isinstance(actor, GuardedActor)
     try:
-        return actor.charge(message, reply) or UNKNOWN
+        charge = actor.charge(message, reply)
+        return UNKNOWN if charge is None else charge
     except Exception:  # noqa: BLE001 - the call has gone well, and its reply must not be lost by this
         return UNKNOWN
 

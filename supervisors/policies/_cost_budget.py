@@ -86,9 +86,24 @@ class PurseStatistics:
 
 @final
 class Purse:
-    """Hold the money of one budget: reserve, then charge what it was."""
+    """Hold the money of one budget: reserve, then charge what it was.
 
-    __slots__ = ("_limits", "_reserved", "_retry", "_spent", "scope", "unpriced")
+    The windows are looked at when one of their slices is over. Till then what is charged is one sum, and what
+    may be spent another: a call costs a few additions, however many windows there are.
+    """
+
+    __slots__ = (
+        "_fresh",
+        "_limits",
+        "_looked_at",
+        "_reserved",
+        "_retry",
+        "_room",
+        "_spent",
+        "_until",
+        "scope",
+        "unpriced",
+    )
 
     def __init__(self, spec: CostBudget, scope: str) -> None:
         self.scope = scope
@@ -98,19 +113,33 @@ class Purse:
             (name, limit, SlidingSum(_SECONDS[name])) for name, limit in limits.items() if limit is not None
         )
         self._reserved = self._spent = self._retry = 0.0
+        self._fresh = 0.0
+        """Charged since the windows were looked at."""
+        self._room = 0.0
+        """What the windows had room for when they were looked at."""
+        self._looked_at = self._until = -math.inf
+        """A slice is over, and they have to be looked at again."""
 
     def shortfall(self, usd: float, now: float) -> Shortfall | None:
         """Say what is missing for a call that may cost *usd*; None where there is room.
 
         Where nothing is left there is room for no call, not even for one that is thought to cost nothing.
         """
+        if now >= self._until:
+            self._look(now)
+        used = self._reserved + self._fresh
+        if used + usd <= self._room + _CRUMB and used < self._room - _CRUMB:
+            return None
+        self._look(now)
+        return self._shortest(usd, now)
+
+    def _shortest(self, usd: float, now: float) -> Shortfall | None:
         for window, limit, spent in self._limits:
             used = spent.total(now) + self._reserved
-            if used + usd > limit + _CRUMB or used >= limit - _CRUMB:
+            excess = used + usd - limit
+            if excess > _CRUMB or used >= limit - _CRUMB:
                 # For what costs next to nothing a crumb has to be free; it is then, when anything is.
-                after = (
-                    None if usd > limit else spent.seconds_until_less(max(used + usd - limit, _CRUMB), now)
-                )
+                after = None if usd > limit else spent.seconds_until_less(max(excess, _CRUMB), now)
                 return Shortfall(self.scope, window, limit, used, after)
         return None
 
@@ -124,23 +153,40 @@ class Purse:
 
     def charge(self, reserved: float, usd: float, now: float, *, is_retry: bool) -> None:
         """Replace what was *reserved* for a call by what it cost."""
-        self.give_back(reserved)
+        if now >= self._until:
+            self._look(now)
+        left = self._reserved - reserved
+        self._reserved = left if left > 0.0 else 0.0  # noqa: FURB136 - half of max()
+        self._fresh += usd
         self._spent += usd
         if is_retry:
             self._retry += usd
-        for _, _, spent in self._limits:
-            spent.add(usd, now)
 
     def statistics(self, now: float) -> PurseStatistics:
         """Return the sums at this moment."""
+        self._look(now)
         left = {window: limit - spent.total(now) - self._reserved for window, limit, spent in self._limits}
         return PurseStatistics(self.scope, self._reserved, left, self._spent, self._retry)
+
+    def _look(self, now: float) -> None:
+        fresh, self._fresh = self._fresh, 0.0
+        self._room = self._until = math.inf
+        for _, limit, spent in self._limits:
+            if fresh:
+                spent.add(fresh, self._looked_at)  # still its newest slice
+            self._room = min(self._room, limit - spent.total(now))
+            self._until = min(self._until, spent.until)
+        self._looked_at = now
 
 
 def shortfall_of(purses: Iterable[Purse], usd: float, now: float) -> Shortfall | None:
     """Ask several purses, all of which pay for the same call: the one that is short for longest, or None."""
-    short = [lack for purse in purses if (lack := purse.shortfall(usd, now)) is not None]
-    return max(short, key=_length_of, default=None)
+    longest: Shortfall | None = None
+    for purse in purses:
+        lack = purse.shortfall(usd, now)
+        if lack is not None and (longest is None or _length_of(lack) > _length_of(longest)):
+            longest = lack
+    return longest
 
 
 def _length_of(lack: Shortfall) -> float:

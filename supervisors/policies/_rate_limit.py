@@ -82,6 +82,7 @@ class RateLimiter:
     """Say when a call may begin, and count what it uses."""
 
     __slots__ = (
+        "_busy_until",
         "_in_flight",
         "_own_requests",
         "_own_tokens",
@@ -97,6 +98,8 @@ class RateLimiter:
         self._own_tokens = self._tokens = _buckets(spec.tokens_per_minute, spec.burst)
         self._in_flight = self._reports = self._unknown = 0
         self._tokens_in_flight = 0.0
+        self._busy_until = -math.inf
+        """When one more request fits into its buckets."""
 
     def wait(self, now: float, tokens: float = 0.0, *, ahead: int = 0) -> float:
         """Return the seconds until a call may begin; 0.0 is at once.
@@ -107,13 +110,14 @@ class RateLimiter:
             ahead: Calls that begin before it. Their tokens are not known, so with some ahead it is the
                 least that it will be.
         """
-        wait = 0.0
-        for bucket in self._requests:
-            missing = (1.0 + ahead - bucket.capacity) * bucket.interval
-            if bucket.full_at > now:  # else it is full, and no fuller the longer it has been
-                missing += bucket.full_at - now
-            if missing > wait:
-                wait = missing
+        wait = self._busy_until - now
+        if ahead:
+            for bucket in self._requests:
+                missing = (1.0 + ahead - bucket.capacity) * bucket.interval
+                if bucket.full_at > now:  # else it is full, and no fuller the longer it has been
+                    missing += bucket.full_at - now
+                if missing > wait:
+                    wait = missing
         for bucket in self._tokens:
             missing = bucket.full_at - now
             if tokens < bucket.capacity:  # else it would never fit: it waits for a full bucket
@@ -125,14 +129,22 @@ class RateLimiter:
     def take(self, now: float, tokens: float | None) -> None:
         """Count a call that begins now, with the tokens it may use; None: nobody knows how many."""
         self._in_flight += 1
+        busy_until = -math.inf
         for bucket in self._requests:
             full_at = bucket.full_at
-            bucket.full_at = (full_at if full_at > now else now) + bucket.interval  # noqa: FURB136 - half of max()
+            if full_at < now:
+                full_at = now
+            bucket.full_at = full_at = full_at + bucket.interval
+            if full_at - bucket.slack > busy_until:
+                busy_until = full_at - bucket.slack
+        self._busy_until = busy_until
         if tokens is None:
             self._unknown += 1
         else:
             self._tokens_in_flight += tokens
-            _use(self._tokens, tokens, now)
+            for bucket in self._tokens:
+                full_at = bucket.full_at
+                bucket.full_at = (max(full_at, now)) + tokens * bucket.interval
 
     def settle(self, now: float, tokens: float | None, used: float | None) -> None:
         """Note the end of a call that was sent.
@@ -140,17 +152,21 @@ class RateLimiter:
         Args:
             now: The moment.
             tokens: As it was taken.
-            used: The tokens it did use; None: nobody knows, what was taken stands.
+            used: The tokens it did use; None, or what is no count: nobody knows, what was taken stands.
         """
         self._in_flight -= 1
         taken = tokens or 0.0
         self._tokens_in_flight -= taken
-        if used is not None:
-            _use(self._tokens, used - taken, now)
+        if used is not None and 0.0 <= used < math.inf:
+            for bucket in self._tokens:
+                full_at = bucket.full_at
+                bucket.full_at = (max(full_at, now)) + (used - taken) * bucket.interval
 
     def give_back(self, now: float, tokens: float | None) -> None:
         """Undo `take`: the call was not sent."""
-        _use(self._requests, -1.0, now)
+        for bucket in self._requests:
+            bucket.full_at -= bucket.interval
+        self._busy_until = _busy_until(self._requests)
         self.settle(now, tokens, 0.0)
 
     def report(self, report: RateReport, now: float, tokens: float | None = None) -> None:
@@ -167,6 +183,7 @@ class RateLimiter:
         if report.requests is not None:
             told = _Bucket.told(report.requests, self._in_flight - 1, now)
             self._requests = (*self._own_requests, told)
+            self._busy_until = _busy_until(self._requests)
         if report.tokens is not None:
             told = _Bucket.told(report.tokens, self._tokens_in_flight - (tokens or 0.0), now)
             self._tokens = (*self._own_tokens, told)
@@ -187,13 +204,15 @@ class _Bucket:
     That is the generic cell rate algorithm: no level has to be kept up to date.
     """
 
-    __slots__ = ("capacity", "full_at", "interval")
+    __slots__ = ("capacity", "full_at", "interval", "slack")
 
     def __init__(self, capacity: float, interval: float, full_at: float) -> None:
         self.capacity = capacity
         self.interval = interval
         """Seconds in which one comes back."""
         self.full_at = full_at
+        self.slack = (capacity - 1.0) * interval
+        """Seconds before it is full from which one fits in."""
 
     @classmethod
     def told(cls, said: Allowance, in_flight: float, now: float) -> _Bucket:
@@ -213,13 +232,11 @@ class _Bucket:
         return self.capacity - max(0.0, self.full_at - now) / self.interval
 
 
+def _busy_until(buckets: tuple[_Bucket, ...]) -> float:
+    return max((bucket.full_at - bucket.slack for bucket in buckets), default=-math.inf)
+
+
 def _buckets(per_minute: float | None, burst: float) -> tuple[_Bucket, ...]:
     if per_minute is None:
         return ()
     return (_Bucket(max(1.0, per_minute / _MINUTE * burst), _MINUTE / per_minute, -math.inf),)
-
-
-def _use(buckets: tuple[_Bucket, ...], amount: float, now: float) -> None:
-    for bucket in buckets:
-        full_at = bucket.full_at
-        bucket.full_at = (full_at if full_at > now else now) + amount * bucket.interval  # noqa: FURB136

@@ -20,7 +20,7 @@ _CRUMB: Final = 1e-9
 class SlidingSum:
     """Sum up what was added within the last *seconds*, a sixtieth of it more at most."""
 
-    __slots__ = ("_newest", "_slices", "_total", "_until", "_width")
+    __slots__ = ("_newest", "_slices", "_total", "_width", "until")
 
     def __init__(self, seconds: float) -> None:
         self._width = seconds / SLICES
@@ -28,19 +28,19 @@ class SlidingSum:
         """Each slice's number and sum, oldest first."""
         self._newest: list[float] = [0.0, 0.0]
         self._total = 0.0
-        self._until = -math.inf
+        self.until = -math.inf
         """The end of the newest slice."""
 
     def add(self, amount: float, now: float) -> None:
         """Add *amount*, which belongs to this moment."""
-        if now >= self._until:
+        if now >= self.until:
             self._turn(now)
         self._newest[1] += amount
         self._total += amount
 
     def total(self, now: float) -> float:
         """Return the sum."""
-        if now >= self._until:
+        if now >= self.until:
             self._turn(now)
         return self._total
 
@@ -63,4 +63,4 @@ class SlidingSum:
         self._total = math.fsum(held for _, held in slices)
         self._newest = [number, 0.0]
         slices.append(self._newest)
-        self._until = (number + 1) * self._width
+        self.until = (number + 1) * self._width
