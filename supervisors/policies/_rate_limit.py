@@ -16,6 +16,7 @@ import msgspec
 from ._checks import check_positive
 
 _MINUTE: Final = 60.0
+_ENDLESS: Final = math.inf
 _CRUMB: Final = 1e-6
 """Seconds that nobody is made to wait: the clock's floats are off by that much."""
 
@@ -129,22 +130,25 @@ class RateLimiter:
     def take(self, now: float, tokens: float | None) -> None:
         """Count a call that begins now, with the tokens it may use; None: nobody knows how many."""
         self._in_flight += 1
-        busy_until = -math.inf
+        busy_until = now
         for bucket in self._requests:
             full_at = bucket.full_at
             if full_at < now:
                 full_at = now
-            bucket.full_at = full_at = full_at + bucket.interval
-            if full_at - bucket.slack > busy_until:
-                busy_until = full_at - bucket.slack
+            full_at += bucket.interval
+            bucket.full_at = full_at
+            full_at -= bucket.slack
+            if full_at > busy_until:
+                busy_until = full_at
         self._busy_until = busy_until
         if tokens is None:
             self._unknown += 1
         else:
             self._tokens_in_flight += tokens
             for bucket in self._tokens:
-                full_at = bucket.full_at
-                bucket.full_at = (max(full_at, now)) + tokens * bucket.interval
+                if bucket.full_at < now:  # max() would take longer than all of this
+                    bucket.full_at = now
+                bucket.full_at += tokens * bucket.interval
 
     def settle(self, now: float, tokens: float | None, used: float | None) -> None:
         """Note the end of a call that was sent.
@@ -157,10 +161,11 @@ class RateLimiter:
         self._in_flight -= 1
         taken = tokens or 0.0
         self._tokens_in_flight -= taken
-        if used is not None and 0.0 <= used < math.inf:
+        if used is not None and 0.0 <= used < _ENDLESS:
             for bucket in self._tokens:
-                full_at = bucket.full_at
-                bucket.full_at = (max(full_at, now)) + (used - taken) * bucket.interval
+                if bucket.full_at < now:
+                    bucket.full_at = now
+                bucket.full_at += (used - taken) * bucket.interval
 
     def give_back(self, now: float, tokens: float | None) -> None:
         """Undo `take`: the call was not sent."""
