@@ -123,7 +123,7 @@ class GuardedCell(GuardedMailbox):
             elif call.has_grant:
                 call.has_grant = False
                 guard.ledger.made(now)
-        call.running = running = Running(call, worker, guard.admit(now), guard.block.count)
+        call.running = running = Running(call, worker, guard.admit(now), guard.block.count, now)
         worker.hand = running
         if isinstance(call.item, Slot):
             worker.slot = call.item
@@ -189,7 +189,7 @@ class GuardedCell(GuardedMailbox):
         outcome = "ok" if call.attempts == 1 else "retried_ok"
         self.guard.counters.ended(call.message, outcome, now - call.began)
         if has_grown:
-            self.kick()
+            self.widen()
 
     def _attempt_failed(self, actor: GuardedActor, running: Running, raised: BaseException) -> None:
         if running.cause:

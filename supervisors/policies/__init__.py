@@ -4,9 +4,10 @@ A policy is pure. Values and *now* go in, a decision comes out: nothing here wai
 looks at a clock, so hours of failure are tested in milliseconds.
 
     `Policy` bundles what one service needs:
-    `Retry` decides whether a call is made again, and `Exponential` or `Fixed` how long it waits;
+    `Retry` decides whether a call is made again, and `Exponential`, `Decorrelated` or `Fixed` how long it
+    waits;
     `Breaker` leaves a service alone that keeps failing (its machine is a `Circuit`);
-    `Concurrency` caps the attempts in flight (its counter is a `Bulkhead`);
+    `Concurrency` caps the attempts in flight, `Adaptive` finds the cap (their counter is a `Bulkhead`);
     `Gate` holds everybody back while the provider asked for a pause;
     `RateLimit` begins no more calls than the provider takes (its machine is a `RateLimiter`);
     `RetryBudget` bounds the retries of all calls together (its machine is a `RetryLedger`);
@@ -16,8 +17,12 @@ Specs are frozen and checked when they are built; the machines they make hold th
 """
 
 from ...runtime import claim
-from ._backoff import Backoff, Exponential, Fixed, flaw_of, wait_of
-from ._breaker import Breaker, Circuit, CircuitState, CircuitStatistics, Permit
+from ._adaptive import Adaptive
+from ._backoff import Backoff, Decorrelated, Exponential, Fixed, flaw_of, wait_of
+from ._breaker import Breaker
+from ._circuit import Circuit, CircuitStatistics, TransitionCause
+from ._circuit_state import CircuitState, Forced, OpenReason
+from ._circuit_states import Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
 from ._cost_budget import CostBudget, Purse, PurseStatistics, Shortfall, Unpriced, shortfall_of
 from ._gate import Gate, GateStatistics
@@ -28,6 +33,7 @@ from ._retry_budget import RetryBudget, RetryBudgetStatistics, RetryLedger
 from ._sliding import SlidingSum
 
 __all__ = [
+    "Adaptive",
     "Allowance",
     "Backoff",
     "Breaker",
@@ -38,11 +44,14 @@ __all__ = [
     "CircuitStatistics",
     "Concurrency",
     "CostBudget",
+    "Decorrelated",
     "Exponential",
     "Fixed",
+    "Forced",
     "Gate",
     "GateStatistics",
     "GiveUp",
+    "OpenReason",
     "Permit",
     "Policy",
     "Purse",
@@ -58,6 +67,7 @@ __all__ = [
     "RetryLedger",
     "Shortfall",
     "SlidingSum",
+    "TransitionCause",
     "Unpriced",
     "flaw_of",
     "shortfall_of",

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ._adaptive import Adaptive
 from ._backoff import Backoff, Exponential, flaw_of
 from ._breaker import Breaker
 from ._checks import check_least, check_positive
@@ -18,7 +19,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         retry: Which failures are retried, and when.
         breaker: When the service is left alone; None: never.
-        concurrency: How many attempts may be in flight.
+        concurrency: How many attempts may be in flight: a number, or as many as the provider takes.
         rate_limit: How many calls and tokens a minute; None: whatever the provider lets through.
         retry_budget: How many retries all calls may cause together; None: as many as *retry* says.
         cost_budget: How much money may be spent; None: any.
@@ -36,7 +37,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     retry: Retry = Retry()
     breaker: Breaker | None = Breaker()
-    concurrency: Concurrency = Concurrency()
+    concurrency: Concurrency | Adaptive = Concurrency()
     rate_limit: RateLimit | None = None
     retry_budget: RetryBudget | None = RetryBudget()
     cost_budget: CostBudget | None = None
