@@ -102,8 +102,8 @@ class Account:
             self._wake()
 
     def _wake(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        assert self._timer is not None
+        self._timer.cancel()
         line, self.line = self.line, {}
         # Who has begun a call since goes last, or the first in line would be the first for ever.
         for member in sorted(line, key=lambda member: member.guard.last_begun):

@@ -100,12 +100,12 @@ class Call:
     @property
     def follows_limits(self) -> bool:
         """Tell whether the service has a rate limit, which the provider's answers correct."""
-        meter = self.cell.guard.meter
-        return meter is not None and meter.limiter is not None
+        return self.bill is not None and self.bill.limiter is not None
 
     def report_limits(self, report: RateReport) -> None:
         """Correct the service's rate limit by an answer of the provider."""
-        self.cell.limits_reported(self, report)
+        if self.bill is not None:
+            self.cell.limits_reported(self.bill, report)
 
 
 class Running:

@@ -95,7 +95,7 @@ def report_limits(report: RateReport) -> None:
     `HttpService` does it for every answer. Outside a handler, or without a `RateLimit`, it does nothing.
     """
     attempt = attempt_in_hand.get()
-    if attempt is not None and attempt.follows_limits:
+    if attempt is not None:
         attempt.report_limits(report)
 
 

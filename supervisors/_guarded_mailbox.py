@@ -332,15 +332,15 @@ class GuardedMailbox(ActorCell):
             )
         return refusal
 
-    def limits_reported(self, call: Call, report: RateReport) -> None:
-        """Correct the rate limit by what the provider said in its answer to *call*."""
-        meter = self.guard.meter
-        if meter is None or meter.limiter is None or call.bill is None:
+    def limits_reported(self, bill: Bill, report: RateReport) -> None:
+        """Correct the rate limit by what the provider said in its answer to a call."""
+        limiter = bill.limiter
+        if limiter is None:
             return
         now, account = self.kernel.now(), self.guard.account
-        before = meter.limiter.wait(now)
-        meter.report(report, call.bill, now)
-        after = meter.limiter.wait(now)
+        before = limiter.wait(now)
+        limiter.report(report, now, bill.tokens)
+        after = limiter.wait(now)
         if after < before:
             account.wake_line()
         elif after > before + LONGER:

@@ -18,7 +18,6 @@ from .policies import (
     PurseStatistics,
     RateLimiter,
     RateLimiterStatistics,
-    RateReport,
     Shortfall,
     shortfall_of,
 )
@@ -138,16 +137,9 @@ class Meter:
                 return self._too_late(wait) if now + wait > call.due else wait
         purses = bill.purses
         if purses and not bill.is_free:
-            usd = bill.usd
-            if usd is None or (len(purses) > 1):
-                if (refusal := self.shortfall(bill, now)) is not None:
-                    return refusal
-                self._reserve(bill)
-            elif purses[0].shortfall(usd, now) is None:
-                purses[0].reserve(usd)
-                self.is_said = False
-            else:
-                return self.shortfall(bill, now)
+            if (refusal := self.shortfall(bill, now)) is not None:
+                return refusal
+            self._reserve(bill)
         if limiter is not None:
             limiter.take(now, bill.tokens)
         bill.limiter = limiter
@@ -158,13 +150,12 @@ class Meter:
         """Refuse what there is no money for."""
         if bill.is_free or not bill.purses:
             return None
-        usd = bill.usd
-        if usd is None and any(purse.unpriced == "refuse" for purse in bill.purses):
+        if bill.usd is None and any(purse.unpriced == "refuse" for purse in bill.purses):
             self._refused += 1
             model = bill.model or "the call"
             what = f"nobody knows what {model} costs, and its budget refuses the unpriced: add its price"
             return BudgetExceededError(self._provider, what, scope=bill.purses[0].scope)
-        lack = shortfall_of(bill.purses, usd or 0.0, now)
+        lack = shortfall_of(bill.purses, bill.usd or 0.0, now)
         if lack is None:
             return None
         self._refused += 1
@@ -212,11 +203,6 @@ class Meter:
             self._first += usd
         for purse in bill.purses:
             purse.charge(bill.usd or 0.0, usd, now, is_retry=is_retry)
-
-    def report(self, report: RateReport, bill: Bill, now: float) -> None:
-        """Take over what an answer says of the provider's limits."""
-        if bill.limiter is not None and bill.is_open:
-            bill.limiter.report(report, now, bill.tokens)
 
     # --- looking at it ---------------------------------------------------------------------------
 

@@ -131,17 +131,20 @@ class Purse:
         if used + usd <= self._room + _CRUMB and used < self._room - _CRUMB:
             return None
         self._look(now)
-        return self._shortest(usd, now)
+        return self._first_short(usd, now)
 
-    def _shortest(self, usd: float, now: float) -> Shortfall | None:
-        for window, limit, spent in self._limits:
-            used = spent.total(now) + self._reserved
-            excess = used + usd - limit
-            if excess > _CRUMB or used >= limit - _CRUMB:
-                # For what costs next to nothing a crumb has to be free; it is then, when anything is.
-                after = None if usd > limit else spent.seconds_until_less(max(excess, _CRUMB), now)
-                return Shortfall(self.scope, window, limit, used, after)
-        return None
+    def _first_short(self, usd: float, now: float) -> Shortfall | None:
+        lacks = (self._lack(window, limit, spent, usd, now) for window, limit, spent in self._limits)
+        return next((lack for lack in lacks if lack is not None), None)
+
+    def _lack(self, window: str, limit: float, spent: SlidingSum, usd: float, now: float) -> Shortfall | None:
+        used = spent.total(now) + self._reserved
+        excess = used + usd - limit
+        if excess <= _CRUMB and used < limit - _CRUMB:
+            return None
+        # For what costs next to nothing a crumb has to be free; it is then, when anything is.
+        after = None if usd > limit else spent.seconds_until_less(max(excess, _CRUMB), now)
+        return Shortfall(self.scope, window, limit, used, after)
 
     def reserve(self, usd: float) -> None:
         """Set aside what a call may cost. `shortfall` said at this moment that there is room."""

@@ -284,6 +284,44 @@ async def test_good_news_from_the_provider_wakes_who_waits() -> None:
     assert moments == [0.0, 0.0, 5.0]
 
 
+async def test_an_answer_that_used_less_than_was_guessed_wakes_who_waits() -> None:
+    class Slow(Talker):
+        @handles
+        async def talk(self, message: Talk) -> str:
+            self._moments.append(round(anyio.current_time(), 3))
+            await anyio.sleep(1.0)
+            return "said"
+
+    moments: list[float] = []
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", partial(Slow, moments), policy=policy(rate_limit=TOKENS)))
+        await ask_all(ref, (Talk(60.0, used=0.0), None), (Talk(60.0), None))
+    assert moments == [0.0, 1.0]
+
+
+async def test_a_call_that_is_older_than_its_services_limit_does_not_correct_it() -> None:
+    """The limit came with another service of the account, while the call was under way."""
+
+    class Slow(Talker):
+        @handles
+        async def talk(self, message: Talk) -> str:
+            await anyio.sleep(1.0)
+            report_limits(RateReport(Allowance(0.0, 1.0, 50.0)))
+            return str(follows_limits())
+
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", partial(Slow, []), policy=policy(account="acme")))
+        async with anyio.create_task_group() as group:
+            said = Said()
+            await group.start(ask, ref, said, Talk(), None)
+            its_policy = policy(account="acme", rate_limit=RateLimit())
+            await system.spawn(Child("other", partial(Talker, []), policy=its_policy))
+        assert said.value == "False"
+        limit = statistics(system).rate_limit
+        assert limit is not None
+        assert (limit.reports, limit.requests_left) == (0, None)
+
+
 async def test_an_estimate_that_raises_is_a_bug_of_the_service() -> None:
     class Odd(Request[str], frozen=True, weakref=True):
         pass
