@@ -5,7 +5,7 @@ from math import nan
 import anyio
 import pytest
 
-from relight.runtime import Message, Ref
+from relight.runtime import Message, Ref, Request, UnhandledMessageError, handles
 from relight.supervisors import (
     BudgetExceededError,
     Charge,
@@ -17,9 +17,11 @@ from relight.supervisors import (
     RetryKey,
     SpendingStatistics,
     System,
+    follows_limits,
     open_system,
+    report_limits,
 )
-from relight.supervisors.policies import CostBudget, Policy
+from relight.supervisors.policies import Allowance, CostBudget, Policy, RateReport
 from relight.testing import Fail
 from tests.supervisors.scripted import (
     Askers,
@@ -43,6 +45,12 @@ from tests.supervisors.scripted import (
 from tests.support.clocks import virtual_time
 
 pytestmark = [pytest.mark.anyio, virtual_time]
+
+
+class UnknownModel(Request[None], frozen=True):
+    """What the service has a price, but no handler for."""
+
+    model: str = "m1"
 
 
 class Priced(Scripted):
@@ -308,6 +316,30 @@ async def test_an_attempt_that_is_cut_short_may_have_cost_its_estimate(how: str)
         found = spending(await at_rest(system))
         assert (found.first_usd, found.unreported) == (0.4, 1)
         assert found.purses[0].reserved_usd == 0.0
+
+
+async def test_a_message_nobody_handles_costs_nothing() -> None:
+    script = script_of(1.0)
+    async with open_system() as system:
+        ref = await start(system, script, policy(cost_budget=ONE_DOLLAR))
+        with pytest.raises(UnhandledMessageError):
+            await ref.ask(UnknownModel())
+        await ref.ask(Call("a"))
+        assert spending(await at_rest(system)).first_usd == 1.0
+
+
+async def test_a_budget_alone_does_not_follow_the_providers_limits() -> None:
+    class Reporting(Priced):
+        @handles
+        async def call(self, message: Call) -> str:
+            report_limits(RateReport(Allowance(0.0)))
+            return str(follows_limits())
+
+    async with open_system() as system:
+        service = Child("svc", lambda: Reporting(script_of(), {}), policy=policy(cost_budget=ONE_DOLLAR))
+        ref = await system.spawn(service)
+        assert await ref.ask(Call("a")) == "False"
+        assert await ref.ask(Call("b"), timeout=1.0) == "False"
 
 
 async def test_without_a_budget_nobody_asks_for_estimates() -> None:

@@ -309,10 +309,10 @@ async def test_a_call_that_is_older_than_its_services_limit_does_not_correct_it(
             report_limits(RateReport(Allowance(0.0, 1.0, 50.0)))
             return str(follows_limits())
 
+    said = Said()
     async with open_system() as system:
         ref = await system.spawn(Child("svc", partial(Slow, []), policy=policy(account="acme")))
         async with anyio.create_task_group() as group:
-            said = Said()
             await group.start(ask, ref, said, Talk(), None)
             its_policy = policy(account="acme", rate_limit=RateLimit())
             await system.spawn(Child("other", partial(Talker, []), policy=its_policy))
