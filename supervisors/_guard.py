@@ -234,7 +234,6 @@ class Guard:
         if self.meter is not None and call.bill is not None:
             refusal = self.meter.shortfall(call.bill, now)
             if refusal is not None and (refusal.retry_after is None or refusal.retry_after > wait):
-                self.give_back_grant(call)
                 return GiveUp("cost_budget", refusal.retry_after)
         return None
 
