@@ -23,6 +23,15 @@ Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fak
 """
 
 from . import _interrupt as _interrupt
+from .actors import (
+    Agent,
+    CircuitBreaker,
+    OutputValidationError,
+    RetryConfig,
+    Validated,
+    json_reply,
+    retry_with_backoff,
+)
 from .runtime import (
     KILLED,
     NORMAL,
@@ -75,6 +84,7 @@ from .runtime import (
     handles,
 )
 from .supervisors import (
+    Adaptation,
     AlreadyPresentError,
     AlreadyStartedError,
     Attempt,
@@ -92,6 +102,8 @@ from .supervisors import (
     DynamicSupervisorRef,
     Estimate,
     FailureKind,
+    FallbackRef,
+    FallbackStatistics,
     GuardedActor,
     GuardStatistics,
     Health,
@@ -131,6 +143,7 @@ from .supervisors.policies import (
     CostBudget,
     Decorrelated,
     Exponential,
+    Fallback,
     Fixed,
     Policy,
     RateLimit,
@@ -150,7 +163,9 @@ __all__ = [
     "ActorState",
     "ActorStatistics",
     "ActorStoppedError",
+    "Adaptation",
     "Adaptive",
+    "Agent",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "AskError",
@@ -167,6 +182,7 @@ __all__ = [
     "ChildRunningError",
     "ChildSpecError",
     "ChildStatus",
+    "CircuitBreaker",
     "CircuitBreakerOpenError",
     "CircuitState",
     "Concurrency",
@@ -186,6 +202,9 @@ __all__ = [
     "Exited",
     "Exponential",
     "FailureKind",
+    "Fallback",
+    "FallbackRef",
+    "FallbackStatistics",
     "Fixed",
     "Group",
     "GuardStatistics",
@@ -202,6 +221,7 @@ __all__ = [
     "NameTakenError",
     "NoSuchActorError",
     "NotRunningError",
+    "OutputValidationError",
     "Overflow",
     "Policy",
     "Pool",
@@ -223,6 +243,7 @@ __all__ = [
     "RetriesExhaustedError",
     "Retry",
     "RetryBudget",
+    "RetryConfig",
     "SelfAskError",
     "Settings",
     "SettingsError",
@@ -244,9 +265,12 @@ __all__ = [
     "TracePhase",
     "TreeNode",
     "UnhandledMessageError",
+    "Validated",
     "WrongThreadError",
     "current_attempt",
     "handles",
+    "json_reply",
     "open_system",
+    "retry_with_backoff",
     "run",
 ]

@@ -9,38 +9,61 @@
 That is all of it: the happy path of one attempt. Retries, waits, breaker and limits are its guard's,
 by ``Weather.policy``. Errors are told apart by ``Weather.errors``, a table. `providers` holds services
 that are ready made.
+
+For code that is no actor yet there are `retry_with_backoff` and `CircuitBreaker`; an `Agent` is an actor
+that works with services.
 """
 
 from ..runtime import claim
+from ._agent import Agent
+from ._circuit_breaker import BreakerAttempt, CircuitBreaker
 from ._classification import ErrorBody, ErrorRule, ErrorTable, read_error
 from ._errors import MissingExtraError
 from ._http import HttpService
 from ._http_messages import HttpReply, HttpRequest
+from ._plain_calls import PLAIN_CALLS, PlainCalls, PlainCallStatistics
 from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
 from ._rate_headers import rate_report
+from ._retry_config import RetryConfig
+from ._retrying import Retrying, retry_with_backoff
 from ._secret import Secret
 from ._service import Service
 from ._usage import Usage
+from ._validation import HasText, OutputValidationError, Validated, json_reply, repair_chat
 from ._waits import parse_wait, wait_hint
 
 __all__ = [
     "DEFAULT_PRICES",
+    "PLAIN_CALLS",
+    "Agent",
+    "BreakerAttempt",
+    "CircuitBreaker",
     "ErrorBody",
     "ErrorRule",
     "ErrorTable",
+    "HasText",
     "HttpReply",
     "HttpRequest",
     "HttpService",
     "MissingExtraError",
+    "OutputValidationError",
+    "PlainCallStatistics",
+    "PlainCalls",
     "Price",
     "PriceTable",
+    "RetryConfig",
+    "Retrying",
     "Secret",
     "Service",
     "Usage",
+    "Validated",
     "estimate_tokens",
+    "json_reply",
     "parse_wait",
     "rate_report",
     "read_error",
+    "repair_chat",
+    "retry_with_backoff",
     "wait_hint",
 ]
 

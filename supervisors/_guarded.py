@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
-from ..runtime import Actor, Message, RelightError
+from ..runtime import Actor, Message, RelightError, cell_of
 from ._errors import ProviderError
 from .policies import Policy, RateReport
+
+if TYPE_CHECKING:
+    from ._guarded_mailbox import GuardedMailbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Attempt:
     """The moment, on the system's clock, when the caller stops waiting; ``inf`` for a told message."""
     correlation_id: str
     """The same for every attempt and log line of one call."""
+    provider: str = ""
+    """The service that makes it, by its child's id."""
 
 
 class AttemptInHand(Protocol):
@@ -112,6 +117,27 @@ class GuardedActor(Actor):
     """What its own errors call it. Refusals, metrics and settings go by the child's id."""
     policy: ClassVar[Policy] = Policy()
     """What the guard goes by, unless settings or the child spec say otherwise."""
+
+    @property
+    def policy_in_force(self) -> Policy:
+        """What its guard goes by: the class's policy, or what settings and child spec have made of it."""
+        cell = self._guarded_cell()
+        return type(self).policy if cell is None else cell.policy
+
+    def bound_concurrency(self, most: int) -> None:
+        """Tell the guard how many attempts at once the provider takes from this account, as it says itself.
+
+        The guard lets no more begin from then on, and never more than its policy allows.
+        """
+        cell = self._guarded_cell()
+        if cell is not None:
+            cell.bound_concurrency(most)
+
+    def _guarded_cell(self) -> GuardedMailbox | None:
+        try:
+            return cast("GuardedMailbox", cell_of(self.ref))
+        except RelightError:  # not adopted yet
+            return None
 
     def classify(self, error: Exception) -> ProviderError | None:
         """Say what an exception of a handler means; None is a bug, which crashes the incarnation."""

@@ -31,6 +31,7 @@ from ._guard import Guard
 from ._guard_statistics import RetryKey, TransitionKey
 from ._guarded import GuardedActor
 from ._metering import Bill, Meter
+from ._retry_layers import NestedRetries, guard_of, retry_layer
 from .policies import CircuitState, Forced, GiveUp, Policy, RateReport, RetryIn, wait_of
 
 VERDICT_POLL = 0.1
@@ -46,7 +47,7 @@ _BECAUSE = {
 class GuardedMailbox(ActorCell):
     """The mailbox of a service: what waits for the guard, and what the guard refuses."""
 
-    __slots__ = ("calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
+    __slots__ = ("_nested", "calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class GuardedMailbox(ActorCell):
         self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed, account=account)
         account.join(self)
         self.concurrency = self.guard.bulkhead.limit
+        self._nested = NestedRetries()
         self.calls: dict[Slot, Call] = {}
         """Calls that were begun and are waited for."""
         self.waiting_retries: set[Call] = set()
@@ -84,8 +86,10 @@ class GuardedMailbox(ActorCell):
             RefusalError: The guard refuses it. A told message becomes a dead letter instead.
             MailboxClosedError: The actor has stopped.
         """
-        if not self.is_alive:
+        if self.active is None and not self.is_alive:
             return super().offer(item)
+        if layer := retry_layer.get():
+            self.warn_nested(layer, guard_of(self.provider))
         now = self.kernel.now()
         refusal = self.guard.refusal(now, _due(item))
         if refusal is None and self.guard.meter is not None:
@@ -97,6 +101,10 @@ class GuardedMailbox(ActorCell):
             raise refusal
         self.bury(item, type(refusal).__name__)
         return True
+
+    def warn_nested(self, outer: str, inner: str) -> None:
+        """Say, once, that a layer of retries stands inside another one."""
+        self._nested.warn(self.kernel.events, outer, inner)
 
     def _take_in(self, item: Item) -> bool:
         if self.length >= self.capacity:
@@ -182,8 +190,9 @@ class GuardedMailbox(ActorCell):
         now = self.kernel.now()
         if not self.guard.may_begin(now):
             return None
-        retry = self._next_retry(now)
-        self._admit_next()
+        retry = self._next_retry(now) if self.due_retries else None
+        if self.senders:
+            self._admit_next()
         if now < self.guard.held_until:
             return None
         return retry or self._next_queued(now)
@@ -200,13 +209,14 @@ class GuardedMailbox(ActorCell):
     def _next_queued(self, now: float) -> Call | None:
         while self.queue:
             item = self.queue.popleft()
-            self._admit_next()
+            if self.senders:
+                self._admit_next()
             if isinstance(item, Slot) and item.done:
                 self.abandoned += 1
             elif (refusal := self.guard.refusal(now, inf)) is not None:
                 self._refuse(item, refusal)
             else:
-                call = Call(self, item, now)
+                call = Call.of(self, item, now)
                 if self.guard.meter is None or self._is_metered_in(call, now):
                     return call
                 if now < self.guard.held_until:
@@ -215,7 +225,7 @@ class GuardedMailbox(ActorCell):
 
     def _admit_next(self) -> None:
         """Fill the room that a message leaves; where the mailbox was the narrow place, slots are free too."""
-        if self.senders and self.admit():
+        if self.admit():
             self.kick()
 
     def _may_retry(self, call: Call, now: float) -> bool:
@@ -353,15 +363,15 @@ class GuardedMailbox(ActorCell):
         """End a call with an error. A told message becomes a dead letter."""
         self.end_call(call)
         self.count_end(call, "failed")
-        if isinstance(call.item, Slot):
+        if call.slot is not None:
             self.handled += 1
-            call.item.resolve(error=error)
+            call.slot.resolve(error=error)
         else:
             self.bury(call.item, type(error).__name__)
 
     def end_call(self, call: Call) -> None:
-        if isinstance(call.item, Slot):
-            self.calls.pop(call.item, None)
+        if call.slot is not None:
+            self.calls.pop(call.slot, None)
         if call.has_grant:
             self.guard.give_back_grant(call)
 
@@ -417,6 +427,14 @@ class GuardedMailbox(ActorCell):
                 "provider.blocked", provider=member.provider, reason=str(error.kind), code=error.code
             )
             member.sweep()
+
+    def bound_concurrency(self, most: int) -> None:
+        """Hear how many attempts the provider takes at once. The policy's own limit stays the highest."""
+        limit = max(1, min(most, self.policy.concurrency.limit))
+        if self.guard.bulkhead.bound(limit):
+            self.kernel.events.warning(
+                "provider.concurrency_bounded", provider=self.provider, limit=limit, most=most
+            )
 
     def _breaker_changed(self, old: CircuitState, new: CircuitState, now: float) -> None:
         circuit = self.guard.circuit

@@ -10,32 +10,95 @@ recommended for it. When to retry, wait or stop is the supervisor's business.
 """
 
 from ...runtime import claim
+from ._adaptations import anthropic_as_chat, chat_as_anthropic
 from ._anthropic import Anthropic, CreateMessage, MessageReply
 from ._catalogue import PROVIDERS
 from ._chat import ChatMessage
+from ._elevenlabs import ElevenLabs
+from ._elevenlabs_messages import ListVoices, Speak, Speech, Voice
 from ._openai import ChatCompletion, ChatReply, OpenAI
 from ._polling import JobWatch, Polling
 from ._runpod import RunPod
-from ._runpod_messages import CancelJob, Job, JobResult, JobStatus, RunJob, SubmitJob
+from ._runpod_messages import (
+    CancelJob,
+    CheckEndpoint,
+    EndpointHealth,
+    Job,
+    JobResult,
+    JobStatus,
+    RetryJob,
+    RunJob,
+    SubmitJob,
+)
+from ._supabase import Supabase
+from ._supabase_filters import Filter
+from ._supabase_messages import (
+    CallFunction,
+    DeleteRows,
+    FunctionResult,
+    InsertRows,
+    Rows,
+    SelectRows,
+    UpdateRows,
+    UpsertRows,
+)
+from ._supabase_storage import SupabaseStorage
+from ._supabase_storage_messages import (
+    DownloadFile,
+    FileContent,
+    FileEntry,
+    ListFiles,
+    RemoveFiles,
+    SignFile,
+    UploadFile,
+)
 
 __all__ = [
     "PROVIDERS",
     "Anthropic",
+    "CallFunction",
     "CancelJob",
     "ChatCompletion",
     "ChatMessage",
     "ChatReply",
+    "CheckEndpoint",
     "CreateMessage",
+    "DeleteRows",
+    "DownloadFile",
+    "ElevenLabs",
+    "EndpointHealth",
+    "FileContent",
+    "FileEntry",
+    "Filter",
+    "FunctionResult",
+    "InsertRows",
     "Job",
     "JobResult",
     "JobStatus",
     "JobWatch",
+    "ListFiles",
+    "ListVoices",
     "MessageReply",
     "OpenAI",
     "Polling",
+    "RemoveFiles",
+    "RetryJob",
+    "Rows",
     "RunJob",
     "RunPod",
+    "SelectRows",
+    "SignFile",
+    "Speak",
+    "Speech",
     "SubmitJob",
+    "Supabase",
+    "SupabaseStorage",
+    "UpdateRows",
+    "UploadFile",
+    "UpsertRows",
+    "Voice",
+    "anthropic_as_chat",
+    "chat_as_anthropic",
 ]
 
 claim(globals())
