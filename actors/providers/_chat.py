@@ -32,4 +32,4 @@ def estimate_chat(
         input_tokens=estimate_tokens([*(message.content for message in messages), *more]),
         output_tokens=DEFAULT_OUTPUT_TOKENS if max_tokens is None else max_tokens,
     )
-    return Estimate(model, prices.cost(model, usage))
+    return Estimate(model, prices.cost(model, usage), usage.input_tokens + usage.output_tokens)
