@@ -173,7 +173,7 @@ class ServiceSupervisor(SupervisorActor):
         cell = record.cell
         assert isinstance(cell, GuardedCell)
         for part in retrying_parts(cell.actor):
-            cell.warn_nested(guard_of(self._provider), part)
+            cell.warn_nested(guard_of(self.provider), part)
         if cell.guard.is_failed:
             cell.guard.recovered()
             self.kernel.events.info("provider.recovered", provider=self.provider)
