@@ -16,6 +16,7 @@ from ._classification import ErrorBody, ErrorRule, ErrorTable, read_error
 from ._errors import MissingExtraError
 from ._http import HttpService
 from ._http_messages import HttpReply, HttpRequest
+from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
 from ._secret import Secret
 from ._service import Service
@@ -30,6 +31,7 @@ __all__ = [
     "HttpReply",
     "HttpRequest",
     "HttpService",
+    "HttpStream",
     "MissingExtraError",
     "Price",
     "PriceTable",

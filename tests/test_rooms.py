@@ -41,7 +41,7 @@ UNITS = {
 """Tests of a part that no face shows."""
 
 EXTRAS = {
-    "httpx2": ("actors/_http*.py", "actors/_transport.py"),
+    "httpx2": ("actors/_http*.py", "actors/_transport*.py"),
     "starlette": ("actors/fakes/*", "actors/ops/*"),
     "hypercorn": ("actors/fakes/*", "actors/ops/*"),
     "rich": ("actors/ops/*",),
