@@ -70,7 +70,7 @@ from ._kernel import Kernel, Owner
 from ._links import Exited
 from ._logging import event_logger
 from ._mailbox import Item, message_of
-from ._messages import Errand, Message, Notice, Request
+from ._messages import Errand, Message, Notice, Request, StreamRequest
 from ._monitors import Down, Monitor
 from ._parking import Slot
 from ._redaction import redact, redact_end, redact_event, redact_mapping
@@ -80,6 +80,7 @@ from ._settings import Loaded, load_settings, same_setting
 from ._shutdown import ShutdownPhase, ShutdownProcedure
 from ._starting import fail_start, start_incarnation, starts_at_once
 from ._statistics import ActorState, ActorStatistics, DeadLetterStatistics
+from ._stream import Stream, sink_of
 from ._timers import Timed, Timer, Timers, TimerStatistics
 from ._trace import Trace, TraceEntry, TracePhase
 from ._watchdog import WatchdogStatistics
@@ -146,6 +147,8 @@ __all__ = [
     "Slot",
     "StartError",
     "StopAsked",
+    "Stream",
+    "StreamRequest",
     "StuckHandler",
     "SystemEndedError",
     "Timed",
@@ -176,6 +179,7 @@ __all__ = [
     "replace_state",
     "resume",
     "same_setting",
+    "sink_of",
     "start_incarnation",
     "starts_at_once",
     "state_of",

@@ -28,10 +28,11 @@ from ._errors import (
 from ._exits import NORMAL, ExitReason, exit_reason
 from ._handlers import Handler, Overflow
 from ._mailbox import Item, message_of
-from ._messages import Message, ReplyT, Request
+from ._messages import ChunkT, Message, ReplyT, Request, StreamRequest
 from ._parking import Slot
 from ._ref import Ref
 from ._statistics import ActorState, ActorStatistics
+from ._stream import CellStream, Stream, sink_of
 
 if TYPE_CHECKING:
     from ._actor import Actor
@@ -108,6 +109,31 @@ class ActorCell(Cell):
                 self.asker_left(slot)
             raise
 
+    def stream(self, message: StreamRequest[ChunkT], *, timeout: float | None = None) -> Stream[ChunkT]:
+        """Prepare to send *message* and read the reply in parts; see `Ref.stream`."""
+        return CellStream(self, message, timeout)
+
+    def post(self, slot: Slot, timeout: float | None) -> None:
+        """Send the request of a slot that its sender awaits by itself. Never waits.
+
+        Raises:
+            DeadlineExceededError: The inherited deadline has passed.
+            SelfAskError: An actor that handles one message at a time asks itself.
+            MailboxClosedError: The actor has stopped. A guarded one refuses in other ways too.
+        """
+        try:
+            self._set_deadline(slot, timeout)
+            if self._is_asking_itself():
+                raise SelfAskError(self, message_of(slot))
+            if len(self.queue) < self.open_capacity:
+                self.queue.append(slot)
+                self.kick()
+            elif not self.offer(slot):
+                self.wait_in_line(slot, slot)
+        except BaseException:
+            slot.done = True
+            raise
+
     async def stop(self, reason: ExitReason = NORMAL, *, timeout: float | None = None) -> None:
         """Stop the actor for good; see `Ref.stop`."""
         if self.state is not ActorState.STOPPED:
@@ -178,6 +204,8 @@ class ActorCell(Cell):
 
     def asker_left(self, slot: Slot) -> None:
         """Note that nobody waits for *slot* any more. A plain actor is not disturbed."""
+        if (sink := sink_of(slot)) is not None:
+            sink.make_room()  # its handler is to see that nobody reads
 
     def slot_expired(self, slot: Slot) -> None:
         """Fail an ask whose deadline has passed."""
@@ -206,7 +234,7 @@ class ActorCell(Cell):
             timers.after(seconds, due, slot)
 
     def _is_asking_itself(self) -> bool:
-        if self.concurrency > 1 or not self.workers:
+        if self.concurrency > 1 or not self.workers or self.room:
             return False
         task = self.kernel.current_task()
         return any(worker.task is task for worker in self.workers)

@@ -6,21 +6,24 @@ import enum
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ._errors import HandlerError
 from ._isolation import isolated
-from ._messages import Errand, Message, Request
+from ._messages import Errand, Message, Request, StreamRequest
+from ._stream import streaming
 
 if TYPE_CHECKING:
     from ._actor import Actor
 
 Handler = Callable[[object, Message], Coroutine[object, object, object]]
 """A handler as dispatch calls it: the actor's object, the message."""
-MethodT = TypeVar("MethodT", bound=Callable[..., Coroutine[object, object, object]])
+MethodT = TypeVar(
+    "MethodT", bound=Callable[..., Coroutine[object, object, object] | AsyncGenerator[object, None]]
+)
 
 _MARK = "__relight_locals__"
 _PLAN = "__relight_plan__"
@@ -41,8 +44,8 @@ def handles(method: MethodT) -> MethodT:
     """Make a method handle messages of its parameter's type, subclasses included.
 
     The method is an ``async def`` with one annotated parameter besides ``self``. For a
-    ``Request[R]`` it returns ``R``: checked when the class is made, as type checkers have no way
-    to say it of a decorator.
+    ``Request[R]`` it returns ``R``, for a ``StreamRequest[C]`` it yields ``C``: checked when the class
+    is made, as type checkers have no way to say it of a decorator.
     """
     # A message class may be local to the function that defines the actor class; its name is then
     # in no module, only in that function's frame.
@@ -111,6 +114,8 @@ def _make_plan(cls: type[Actor]) -> ActorPlan:
             raise HandlerError(f"{cls.__name__}: {owners[kind]} and {name} both handle {kind.__name__}")
         owners[kind] = name
         method = getattr(cls, name)
+        if issubclass(kind, StreamRequest):
+            method = streaming(method)
         handlers[kind] = isolated(method) if cls.isolated else method
     return ActorPlan(
         handlers,
@@ -141,7 +146,8 @@ def _marked_names(cls: type[Actor]) -> list[str]:
 def _handled_type(cls: type[Actor], name: str) -> type[Message]:
     owner, method = _marked_method(cls, name)
     where = f"{cls.__name__}.{name}"
-    if not inspect.iscoroutinefunction(getattr(cls, name)):
+    is_generator = inspect.isasyncgenfunction(getattr(cls, name))
+    if not is_generator and not inspect.iscoroutinefunction(getattr(cls, name)):
         raise HandlerError(f"{where}: a handler is an `async def`")
     parameters = list(inspect.signature(method).parameters.values())[1:]
     if len(parameters) != 1:
@@ -150,6 +156,11 @@ def _handled_type(cls: type[Actor], name: str) -> type[Message]:
     kind = hints.get(parameters[0].name)
     if not (isinstance(kind, type) and issubclass(kind, Message)):
         raise HandlerError(f"{where}: annotate `{parameters[0].name}` with the Message class it handles")
+    if is_generator is not issubclass(kind, StreamRequest):
+        raise HandlerError(
+            f"{where}: {kind.__name__} is {'no' if is_generator else 'a'} StreamRequest, so its handler is "
+            f"an `async def` {'without' if is_generator else 'with'} `yield`"
+        )
     _check_reply(where, kind, hints)
     return kind
 
@@ -172,10 +183,17 @@ def _check_reply(where: str, kind: type[Message], hints: dict[str, object]) -> N
     if reply is None or "return" not in hints:
         return
     returned = hints["return"]
+    if issubclass(kind, StreamRequest):
+        reply, returned = _only_argument(reply), _only_argument(returned)
     if _plain(returned) and _plain(reply) and not _fits(returned, reply):
         raise HandlerError(
             f"{where}: {kind.__name__} asks for {_name(reply)}, the handler returns {_name(returned)}"
         )
+
+
+def _only_argument(hint: object) -> object:
+    """Return ``C`` of ``list[C]`` or ``AsyncGenerator[C, None]``."""
+    return next(iter(typing.get_args(hint)), hint)
 
 
 def reply_type(kind: type[Message]) -> object | None:
@@ -184,6 +202,8 @@ def reply_type(kind: type[Message]) -> object | None:
         for origin in getattr(base, "__orig_bases__", ()):
             if typing.get_origin(origin) is Request:
                 return cast("object", typing.get_args(origin)[0])
+            if typing.get_origin(origin) is StreamRequest:
+                return cast("object", list[typing.get_args(origin)[0]])  # type: ignore[misc]
     return None
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 ReplyT = TypeVar("ReplyT")
 ReplyT_co = TypeVar("ReplyT_co", covariant=True)
+ChunkT = TypeVar("ChunkT")
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -29,6 +30,14 @@ class Request(Message, Generic[ReplyT_co], frozen=True):
 
     The reply's type travels with the request's class, so ``await ref.ask(Balance("ann"))``
     is an ``int`` to a type checker when ``class Balance(Request[int], frozen=True)``.
+    """
+
+
+class StreamRequest(Request[list[ChunkT]], Generic[ChunkT], frozen=True):
+    """Ask an actor for a stream of ``ChunkT``: its handler is an async generator of them.
+
+    Read it with ``async with ref.stream(message) as chunks``. Where it is asked like any other
+    request, the reply is the list of all chunks.
     """
 
 

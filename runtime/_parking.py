@@ -72,12 +72,18 @@ class Slot(msgspec.Struct, eq=False):
     error: BaseException | None = None
     sleeper: object = None
     """The parked task (trio) or its future (asyncio)."""
+    sink: object = None
+    """Where the chunks of a stream go (`_stream.Sink`); None where one reply is asked for."""
 
     def __await__(self) -> Generator[object, Woken | None, object]:
         raise NotImplementedError
 
     def resolve(self, value: object = None, error: BaseException | None = None) -> bool:
         """Answer the waiter; False when it was answered before or has left."""
+        raise NotImplementedError
+
+    def wake(self) -> None:
+        """Let the waiter look around without an answer; it may wait again."""
         raise NotImplementedError
 
     def expire(self) -> None:
@@ -119,6 +125,12 @@ class TrioSlot(Slot, eq=False):
         trio.lowlevel.reschedule(sleeper, _NOTHING)
         return True
 
+    def wake(self) -> None:
+        """Let the waiter look around without an answer; it may wait again."""
+        task, self.sleeper = self.sleeper, None
+        if isinstance(task, trio.lowlevel.Task) and task.custom_sleep_data is self:
+            trio.lowlevel.reschedule(task, _NOTHING)
+
 
 class PlainTrioSlot(TrioSlot, eq=False):
     """A slot on trio by public calls alone: slower by a coroutine and a closure a wait."""
@@ -149,6 +161,12 @@ class PlainTrioSlot(TrioSlot, eq=False):
         if isinstance(task, trio.lowlevel.Task):
             trio.lowlevel.reschedule(task)
         return True
+
+    def wake(self) -> None:
+        """Let the waiter look around without an answer; it may wait again."""
+        task, self.sleeper = self.sleeper, None
+        if isinstance(task, trio.lowlevel.Task) and task.custom_sleep_data is self:
+            trio.lowlevel.reschedule(task)
 
 
 def _abort(_raise_cancel: object) -> trio.lowlevel.Abort:
@@ -199,6 +217,12 @@ def _asyncio_slot(create_future: Callable[[], asyncio.Future[object]]) -> type[S
                     future.exception()  # retrieved: a waiter cancelled first leaves no complaint
             self.done, self.value, self.error = True, value, error
             return True
+
+        def wake(self) -> None:
+            future = cast("asyncio.Future[object] | None", self.sleeper)
+            self.sleeper = None
+            if future is not None and not future.done():
+                future.set_result(None)
 
     return AsyncioSlot
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from ._exits import NORMAL, ExitReason
-from ._messages import Message, ReplyT, Request
+from ._messages import ChunkT, Message, ReplyT, Request, StreamRequest
 from ._statistics import ActorStatistics
+from ._stream import Stream
 
 
 class Ref(ABC):
@@ -82,6 +83,27 @@ class Ref(ABC):
             ActorStoppedError: The actor stopped before it replied.
             UnhandledMessageError: The actor has no handler for this type of message.
             SelfAskError: An actor that handles one message at a time asked itself.
+        """
+
+    @abstractmethod
+    def stream(self, message: StreamRequest[ChunkT], *, timeout: float | None = None) -> Stream[ChunkT]:
+        """Prepare to send *message* and read its reply in parts.
+
+            async with ref.stream(Tell(story)) as chunks:
+                async for chunk in chunks: ...
+
+        The request is sent when the block is entered. The handler may be 16 chunks ahead, then it
+        waits for the reader. A handler that raises ends the stream with what an ask would have raised,
+        after the chunks before it.
+
+        Args:
+            message: Handled after everything already in the mailbox.
+            timeout: Seconds for the whole stream, the reader's own time included; else as in `ask`.
+
+        Raises:
+            DeliveryError: On entering the block, as by `ask`.
+            RefusalError: On entering the block, or at the first chunk.
+            AskError: While reading, as by `ask`.
         """
 
     @abstractmethod

@@ -6,7 +6,7 @@ from math import inf
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from ..runtime import Item, Message, Slot, Timer, Worker, message_of
+from ..runtime import Item, Message, Slot, Timer, Worker, message_of, sink_of
 from ._errors import ProviderError
 from ._failures import FailureKind
 from ._guarded import Attempt
@@ -67,6 +67,14 @@ class Call:
         return isinstance(self.item, Slot) and self.item.done
 
     @property
+    def has_delivered(self) -> bool:
+        """Tell whether a part of its reply is out: then it can't be begun anew unnoticed."""
+        if not isinstance(self.item, Slot):
+            return False
+        sink = sink_of(self.item)
+        return sink is not None and sink.delivered > 0
+
+    @property
     def reason(self) -> FailureKind | None:
         """What made the next attempt a retry."""
         return None if self.error is None else self.error.kind
@@ -97,8 +105,9 @@ class Running:
         """Why it was cancelled: ``timeout`` or ``left``."""
 
     def expire(self) -> None:
-        """End it: its time is up."""
-        self.cancel("timeout")
+        """End it: its time is up. A stream that flows has only its caller's deadline, and its socket's."""
+        if not self.call.has_delivered:
+            self.cancel("timeout")
 
     def cancel(self, cause: str) -> None:
         """Cancel the handler, unless it has ended or is being cancelled already."""

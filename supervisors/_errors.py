@@ -122,6 +122,25 @@ class StreamBrokenError(ProviderError):
         self.partial = partial
         """What came before the break, in the form the service delivers."""
 
+    @classmethod
+    def after(cls, error: ProviderError) -> StreamBrokenError:
+        """Say of *error* that it broke a stream of which a part is out, so that it is not begun anew."""
+        if not isinstance(error, StreamBrokenError):
+            cause, error = (
+                error,
+                cls(
+                    error.provider,
+                    error.kind,
+                    error.detail,
+                    status=error.status,
+                    code=error.code,
+                    retry_after=error.retry_after,
+                ),
+            )
+            error.__cause__ = cause
+        error.retryable = False
+        return error
+
 
 class RetriesExhaustedError(ProviderError):
     """Every attempt failed. The last error is ``__cause__``."""

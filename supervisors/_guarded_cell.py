@@ -23,7 +23,7 @@ from ..runtime import (
     current_request,
 )
 from ._call import Call, Running
-from ._errors import ProviderError, RetriesExhaustedError
+from ._errors import ProviderError, RetriesExhaustedError, StreamBrokenError
 from ._failures import FailureKind
 from ._guard_statistics import GuardStatistics, RetryKey
 from ._guarded import GuardedActor, attempt_in_hand
@@ -222,6 +222,8 @@ class GuardedCell(GuardedMailbox):
         """Find out what follows a failed attempt: a retry, or the end of the call."""
         call, guard, now = running.call, self.guard, self.kernel.now()
         guard.counters.failures[error.kind] += 1
+        if call.has_delivered:
+            error = StreamBrokenError.after(error)
         call.error = error
         blocked = guard.failed(running, error, now)
         is_probe = running.permit is not None and running.permit.is_probe

@@ -17,11 +17,14 @@ from ..runtime import (
     Message,
     Ref,
     Request,
+    Stream,
+    StreamRequest,
 )
 from ._administration import ReplaceMember, Resize
 from ._spec_checks import check_whole
 
 ReplyT = TypeVar("ReplyT")
+ChunkT = TypeVar("ChunkT")
 
 
 class _Router(Protocol):
@@ -115,6 +118,16 @@ class PoolRef(Ref):
                     raise
             if timeout is not None:
                 left = timeout - (self._cell.kernel.now() - began)
+
+    def stream(self, message: StreamRequest[ChunkT], *, timeout: float | None = None) -> Stream[ChunkT]:
+        """Prepare to send *message* to a member and read the reply in parts; see `Ref.stream`.
+
+        The member is chosen now. If it ends before the block is entered, so does the stream.
+
+        Raises:
+            MailboxClosedError: The pool has stopped, or has no member left.
+        """
+        return self._choose(message).stream(message, timeout=timeout)
 
     async def stop(self, reason: ExitReason = NORMAL, *, timeout: float | None = None) -> None:
         """Stop the pool for good: all members at the same time; see `Ref.stop`."""

@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from math import inf
-from typing import TypeVar, cast, overload
+from types import TracebackType
+from typing import Self, TypeVar, cast, overload
 
 import anyio
 
@@ -23,11 +24,14 @@ from ..runtime import (
     Message,
     Ref,
     Request,
+    Stream,
+    StreamRequest,
     current_request,
 )
 from ._looking import Patience
 
 ReplyT = TypeVar("ReplyT")
+ChunkT = TypeVar("ChunkT")
 MessageT = TypeVar("MessageT", bound=Message)
 
 CAPACITY = 1024
@@ -198,6 +202,10 @@ class Recorder(Ref):
         error.add_note(f"The recorder was given no reply: recorder.reply({type(message).__name__}, ...)")
         raise error
 
+    def stream(self, message: StreamRequest[ChunkT], *, timeout: float | None = None) -> Stream[ChunkT]:
+        """Keep *message* and deliver its scripted reply, a list of chunks, one by one."""
+        return _RecordedStream(self, message, timeout)
+
     async def stop(self, reason: ExitReason = NORMAL, *, timeout: float | None = None) -> None:
         """Close."""
         self.close(reason)
@@ -261,6 +269,29 @@ class Recorder(Ref):
             if replies is not None:
                 ask.set(replies[0] if len(replies) == 1 else replies.popleft())
                 return
+
+
+class _RecordedStream(Stream[ChunkT]):
+    """A stream whose chunks are all there when its block is entered."""
+
+    def __init__(self, recorder: Recorder, message: StreamRequest[ChunkT], timeout: float | None) -> None:
+        self._asking = (recorder, message, timeout)
+        self._chunks: deque[ChunkT] = deque()
+
+    async def __aenter__(self) -> Self:
+        recorder, message, timeout = self._asking
+        self._chunks.extend(await recorder.ask(message, timeout=timeout))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._chunks.clear()
+
+    async def __anext__(self) -> ChunkT:
+        if not self._chunks:
+            raise StopAsyncIteration
+        return self._chunks.popleft()
 
 
 class _Ask:

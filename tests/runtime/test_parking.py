@@ -178,6 +178,55 @@ async def test_many_slots_are_answered_in_any_order(make: type[Slot] | None) -> 
     assert [waiter.value for waiter in waiters] == list(range(50))
 
 
+@each_slot
+async def test_a_waiter_that_is_woken_looks_around_and_may_wait_again(make: type[Slot] | None) -> None:
+    slot = new_slot(make)
+    seen: list[object] = []
+
+    async def wait() -> None:
+        while not slot.done:
+            seen.append(await slot)
+
+    async with anyio.create_task_group() as group:
+        slot.wake()  # nobody waits yet
+        group.start_soon(wait)
+        await settle()
+        assert seen == []
+        slot.wake()
+        slot.wake()
+        await settle()
+        assert seen == [None]
+        assert slot.resolve("answer")
+        await settle()
+        assert seen == [None, "answer"]
+        slot.wake()  # nobody waits any more
+
+
+@each_slot
+async def test_an_answer_right_after_a_wake_is_not_lost(make: type[Slot] | None) -> None:
+    waiter = Waiter(new_slot(make))
+    async with anyio.create_task_group() as group:
+        group.start_soon(waiter.run)
+        await settle()
+        waiter.slot.wake()
+        assert waiter.slot.resolve("answer")
+    assert waiter.slot.done
+    assert waiter.slot.value == "answer"
+
+
+@each_slot
+async def test_a_waiter_cancelled_before_it_is_woken_stays_cancelled(make: type[Slot] | None) -> None:
+    waiter = Waiter(new_slot(make))
+    async with anyio.create_task_group() as group:
+        group.start_soon(waiter.run)
+        await settle()
+        waiter.scope.cancel()
+        waiter.slot.wake()
+        waiter.slot.resolve("too late")
+    assert waiter.scope.cancelled_caught
+    assert waiter.value is None
+
+
 @pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
 @pytest.mark.parametrize("slot_class", [parking.TrioSlot, parking.PlainTrioSlot])
 async def test_trio_clears_the_mark_by_which_a_sleeping_task_is_known(slot_class: type[Slot]) -> None:
@@ -247,6 +296,8 @@ def test_a_bare_slot_cannot_be_awaited() -> None:
         slot.__await__()
     with pytest.raises(NotImplementedError):
         slot.resolve()
+    with pytest.raises(NotImplementedError):
+        slot.wake()
     with pytest.raises(NotImplementedError):
         parking.SlotOwner().slot_expired(slot)
 

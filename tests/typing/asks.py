@@ -2,7 +2,19 @@
 
 from typing import assert_type
 
-from relight import Actor, Child, Message, Portal, Ref, Request, Supervisor, SupervisorRef, System, handles
+from relight import (
+    Actor,
+    Child,
+    Message,
+    Portal,
+    Ref,
+    Request,
+    StreamRequest,
+    Supervisor,
+    SupervisorRef,
+    System,
+    handles,
+)
 
 
 class Count(Request[int], frozen=True):
@@ -14,6 +26,10 @@ class Names(Request[list[str]], frozen=True):
 
 
 class Forget(Request[None], frozen=True):
+    pass
+
+
+class Tail(StreamRequest[str], frozen=True):
     pass
 
 
@@ -34,6 +50,11 @@ async def check(system: System, ref: Ref) -> None:
     print(await ref.ask(Count("a")))
     await ref.tell(Note())
     await ref.tell(Count("a"))
+    assert_type(await ref.ask(Tail()), list[str])
+    async with ref.stream(Tail(), timeout=1.0) as lines:
+        async for line in lines:
+            assert_type(line, str)
+    ref.stream(Count("a"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await ref.ask(Note())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(await system.spawn(Child("clerk", Clerk)), Ref)
     assert_type(await system.spawn(Supervisor("tree")), SupervisorRef)
