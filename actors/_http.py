@@ -15,6 +15,7 @@ from ..supervisors.policies import Concurrency, Exponential, Policy, Retry
 from ._classification import ErrorTable
 from ._connection import Connection
 from ._errors import MissingExtraError
+from ._http_events import EventStream
 from ._http_messages import HttpReply, HttpRequest
 from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, PriceTable
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 ReplyT = TypeVar("ReplyT")
 
 MEBIBYTE = 1024 * 1024
+
+# By name, because some servers call their events plain text, or nothing at all.
+_NO_EVENTS = frozenset({"application/json", "text/html"})
 
 
 class HttpService(Service):
@@ -143,6 +147,22 @@ class HttpService(Service):
                 raise self.failure_of(await stream.read())
             yield stream
 
+    @asynccontextmanager
+    async def exchange_events(self, message: HttpRequest) -> AsyncGenerator[EventStream]:
+        """Send one request, within a handler, and read the response's events as they come.
+
+        Raises:
+            ProviderError: As :meth:`exchange_stream`. INVALID_RESPONSE where the answer is no stream
+                of events, or an error where it tells of one, and where an event is too long.
+        """
+        async with self.exchange_stream(message) as response:
+            if _media_type(response) in _NO_EVENTS:
+                raise self.failure_of(await response.read())
+            yield EventStream(response, self._refuse)
+
+    def _refuse(self, detail: str) -> ProviderError:
+        return self.failure(FailureKind.INVALID_RESPONSE, detail, retryable=False)
+
     def _running_client(self) -> HttpClient:
         if self._client is None:
             raise RuntimeError(f"{self!r} is not running: ask it through its ref")
@@ -167,6 +187,10 @@ class HttpService(Service):
             if failure.kind is FailureKind.INVALID_RESPONSE:
                 failure = self.failure(FailureKind.INVALID_RESPONSE, f"unreadable answer: {error}")
             raise failure from error
+
+
+def _media_type(response: HttpStream) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _client_opener(user: str) -> Callable[[Connection], AbstractAsyncContextManager[HttpClient]]:
