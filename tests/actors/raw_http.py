@@ -48,17 +48,20 @@ class RawServer:
         self.url = f"http://127.0.0.1:{port}"
         self.requests: list[bytes] = []
         self.times: list[float] = []
+        self.connections = 0
         self._replies = list(replies)
 
     async def handle(self, stream: anyio.abc.SocketStream) -> None:
         """Answer the requests of one connection; replies are used in order, the last one for ever."""
+        self.connections += 1
         async with stream:
             while (request := await _read_request(stream)) is not None:
                 self.requests.append(request)
                 self.times.append(anyio.current_time())
                 reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
                 if not isinstance(reply, bytes):
-                    await reply(stream)
+                    with suppress(anyio.BrokenResourceError):  # the client has left
+                        await reply(stream)
                     return
                 if reply == HANG:
                     await anyio.sleep_forever()
