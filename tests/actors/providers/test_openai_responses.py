@@ -1,6 +1,6 @@
 """The Responses API: what one attempt sends, and what it makes of the answer, whole or in a stream."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -29,15 +29,16 @@ ASK = CreateResponse(model="gpt-4o-mini", input="Hello?")
 STREAM_ASK = StreamResponse(model="gpt-4o-mini", input="Hello?")
 
 
-def answer(*more: dict[str, object], **changes: object) -> dict[str, object]:
-    said = {"type": "message", "content": [{"type": "output_text", "text": "Hello.", "annotations": []}]}
+def answer(*more: Mapping[str, object], **changes: object) -> dict[str, object]:
+    said = {"type": "message", "content": [{"type": "output_text", "text": "Hello.", "logprobs": None}]}
     usage = {
         "input_tokens": 1000,
         "output_tokens": 100,
         "input_tokens_details": {"cached_tokens": 400},
         "output_tokens_details": {"reasoning_tokens": 30},
     }
-    output = [{"type": "reasoning", "summary": []}, said, *more]
+    thought = {"type": "reasoning", "content": None}
+    output: list[Mapping[str, object]] = [thought, said, *more]
     return {
         "id": "resp_1",
         "model": "gpt-4o-mini-2024-07-18",

@@ -29,7 +29,7 @@ def part(content: str | None = None, finish_reason: str | None = None, **delta: 
     return {"id": "chatcmpl-1", "model": "gpt-4o-mini-2024-07-18", "choices": [choice]}
 
 
-COUNTED = {"id": "chatcmpl-1", "choices": [], "usage": USAGE}
+COUNTED: dict[str, object] = {"id": "chatcmpl-1", "choices": [], "usage": USAGE}
 WHOLE = events(part("", role="assistant"), part("Hel"), part("lo."), part(None, "stop"), COUNTED, "[DONE]")
 
 
