@@ -144,6 +144,17 @@ async def test_thinking_and_tool_calls_come_in_parts() -> None:
     assert chunks[-1].stop_reason == "tool_use"
 
 
+async def test_the_parts_of_a_stream_can_be_put_together() -> None:
+    chunks, _ = await chunks_of(*OPENED, text("Hel"), text("lo."), *CLOSED)
+    assert MessageReply.of(chunks) == MessageReply(
+        id="msg_1",
+        model="claude-haiku-4-5-20251001",
+        text="Hello.",
+        stop_reason="end_turn",
+        usage=chunks[-1].usage or Usage(),
+    )
+
+
 async def test_what_the_api_may_add_one_day_is_passed_over() -> None:
     news: list[Event] = [
         {"type": "weather", "sky": "grey"},

@@ -244,6 +244,11 @@ async def test_tool_calls_come_in_parts() -> None:
     ]
 
 
+async def test_the_parts_of_a_stream_can_be_put_together() -> None:
+    chunks = await chunks_of(CREATED, HEL, LO, COMPLETED)
+    assert ResponseReply.of(chunks) == await reply_to(http_json(200, answer()))
+
+
 async def test_a_clean_early_end_is_a_broken_stream_with_what_came() -> None:
     error = await failure(events(CREATED, HEL))
     assert isinstance(error, StreamBrokenError)
