@@ -48,7 +48,8 @@ class OpenAI(HttpService):
 
     Args:
         key: The API key; None for a server that wants none.
-        base_url: Where the API is, with its version.
+        base_url: Where the API is, with its version. For Azure ``https://NAME.openai.azure.com/openai/v1``;
+            there a limit clears sooner, so set ``rate_limit_wait`` to 10 seconds.
         headers: Sent with every request.
         prices: What the models cost.
         end_marker: How a streamed chat says that it is whole. A stream that ends otherwise is broken.

@@ -126,7 +126,7 @@ class ResponseReading(Reading[ResponseChunk]):
                 raise in_stream(self._service, reply)
             case "response.created":
                 self._head = self._part(heard.response, _Head)
-            case "response.output_text.delta":
+            case "response.output_text.delta" if heard.delta:
                 yield self._made(ResponseChunk(text=_text(heard.delta)))
             case "response.output_item.added":
                 item = self._part(heard.item, _Item)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -96,12 +97,12 @@ async def running(servers: Servers, name: str) -> AsyncGenerator[Ref, None]:
         yield await system.spawn(child)
 
 
-async def read(ref: Ref, message: StreamRequest[object]) -> str:
+async def read(ref: Ref, message: StreamRequest[Any]) -> str:
     async with ref.stream(message, timeout=30.0) as chunks:
         return "".join([str(getattr(chunk, "text", "")) async for chunk in chunks])
 
 
-async def failure(servers: Servers, name: str, message: StreamRequest[object]) -> ProviderError:
+async def failure(servers: Servers, name: str, message: StreamRequest[Any]) -> ProviderError:
     async with running(servers, name) as ref:
         with pytest.raises(ProviderError) as caught:
             await read(ref, message)
@@ -156,7 +157,7 @@ async def test_a_stream_is_the_whole_answer_in_parts(servers: Servers) -> None:
     ],
 )
 async def test_a_stream_that_fails_in_the_middle_is_sent_once_and_keeps_what_came(
-    servers: Servers, name: str, message: StreamRequest[object], fault: FaultKind, kind: FailureKind
+    servers: Servers, name: str, message: StreamRequest[Any], fault: FaultKind, kind: FailureKind
 ) -> None:
     servers.script(name, Step(fault=fault))
     error = await failure(servers, name, message)
@@ -180,7 +181,7 @@ async def test_a_stream_that_fails_in_the_middle_is_sent_once_and_keeps_what_cam
     ],
 )
 async def test_a_stream_that_fails_before_its_first_word_is_begun_again(
-    servers: Servers, name: str, message: StreamRequest[object], fault: FaultKind
+    servers: Servers, name: str, message: StreamRequest[Any], fault: FaultKind
 ) -> None:
     servers.script(name, Step(fault=fault, after=0))
     async with running(servers, name) as ref:
