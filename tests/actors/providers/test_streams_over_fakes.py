@@ -26,7 +26,7 @@ from relight.actors.providers import (
     StreamMessage,
     StreamResponse,
 )
-from relight.runtime import Ref, StreamRequest
+from relight.runtime import Ref, Request, StreamRequest
 from relight.supervisors import Child, FailureKind, ProviderError, StreamBrokenError, open_system
 from relight.supervisors.policies import Breaker, Exponential, Fixed, Policy
 
@@ -187,6 +187,28 @@ async def test_a_stream_that_fails_before_its_first_word_is_begun_again(
     async with running(servers, name) as ref:
         assert await read(ref, message)
     assert len(servers.requests(name)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("openai", ChatCompletion(model="gpt-4o-mini", messages=SAID)),
+        ("openai", CreateResponse(model="gpt-4o-mini", input=SAID)),
+        ("openai", CreateEmbeddings(model="text-embedding-3-small", texts=("sea",))),
+        ("openai", CreateImages(model="gpt-image-1", prompt="A ship.")),
+        ("anthropic", CreateMessage(model="claude-haiku-4-5", messages=SAID)),
+    ],
+    ids=["chat", "response", "embeddings", "images", "message"],
+)
+@pytest.mark.parametrize("fault", [FaultKind.WRONG_LENGTH, FaultKind.BROKEN_JSON, FaultKind.TRUNCATED])
+async def test_an_answer_that_is_garbled_is_asked_for_again_and_spoils_no_other(
+    servers: Servers, name: str, message: Request[object], fault: FaultKind
+) -> None:
+    servers.script(name, Step(fault=fault))
+    async with running(servers, name) as ref:
+        await ref.ask(message, timeout=30.0)
+        await ref.ask(message, timeout=30.0)
+    assert len(servers.requests(name)) == 3
 
 
 MONEY = FailureKind.QUOTA
