@@ -84,14 +84,14 @@ class AdaptiveBulkhead(Bulkhead):
 
     def grow(self) -> None:
         """Note a success, whose slot has been given back."""
-        limit = self._limit
+        limit = self.limit
         if limit < self._full_limit:
-            self._limit = limit + 1
-        elif limit < self._high and 2 * (self._in_flight + 1) >= limit:
+            self.limit = limit + 1
+        elif limit < self._high and 2 * (self.in_flight + 1) >= limit:
             self._successes += 1
             if self._successes >= limit:
                 self._successes = 0
-                self._limit = self._full_limit = limit + 1
+                self.limit = self._full_limit = limit + 1
 
     def congested(self, began: float, now: float) -> None:
         """Allow fewer, unless the attempt began before that was done last."""
@@ -99,4 +99,4 @@ class AdaptiveBulkhead(Bulkhead):
             return
         self._shrunk_at = now
         self._successes = 0
-        self._limit = self._full_limit = max(self._least, int(self._limit * self._shrink))
+        self.limit = self._full_limit = max(self._least, int(self.limit * self._shrink))
