@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
-from ..runtime import Actor, Message, RelightError
+from ..runtime import Actor, Message, RelightError, cell_of
 from ._errors import ProviderError
 from .policies import Policy
+
+if TYPE_CHECKING:
+    from ._guarded_mailbox import GuardedMailbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,27 @@ class GuardedActor(Actor):
     """What its own errors call it. Refusals, metrics and settings go by the child's id."""
     policy: ClassVar[Policy] = Policy()
     """What the guard goes by, unless settings or the child spec say otherwise."""
+
+    @property
+    def policy_in_force(self) -> Policy:
+        """What its guard goes by: the class's policy, or what settings and child spec have made of it."""
+        cell = self._guarded_cell()
+        return type(self).policy if cell is None else cell.policy
+
+    def bound_concurrency(self, most: int) -> None:
+        """Tell the guard how many attempts at once the provider takes from this account, as it says itself.
+
+        The guard lets no more begin from then on, and never more than its policy allows.
+        """
+        cell = self._guarded_cell()
+        if cell is not None:
+            cell.bound_concurrency(most)
+
+    def _guarded_cell(self) -> GuardedMailbox | None:
+        try:
+            return cast("GuardedMailbox", cell_of(self.ref))
+        except RelightError:  # not adopted yet
+            return None
 
     def classify(self, error: Exception) -> ProviderError | None:
         """Say what an exception of a handler means; None is a bug, which crashes the incarnation."""

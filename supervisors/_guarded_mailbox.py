@@ -271,6 +271,14 @@ class GuardedMailbox(ActorCell):
         self.kernel.timers.call_at(self.guard.gate.reopens_at, self.kick)
         self.sweep()
 
+    def bound_concurrency(self, most: int) -> None:
+        """Hear how many attempts the provider takes at once. The policy's own limit stays the highest."""
+        limit = max(1, min(most, self.policy.concurrency.limit))
+        if self.guard.bulkhead.bound(limit):
+            self.kernel.events.warning(
+                "provider.concurrency_bounded", provider=self.provider, limit=limit, most=most
+            )
+
     def _breaker_changed(self, old: CircuitState, new: CircuitState, now: float) -> None:
         circuit = self.guard.circuit
         assert circuit is not None

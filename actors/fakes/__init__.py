@@ -1,4 +1,6 @@
-"""Fakes of OpenAI, Anthropic and RunPod: real HTTP servers on this machine, with faults on order.
+"""Fakes of the providers: real HTTP servers on this machine, with faults on order.
+
+There are fakes of OpenAI, Anthropic, RunPod, ElevenLabs and Supabase.
 
 They speak as the providers do, errors, headers and status codes included, and they fail as the
 providers do, reproducibly: the same seed gives the same request the same fault.

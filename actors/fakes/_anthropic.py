@@ -30,6 +30,7 @@ class AnthropicDialect:
     """Speak like api.anthropic.com."""
 
     routes: tuple[Route, ...] = (Route("POST", "/v1/messages", "messages"),)
+    seats: int | None = None
 
     def __init__(self, spec: FakeSpec) -> None:
         self._key = spec.key

@@ -12,10 +12,11 @@ from starlette.routing import Route as WebRoute
 
 from ._desk import desk_routes
 from ._dialects import Call, Route
-from ._fake import Fake, Verdict
+from ._fake import Fake
 from ._log import Ending
 from ._plan import FaultKind
 from ._prompts import asks_for_stream
+from ._verdicts import Verdict
 from ._wire import Hang, Reset, Streaming, plain, response_for
 
 _DRAIN_SECONDS = 5.0
@@ -83,7 +84,9 @@ def _call(request: Request, route: Route, body: bytes | None) -> Call:
         params=request.path_params,
         headers=dict(request.headers),
         body=body or b"",
+        query=request.query_params.multi_items(),
+        is_seated=route.is_seated,
+        is_public=route.is_public,
         is_oversized=body is None,
         streams=route.streams or asks_for_stream(body or b""),
-        is_public=route.is_public,
     )

@@ -9,41 +9,38 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 import msgspec
 
 from ._answers import count_tokens
 from ._anthropic import AnthropicDialect, request_identity
-from ._courses import Course, course_of, halves, middle
-from ._dialects import Call, Circumstances, Dialect
-from ._errors import KINDS, check_error, error_names, error_row
-from ._limits import Quota, RateBuckets
+from ._courses import Course
+from ._dialects import Call, Dialect
+from ._elevenlabs import ElevenLabsDialect
+from ._errors import check_error, error_names
+from ._limits import Quota, RateBuckets, RateView, Seats
 from ._log import BODY_LIMIT, Ending, FakeStatistics, LogEntry, RequestLog, without_secrets
 from ._openai import OpenAIDialect
 from ._options import FakeSpec
 from ._outages import Outage, OutageClock
-from ._plan import STREAM_KINDS, FaultKind, FaultPlan, RetryAfterForm
-from ._replies import Hint, Reply, Stream, html_reply
+from ._outcomes import Outcomes
+from ._plan import FaultKind, FaultPlan, RetryAfterForm
+from ._replies import Hint, Reply, Stream
 from ._runpod import RunPodDialect
 from ._scenarios import Scenarios
 from ._steps import Script, Step
+from ._supabase import SupabaseDialect
+from ._verdicts import Verdict
 
 _DIALECTS: Final[Mapping[str, Callable[[FakeSpec], Dialect]]] = {
     "openai": OpenAIDialect,
     "anthropic": AnthropicDialect,
     "runpod": RunPodDialect,
-}
-_AFTER_WORK = STREAM_KINDS | {
-    FaultKind.BROKEN_JSON,
-    FaultKind.TRUNCATED,
-    FaultKind.WRONG_LENGTH,
-    FaultKind.JOB_FAILED,
-    FaultKind.COLD_START,
+    "elevenlabs": ElevenLabsDialect,
+    "supabase": SupabaseDialect,
 }
 _HANGING = frozenset({FaultKind.HANG, FaultKind.STREAM_STALL, FaultKind.STREAM_PINGS})
-_TELLING = frozenset({FaultKind.STREAM_ERROR, FaultKind.RESPONSE_FAILED})
 _OUTAGE_KINDS: Final[Mapping[int | None, FaultKind]] = {
     None: FaultKind.RESET,
     500: FaultKind.SERVER_ERROR,
@@ -51,24 +48,6 @@ _OUTAGE_KINDS: Final[Mapping[int | None, FaultKind]] = {
     503: FaultKind.UNAVAILABLE,
     529: FaultKind.OVERLOADED,
 }
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What one request meets."""
-
-    call: Call
-    entry: LogEntry
-    log: RequestLog
-    """The log the request is in; after a reset the fake has another."""
-    place: int
-    """The request's number among those to its operation."""
-    fault: FaultKind | None
-    step: Step
-    delay: float
-    """Seconds before the reply."""
-    hang_seconds: float
-    """Limit of a hang."""
-    hint: Hint
 
 
 class Fake:
@@ -84,6 +63,7 @@ class Fake:
     def _open(self) -> None:
         self._opened_at = self._clock()
         self.dialect = _DIALECTS[self.spec.provider](self.spec)
+        self._outcomes = Outcomes(self.spec, self.dialect)
         self._log = RequestLog()
         self._places: Counter[str] = Counter()
         self._script = Script()
@@ -92,6 +72,7 @@ class Fake:
         self._quota = Quota(self.spec.options.quota)
         options = self.spec.options
         self._buckets = RateBuckets(options.requests_per_minute, options.tokens_per_minute, 0.0)
+        self._seats = Seats(self.dialect.seats)
 
     @property
     def now(self) -> float:
@@ -107,6 +88,9 @@ class Fake:
         fault, wait = step.fault, 0.0
         if not source:
             source, fault, wait = self._choose(call, place, number, now)
+        seats = self._seats if call.is_seated and fault is not FaultKind.AUTH else None
+        if seats is not None and not seats.take():
+            source, fault, seats = "limit", FaultKind.CONCURRENCY, None
         verdict = Verdict(
             call=call,
             entry=_entry(call, number, now, source, fault),
@@ -117,6 +101,7 @@ class Fake:
             delay=self._latency(number) if step.delay is None or fault in _HANGING else step.delay,
             hang_seconds=self.plan.hang_seconds if step.delay is None else step.delay,
             hint=self._hint(call, place, step, wait),
+            seats=seats,
         )
         self._log.enter(verdict.entry)
         return verdict
@@ -125,9 +110,9 @@ class Fake:
         """Do the work of an admitted request, or refuse it; with the headers of the provider."""
         now = self.now
         request_id = request_identity(verdict.entry.number)
-        reply = self._body(verdict, request_id, now)
+        reply = self._outcomes.reply(verdict, self.plan, now)
         seconds = max(0.0, now - verdict.entry.at)  # a reset in between moves the clock back
-        common = self.dialect.headers(request_id, self._buckets.view(now), verdict.hint, seconds)
+        common = self.dialect.headers(request_id, self._rate(now), verdict.hint, seconds)
         return reply.with_headers(common, reply.headers, verdict.step.headers)
 
     def refuse(self, kind: FaultKind) -> Reply:
@@ -135,54 +120,21 @@ class Fake:
         hint = Hint(0.0, RetryAfterForm.SECONDS, datetime.now(UTC))
         return self.dialect.refuse(kind, request_identity(0), hint)
 
-    def _body(self, verdict: Verdict, request_id: str, now: float) -> Reply:
-        step, fault = verdict.step, verdict.fault
-        if step.status is not None:
-            return _literal(step.status, step.body or "")
-        if fault is None and step.error is not None:
-            return self._refusal(verdict, request_id)
-        if fault is None or fault in _AFTER_WORK:
-            reply = self.dialect.answer(verdict.call, self._circumstances(verdict, now))
-            return self._spoilt(reply, verdict, request_id)
-        reply = self.dialect.refuse(fault, request_id, verdict.hint)
-        return Reply(413, reply.body, reply.headers) if verdict.call.is_oversized else reply
-
-    def _spoilt(self, reply: Reply, verdict: Verdict, request_id: str) -> Reply:
-        """Prepare what a fault does to an answer, as far as that is not the connection's business."""
-        fault = verdict.fault
-        if reply.status != 200 or reply.stream is not None or fault not in STREAM_KINDS:
-            return reply
-        if fault in _TELLING:
-            is_told = fault is FaultKind.RESPONSE_FAILED and verdict.call.operation == "responses"
-            return reply if is_told else self._refusal(verdict, request_id)
-        return msgspec.structs.replace(reply, stream=halves(reply.body))
-
-    def _refusal(self, verdict: Verdict, request_id: str) -> Reply:
-        name = verdict.step.error or FaultKind.OVERLOADED
-        if name in KINDS:
-            return self.dialect.refuse(FaultKind(name), request_id, verdict.hint)
-        return error_row(self.spec.provider, name, request_id)
-
     def course(self, verdict: Verdict, stream: Stream) -> Course:
         """Tell how the stream of a reply runs."""
-        step, options = verdict.step, self.spec.options
-        refusal = partial(self._refusal, verdict, request_identity(verdict.entry.number))
-        course = course_of(stream, verdict.fault, self._after(verdict, stream), refusal)
-        delay = options.chunk_delay if step.chunk_delay is None else step.chunk_delay
-        return msgspec.structs.replace(course, delay=delay, limit=verdict.hang_seconds)
-
-    def _after(self, verdict: Verdict, stream: Stream) -> int:
-        if verdict.step.after is not None:
-            return verdict.step.after
-        if verdict.entry.source != "plan":
-            return middle(stream)
-        purpose = f"{verdict.call.operation}/after"
-        drawn = self.plan.between((0.0, len(stream.pieces)), self.spec.provider, purpose, verdict.place)
-        return int(drawn)
+        return self._outcomes.course(verdict, self.plan, stream)
 
     def complete(self, verdict: Verdict, ending: Ending) -> None:
         """Note that a request has been dealt with."""
         verdict.log.complete(verdict.entry, ending, self.now)
+        if verdict.seats is not None:
+            verdict.seats.give_back()
+
+    def _rate(self, now: float) -> RateView:
+        seats = self._seats
+        return msgspec.structs.replace(
+            self._buckets.view(now), in_flight=seats.taken, most_in_flight=seats.limit
+        )
 
     def _ordered(self, call: Call) -> tuple[str, Step]:
         """Return the step that somebody ordered for this request, and who: "" for nobody."""
@@ -211,20 +163,10 @@ class Fake:
     def _hint(self, call: Call, place: int, step: Step, wait: float) -> Hint:
         form = step.retry_after_form or self.plan.form(self.spec.provider, call.operation, place)
         asked = self.plan.retry_after_seconds if step.retry_after is None else step.retry_after
-        return Hint(wait or asked, form, datetime.now(UTC))
+        return Hint(wait or asked, form, datetime.now(UTC), call.operation)
 
     def _latency(self, number: int) -> float:
         return self.plan.between(self.spec.options.latency, self.spec.provider, "latency", number)
-
-    def _circumstances(self, verdict: Verdict, now: float) -> Circumstances:
-        bounds = self.spec.options.run_seconds
-        return Circumstances(
-            number=verdict.entry.number,
-            now=now,
-            step=verdict.step,
-            fault=verdict.fault,
-            run_seconds=self.plan.between(bounds, self.spec.provider, "run_seconds", verdict.place),
-        )
 
     def script(self, steps: list[Step]) -> None:
         """Put *steps* behind the script's."""
@@ -288,12 +230,3 @@ def _entry(call: Call, number: int, now: float, source: str, fault: FaultKind | 
 def _tokens(call: Call) -> int:
     """Guess what a request weighs before it is read: its words are those of the prompt, and a few more."""
     return count_tokens(call.body.decode(errors="replace"))
-
-
-def _literal(status: int, body: str) -> Reply:
-    data = body.encode()
-    try:
-        msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        return html_reply(status, data)
-    return Reply(status, data, {"content-type": "application/json"})

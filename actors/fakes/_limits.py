@@ -24,6 +24,10 @@ class RateView(msgspec.Struct, frozen=True):
 
     requests: Level
     tokens: Level
+    in_flight: int = 0
+    """Requests dealt with at the moment, of those that are limited."""
+    most_in_flight: int | None = None
+    """How many of these there may be; None: as many as come."""
 
 
 class RateBuckets:
@@ -75,6 +79,25 @@ class _Bucket:
     def _fill(self, now: float, limit: int) -> None:
         self._left = min(float(limit), self._left + (now - self._filled_at) * limit / 60.0)
         self._filled_at = now
+
+
+class Seats:
+    """Requests that may be dealt with at the same time."""
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    def take(self) -> bool:
+        """Take one; False: there is none left."""
+        if self.limit is not None and self.taken >= self.limit:
+            return False
+        self.taken += 1
+        return True
+
+    def give_back(self) -> None:
+        """Give one back."""
+        self.taken -= 1
 
 
 class Quota:

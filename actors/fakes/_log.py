@@ -11,7 +11,7 @@ LIMIT = 10_000
 BODY_LIMIT = 4_096
 """Bytes remembered of a request's body."""
 
-_SECRETS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
+_SECRETS = frozenset({"authorization", "x-api-key", "api-key", "apikey", "xi-api-key", "cookie"})
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """Seconds since then."""
     operation: str
-    """chat, responses, embeddings, images, image, messages, run, status, cancel or health."""
+    """What was asked for: chat, messages, run, status, speech, select, storage_upload and so on."""
     method: str
     path: str
     headers: dict[str, str]

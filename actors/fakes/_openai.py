@@ -29,6 +29,7 @@ class OpenAIDialect:
         Route("POST", "/v1/images/generations", "images"),
         Route("GET", "/images/{name}", "image", is_public=True),
     )
+    seats: int | None = None
 
     def __init__(self, spec: FakeSpec) -> None:
         self._key = spec.key

@@ -17,6 +17,8 @@ class FaultKind(enum.StrEnum):
     """429 with a hint how long to wait."""
     RATE_LIMIT_BARE = "rate_limit_bare"
     """429 without a Retry-After header."""
+    CONCURRENCY = "concurrency"
+    """429: too many requests at the same time."""
     SLOW_DOWN = "slow_down"
     """429: the load grew too fast."""
     TOO_LARGE = "too_large"
@@ -182,7 +184,7 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 def _can_show(provider: str, operation: str, kind: FaultKind, *, streams: bool) -> bool:
     if kind in _JOB_KINDS:
-        return operation == "run"
+        return operation in {"run", "retry"}
     if kind is FaultKind.RESPONSE_FAILED:
         return operation == "responses"
     if kind in STREAM_KINDS:

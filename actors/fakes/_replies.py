@@ -78,6 +78,8 @@ class Hint(msgspec.Struct, frozen=True):
     form: RetryAfterForm
     today: datetime
     """The server's clock, for the form that is a date."""
+    operation: str = ""
+    """What was asked for: a provider of several services refuses in several ways."""
 
     def headers(self) -> dict[str, str]:
         """Say it in a header."""

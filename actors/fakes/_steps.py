@@ -44,7 +44,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     run_seconds: float | None = None
     """RunPod: how long the job runs."""
     operation: str | None = None
-    """Only for requests to this one (chat, messages, run...: see ``LogEntry``); None: for any."""
+    """Only for requests to this one, by the name it has in the log; None: for any.
+
+    OpenAI: chat, responses, embeddings, images, image. Anthropic: messages. RunPod: run, status, cancel,
+    retry, health. ElevenLabs: speech, speech_stream, voices. Supabase: select, insert, update, delete, rpc,
+    and storage_upload, storage_update, storage_download, storage_list, storage_remove, storage_sign,
+    storage_signed.
+    """
     times: int = 1
     """For so many requests."""
 

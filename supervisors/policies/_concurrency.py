@@ -103,6 +103,18 @@ class Bulkhead:
         if self.limit < self._full_limit:
             self.limit += 1
 
+    def bound(self, full_limit: int) -> bool:
+        """Allow this many when all is well, from now on; True where that is a change.
+
+        Raises:
+            ValueError: Less than 1.
+        """
+        check_least("Bulkhead.bound()", full_limit, 1)
+        is_change = full_limit != self._full_limit
+        self._full_limit = full_limit
+        self._limit = min(self._limit, full_limit)
+        return is_change
+
     def statistics(self) -> BulkheadStatistics:
         """Return the counts at this moment."""
         return BulkheadStatistics(self.limit, self._full_limit, self.in_flight, self._peak, self._cuts)

@@ -14,6 +14,9 @@ OPERATIONS = st.sampled_from(
         ("openai", "chat"),
         ("anthropic", "messages"),
         ("runpod", "run"),
+        ("runpod", "retry"),
+        ("elevenlabs", "speech"),
+        ("supabase", "select"),
         ("runpod", "status"),
         ("runpod", "cancel"),
     ]
@@ -54,7 +57,7 @@ def test_a_higher_rate_keeps_the_faults_of_a_lower_one(
 def test_a_fault_is_one_the_operation_can_show(seed: int, operation: tuple[str, str], number: int) -> None:
     fault = FaultPlan(rate=1.0, seed=seed).fault(*operation, number)
     assert fault in DEFAULT_WEIGHTS
-    assert fault not in {FaultKind.JOB_FAILED, FaultKind.COLD_START} or operation[1] == "run"
+    assert fault not in {FaultKind.JOB_FAILED, FaultKind.COLD_START} or operation[1] in {"run", "retry"}
     assert fault is not FaultKind.OVERLOADED or operation[0] == "anthropic"
 
 

@@ -108,3 +108,30 @@ def test_it_never_lets_anybody_in_above_its_limit(limit: int, steps: list[str]) 
 def test_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("Concurrency.limit must be 1 or more, and finite, got 0")):
         Concurrency(0)
+
+
+def test_a_bound_is_the_full_limit_from_then_on() -> None:
+    bulkhead = Concurrency(8).bulkhead()
+    assert bulkhead.bound(4)
+    assert not bulkhead.bound(4)
+    assert taken(bulkhead, 8) == 4
+    bulkhead.cut()
+    assert bulkhead.limit == 1
+    for _ in range(9):
+        bulkhead.grow()
+    assert bulkhead.limit == 4
+
+
+def test_a_higher_bound_is_grown_into() -> None:
+    bulkhead = Concurrency(2).bulkhead()
+    bulkhead.bound(3)
+    assert bulkhead.limit == 2
+    bulkhead.grow()
+    bulkhead.grow()
+    assert bulkhead.limit == 3
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_bound_leaves_one_at_least(limit: int) -> None:
+    with pytest.raises(ValueError, match="bound"):
+        Concurrency().bulkhead().bound(limit)

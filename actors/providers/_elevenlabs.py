@@ -1,0 +1,133 @@
+"""ElevenLabs: speech."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import ClassVar, Self
+from urllib.parse import quote
+
+import msgspec
+
+from ...runtime import Message, handles
+from ...supervisors import Estimate, FailureKind, ProviderError
+from ...supervisors.policies import Concurrency, Exponential, Policy, Retry
+from .._classification import ErrorTable
+from .._http import HttpService
+from .._http_messages import HttpReply, HttpRequest
+from .._prices import DEFAULT_PRICES, PriceTable
+from .._secret import Secret
+from .._usage import Usage
+from ._elevenlabs_errors import ELEVENLABS_ERRORS, TOO_MANY_AT_ONCE
+from ._elevenlabs_messages import ListVoices, Speak, Speech, Voice
+
+_BASE_URL = "https://api.elevenlabs.io"
+_SLOT_WAIT = 1.0
+
+
+class ElevenLabs(HttpService):
+    """Stand for ElevenLabs.
+
+    Besides :class:`Speak` and :class:`ListVoices` it takes any :class:`HttpRequest`, with the same
+    policy. A call that got no answer is made again: at worst a text is paid for twice.
+
+    A plan allows so many requests at the same time. The policy's concurrency is that of the smallest
+    plan; set it to what yours allows. Where ElevenLabs' answers say that it is less, the guard goes by
+    that. When there are too many all the same, because other programs use the account, nobody calls
+    for a second, and then a quarter as many as before, until calls go well again.
+    """
+
+    provider: ClassVar[str] = "elevenlabs"
+    policy: ClassVar[Policy] = Policy(
+        retry=Retry(attempts=3, backoff=Exponential(1.0, cap=30.0)),
+        concurrency=Concurrency(2),
+        attempt_timeout=120.0,
+    )
+    errors: ClassVar[ErrorTable] = ELEVENLABS_ERRORS
+
+    def __init__(
+        self,
+        key: Secret | str | None,
+        *,
+        base_url: str = _BASE_URL,
+        headers: Mapping[str, str] | None = None,
+        prices: PriceTable = DEFAULT_PRICES,
+    ) -> None:
+        super().__init__(base_url, key=key, headers=headers, prices=prices)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
+        """Build it from ``ELEVENLABS_API_KEY`` and, if set, ``ELEVENLABS_BASE_URL``."""
+        env = os.environ if env is None else env
+        key = Secret.from_env("ELEVENLABS_API_KEY", env=env)
+        return cls(key, base_url=env.get("ELEVENLABS_BASE_URL") or _BASE_URL)
+
+    def secret_headers(self) -> dict[str, Secret]:
+        """Return the header that carries the key."""
+        return {} if self._key is None else {"xi-api-key": self._key}
+
+    @handles
+    async def speak(self, message: Speak) -> Speech:
+        """Have a text spoken, once."""
+        reply = await self.exchange(_request(message))
+        self._heed(reply)
+        if not reply.body or reply.headers.get("content-type", "").startswith("application/json"):
+            raise self.failure(FailureKind.INVALID_RESPONSE, "the answer holds no audio")
+        characters = _characters(reply, message)
+        return Speech(
+            audio=reply.body,
+            content_type=reply.headers.get("content-type", "audio/mpeg"),
+            request_id=reply.headers.get("request-id", ""),
+            usage=self._prices.charge(message.model, Usage(characters=characters)),
+        )
+
+    @handles
+    async def voices(self, message: ListVoices) -> tuple[Voice, ...]:
+        """List the voices of the account."""
+        del message
+        return self.decode(await self.exchange(HttpRequest("GET", "/v1/voices")), _Voices).voices
+
+    def failure_of(self, reply: HttpReply) -> ProviderError:
+        """Classify a response that is not what was asked for."""
+        error = super().failure_of(reply)
+        self._heed(reply)
+        if error.code in TOO_MANY_AT_ONCE:
+            # One of our own has to end first, and the guard lets no more begin than there are slots.
+            error.retry_after = _SLOT_WAIT
+        return error
+
+    def _heed(self, reply: HttpReply) -> None:
+        most = reply.headers.get("maximum-concurrent-requests", "")
+        if most.isdecimal() and int(most):
+            self.bound_concurrency(int(most))
+
+    def estimate(self, message: Message) -> Estimate | None:
+        """Guess what one attempt may cost."""
+        if not isinstance(message, Speak):
+            return None
+        usage = Usage(characters=len(message.text))
+        return Estimate(message.model, self._prices.cost(message.model, usage))
+
+
+def _request(message: Speak) -> HttpRequest:
+    fields: dict[str, object] = {"text": message.text, "model_id": message.model}
+    if message.settings:
+        fields["voice_settings"] = message.settings
+    return HttpRequest(
+        "POST",
+        f"/v1/text-to-speech/{quote(message.voice, safe='')}",
+        json=fields | dict(message.extra),
+        query={"output_format": message.output_format},
+        idempotent=True,
+    )
+
+
+def _characters(reply: HttpReply, message: Speak) -> int:
+    """Return the characters billed: the fast models count half of them."""
+    billed = reply.headers.get("character-cost", "")
+    return int(billed) if billed.isdecimal() else len(message.text)
+
+
+# What the server sends, as far as it is read.
+class _Voices(msgspec.Struct):
+    voices: tuple[Voice, ...]
