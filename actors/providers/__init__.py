@@ -10,6 +10,7 @@ recommended for it. When to retry, wait or stop is the supervisor's business.
 """
 
 from ...runtime import claim
+from ._adaptations import anthropic_as_chat, chat_as_anthropic
 from ._anthropic import Anthropic
 from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage
 from ._catalogue import PROVIDERS
@@ -120,6 +121,8 @@ __all__ = [
     "UploadFile",
     "UpsertRows",
     "Voice",
+    "anthropic_as_chat",
+    "chat_as_anthropic",
 ]
 
 claim(globals())
