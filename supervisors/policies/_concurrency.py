@@ -112,7 +112,7 @@ class Bulkhead:
         check_least("Bulkhead.bound()", full_limit, 1)
         is_change = full_limit != self._full_limit
         self._full_limit = full_limit
-        self._limit = min(self._limit, full_limit)
+        self.limit = min(self.limit, full_limit)
         return is_change
 
     def statistics(self) -> BulkheadStatistics:
