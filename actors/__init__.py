@@ -24,7 +24,8 @@ from ._http_events import EventStream
 from ._http_messages import HttpReply, HttpRequest
 from ._http_stream import HttpStream
 from ._plain_calls import PLAIN_CALLS, PlainCalls, PlainCallStatistics
-from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
+from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens, prices_in_force
+from ._probe import Probe
 from ._retry_config import RetryConfig
 from ._retrying import Retrying, retry_with_backoff
 from ._secret import Secret
@@ -55,6 +56,7 @@ __all__ = [
     "PlainCalls",
     "Price",
     "PriceTable",
+    "Probe",
     "RetryConfig",
     "Retrying",
     "Secret",
@@ -65,6 +67,7 @@ __all__ = [
     "estimate_tokens",
     "json_reply",
     "parse_wait",
+    "prices_in_force",
     "read_error",
     "repair_chat",
     "retry_with_backoff",

@@ -19,6 +19,7 @@ from ._http_events import EventStream
 from ._http_messages import HttpReply, HttpRequest
 from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, PriceTable
+from ._probe import Probe
 from ._secret import Secret
 from ._service import Service
 
@@ -113,6 +114,10 @@ class HttpService(Service):
     def is_repeatable(self, message: Message) -> bool:
         """Tell whether *message* may be attempted again after an attempt may have carried it out."""
         return message.is_repeatable if isinstance(message, HttpRequest) else True
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Look at the address itself, where the service is any HTTP API."""
+        return Probe(request=HttpRequest("GET", "/"), purpose="looks at the address itself")
 
     def secret_headers(self) -> dict[str, Secret]:
         """Return the headers that carry the key. Override it where the key goes elsewhere."""

@@ -3,10 +3,11 @@
 from contextlib import suppress
 from typing import ClassVar
 
-from ..runtime import Message, RelightError, cell_of
-from ..supervisors import FailureKind, GuardedActor, ProviderError
+from ..runtime import Message, RelightError, cell_of, message_types
+from ..supervisors import FailureKind, GuardedActor, ProviderError, Settings
 from ..supervisors.policies import Policy
-from ._prices import DEFAULT_PRICES, PriceTable
+from ._prices import DEFAULT_PRICES, PriceTable, prices_in_force
+from ._probe import Probe
 from ._secret import Secret
 
 
@@ -19,7 +20,7 @@ class Service(GuardedActor):
 
     Args:
         key: The service's API key. It is kept as a :class:`Secret` and masked in every error.
-        prices: What the service's models cost.
+        prices: What the service's models cost. The settings' prices win over them.
     """
 
     provider: ClassVar[str] = ""
@@ -30,6 +31,7 @@ class Service(GuardedActor):
     # Class level, so that a subclass with a constructor of its own need not call this one.
     _key: Secret | None = None
     _prices: PriceTable = DEFAULT_PRICES
+    _own_prices: PriceTable | None = None
 
     def __init__(self, *, key: Secret | str | None = None, prices: PriceTable = DEFAULT_PRICES) -> None:
         self._key = Secret(key) if isinstance(key, str) else key
@@ -49,9 +51,28 @@ class Service(GuardedActor):
         except RelightError:  # not adopted yet
             return type(self).__name__
 
+    @classmethod
+    def operations(cls) -> list[str]:
+        """List what it can be asked, by the names that metrics and settings use."""
+        return [kind.__name__ for kind in message_types(cls)]
+
+    def configured(self, settings: Settings) -> None:
+        """Take the prices that the settings say; they win over those given to the constructor."""
+        if self._own_prices is None:
+            self._own_prices = self._prices
+        self._prices = prices_in_force(settings, self._own_prices)
+
     def is_repeatable(self, message: Message) -> bool:
         """Tell whether *message* may be attempted again after an attempt may have carried it out."""
         return True
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Return a cheap request that shows whether the service answers; None: there is none.
+
+        Args:
+            model: Ask this model for one token, where the service has models.
+        """
+        return None
 
     def hide(self, text: str) -> str:
         """Return *text* with the key masked: servers have been seen to echo it."""

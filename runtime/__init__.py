@@ -63,7 +63,12 @@ from ._exits import (
 from ._faces import claim
 from ._forced_exit import ForcedExit, StopAsked
 from ._groups import Group
-from ._handlers import Handler, Overflow, handles
+from ._handlers import (
+    Handler,
+    Overflow,
+    handles,
+    message_types,
+)
 from ._hands import StuckHandler
 from ._introspection import Change, replace_state, resume, state_of, suspend, trace
 from ._kernel import Kernel, Owner
@@ -171,6 +176,7 @@ __all__ = [
     "handles",
     "load_settings",
     "message_of",
+    "message_types",
     "primary_error",
     "redact",
     "redact_end",

@@ -41,13 +41,17 @@ from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._health import Health, Problem
 from ._intensity import RestartWindow
 from ._losses import Loss
+from ._operation_settings import OperationSettings
 from ._outlook import restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
+from ._price_settings import PriceSettings
+from ._reload import SettingChange
 from ._retry_layers import NestedRetries, enclosing_retry_layer, retry_layer
 from ._retrying_parts import how_it_retries
 from ._run import run
 from ._settings import ProviderSettings, Settings
+from ._settings_file import ReloadSettings, SettingsFile
 from ._specs import (
     AutoShutdownName,
     DynamicSupervisor,
@@ -90,15 +94,18 @@ __all__ = [
     "Loss",
     "MaxChildrenError",
     "NestedRetries",
+    "OperationSettings",
     "Pool",
     "PoolRef",
     "Portal",
+    "PriceSettings",
     "Problem",
     "ProviderBlockedError",
     "ProviderError",
     "ProviderFailedError",
     "ProviderSettings",
     "RateLimitedError",
+    "ReloadSettings",
     "Restart",
     "RestartIntensityError",
     "RestartName",
@@ -106,7 +113,9 @@ __all__ = [
     "RetriesExhaustedError",
     "RetryKey",
     "RouteName",
+    "SettingChange",
     "Settings",
+    "SettingsFile",
     "Spec",
     "StrategyName",
     "StreamBrokenError",

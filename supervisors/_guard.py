@@ -23,7 +23,7 @@ from ._errors import (
 )
 from ._failures import FailureKind
 from ._guard_statistics import GuardCounters
-from .policies import Circuit, CircuitState, Gate, GiveUp, Permit, Policy, RetryIn
+from .policies import Bulkhead, Circuit, CircuitState, Gate, GiveUp, Permit, Policy, RetryIn
 
 Transition = Callable[[CircuitState, CircuitState, float], None]
 
@@ -50,6 +50,8 @@ class Guard:
         "_blocked_by",
         "_failed_until",
         "_is_timing",
+        "_on_transition",
+        "_operations",
         "_probe_at",
         "blocks",
         "bulkhead",
@@ -65,13 +67,15 @@ class Guard:
         self, provider: str, policy: Policy, rng: Random, on_transition: Transition | None = None
     ) -> None:
         self.provider = provider
-        self.policy = policy
+        self.policy: Policy = policy
+        self._operations: dict[str, Policy] = {}
+        self._on_transition = on_transition
         self.rng = rng
         self.circuit: Circuit | None = None
         if policy.breaker is not None:
             self.circuit = policy.breaker.circuit(on_transition)
         self._is_timing = policy.breaker is not None and policy.breaker.slow_seconds is not None
-        self.bulkhead = policy.concurrency.bulkhead()
+        self.bulkhead: Bulkhead = policy.concurrency.bulkhead()
         self.gate = Gate()
         self.counters = GuardCounters()
         self.blocks = 0
@@ -80,6 +84,32 @@ class Guard:
         self._blocked_by = FailureKind.QUOTA
         self._probe_at = inf
         self._failed_until: float | None = None
+
+    def policy_of(self, operation: str) -> Policy:
+        """Return the policy in force for the messages of one class."""
+        if not self.policy.by_operation:
+            return self.policy
+        found = self._operations.get(operation)
+        if found is None:
+            found = self._operations[operation] = self.policy.of(operation)
+        return found
+
+    def adopt(self, policy: Policy, now: float) -> None:
+        """Go by another policy. States and counts stay; a blocked provider may be tried at once."""
+        if policy.concurrency != self.policy.concurrency:
+            before, self.bulkhead = self.bulkhead, policy.concurrency.bulkhead()
+            self.bulkhead.take_over(before)
+        self.policy = policy
+        self._operations.clear()
+        if policy.breaker is None:
+            self.circuit = None
+        elif self.circuit is None:
+            self.circuit = policy.breaker.circuit(self._on_transition)
+        else:
+            self.circuit.reconfigure(policy.breaker)
+        self._is_timing = policy.breaker is not None and policy.breaker.slow_seconds is not None
+        # Whoever changed the settings may have changed what it was blocked for: a key, a plan.
+        self._probe_at = min(self._probe_at, now)
 
     # --- admit -----------------------------------------------------------------------------------
 
@@ -183,10 +213,10 @@ class Guard:
         return now - attempt.began if self._is_timing and not attempt.call.has_delivered else 0.0
 
     def decide(
-        self, error: ProviderError, attempt: int, time_left: float, *, is_probe: bool
+        self, error: ProviderError, attempt: int, time_left: float, *, is_probe: bool, operation: str = ""
     ) -> RetryIn | GiveUp:
         """Decide what follows a failure. A probe is not retried: its failure is the verdict."""
-        decision = self.policy.retry.decide(
+        decision = self.policy_of(operation).retry.decide(
             error.kind,
             attempt,
             retryable=error.retryable,
@@ -198,13 +228,22 @@ class Guard:
             return GiveUp("attempts", None)
         return decision
 
-    def pause(self, error: ProviderError, decision: RetryIn | GiveUp, attempt: int, now: float) -> float:
+    def pause(
+        self,
+        error: ProviderError,
+        decision: RetryIn | GiveUp,
+        attempt: int,
+        now: float,
+        *,
+        operation: str = "",
+    ) -> float:
         """Shut the gate for everybody after a rate limit; returns the seconds."""
         if isinstance(decision, RetryIn):
             wait = decision.wait
         else:
             # The decision carries the server's hint where it is one; inf would shut the gate for good.
-            wait = decision.retry_after or self.policy.retry.wait(error.kind, attempt, None, self.rng)
+            retry = self.policy_of(operation).retry
+            wait = decision.retry_after or retry.wait(error.kind, attempt, None, self.rng)
         self.gate.shut(now + wait, now)
         self.bulkhead.cut()
         return wait

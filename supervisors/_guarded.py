@@ -13,6 +13,7 @@ from .policies import Policy
 
 if TYPE_CHECKING:
     from ._guarded_mailbox import GuardedMailbox
+    from ._settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class GuardedActor(Actor):
     """What its own errors call it. Refusals, metrics and settings go by the child's id."""
     policy: ClassVar[Policy] = Policy()
     """What the guard goes by, unless settings or the child spec say otherwise."""
+
+    def configured(self, settings: Settings) -> None:
+        """Take the system's settings, before each start and whenever they change."""
 
     @property
     def policy_in_force(self) -> Policy:

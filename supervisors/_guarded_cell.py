@@ -123,7 +123,10 @@ class GuardedCell(GuardedMailbox):
             worker.slot = slot
             slot.taken = True
             self.calls[slot] = call
-        timeout = self.policy.attempt_timeout
+        policy = self.policy
+        if policy.by_operation:
+            policy = guard.policy_of(call.operation)
+        timeout = policy.attempt_timeout
         self.kernel.timers.after(timeout, now + timeout, running)
         return running
 
@@ -214,10 +217,11 @@ class GuardedCell(GuardedMailbox):
     def crash(self, reason: ExitReason) -> None:
         """Let a new incarnation take over while the other attempts of this one finish."""
         now = self.kernel.now()
-        Departure(self, reason, now + self.policy.attempt_timeout, detached=True).begin()
+        Departure(self, reason, now + self.policy.longest_attempt, detached=True).begin()
 
     def _timeout_error(self, call: Call) -> ProviderError:
-        detail = f"no answer within {self.policy.attempt_timeout:g} s"
+        seconds = self.guard.policy_of(call.operation).attempt_timeout
+        detail = f"no answer within {seconds:g} s"
         retryable = None if call.is_repeatable else False
         return ProviderError(self.provider, FailureKind.TIMEOUT, detail, retryable=retryable)
 
@@ -230,9 +234,11 @@ class GuardedCell(GuardedMailbox):
         call.error = error
         blocked = guard.failed(running, error, now)
         is_probe = running.permit is not None and running.permit.is_probe
-        decision = guard.decide(error, call.attempts, call.due - now, is_probe=is_probe)
+        decision = guard.decide(
+            error, call.attempts, call.due - now, is_probe=is_probe, operation=call.operation
+        )
         if error.kind is FailureKind.RATE_LIMIT:
-            self.pause(error, decision, call.attempts, now)
+            self.pause(error, decision, call, now)
         if blocked:
             self.kernel.events.error(
                 "provider.blocked", provider=self.provider, reason=str(error.kind), code=error.code

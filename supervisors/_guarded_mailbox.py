@@ -17,6 +17,7 @@ from ..runtime import (
     ExitReason,
     Item,
     Kernel,
+    Message,
     Overflow,
     Owner,
     RefusalError,
@@ -38,7 +39,16 @@ VERDICT_POLL = 0.1
 class GuardedMailbox(ActorCell):
     """The mailbox of a service: what waits for the guard, and what the guard refuses."""
 
-    __slots__ = ("_nested", "calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
+    __slots__ = (
+        "_nested",
+        "calls",
+        "due_retries",
+        "guard",
+        "has_timeouts",
+        "policy",
+        "provider",
+        "waiting_retries",
+    )
 
     def __init__(
         self,
@@ -56,6 +66,7 @@ class GuardedMailbox(ActorCell):
         self.capacity = policy.mailbox
         self.open_capacity = 0  # every sender has to ask the guard first
         self.call_timeout = policy.call_timeout
+        self.has_timeouts = bool(policy.by_operation)
         self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
         self.concurrency = self.guard.bulkhead.limit
         self._nested = NestedRetries()
@@ -65,6 +76,10 @@ class GuardedMailbox(ActorCell):
         """Calls whose retry is not due yet."""
         self.due_retries: deque[Call] = deque()
         """Calls whose retry is due: they go before new messages."""
+
+    def timeout_of(self, message: Message) -> float:
+        """Return the seconds a call may take that was given no timeout."""
+        return self.guard.policy_of(type(message).__name__).call_timeout
 
     # --- taking messages in --------------------------------------------------------------------------------
 
@@ -149,6 +164,20 @@ class GuardedMailbox(ActorCell):
         elif self.ties is not None:
             self.ties.advance()
 
+    def reconfigure(self, policy: Policy) -> None:
+        """Go by another policy from now on; what is queued, waits, counts or is in flight stays.
+
+        Attempts in flight and calls that were begun keep the times they were given. A mailbox that is
+        fuller than it may be now takes no more until it is not.
+        """
+        self.policy = policy
+        self.capacity = policy.mailbox
+        self.call_timeout = policy.call_timeout
+        self.has_timeouts = bool(policy.by_operation)
+        self.guard.adopt(policy, self.kernel.now())
+        self.widen()
+        self.sweep()
+
     def widen(self) -> None:
         """Begin what the guard lets begin since its limit has grown.
 
@@ -212,14 +241,15 @@ class GuardedMailbox(ActorCell):
         if refusal is None:
             return True
         wait = refusal.retry_after
+        retry = self.guard.policy_of(call.operation).retry
         if (
             wait is None
             and self.guard.circuit is not None
             and self.guard.circuit.state is CircuitState.HALF_OPEN
         ):
             # Until the probe's verdict. Not zero, or a backoff without a wait would spin till then.
-            wait = max(VERDICT_POLL, wait_of(self.policy.retry.backoff, 1, self.kernel.rng))
-        if wait is None or wait > self.policy.retry.max_wait or now + wait > call.due:
+            wait = max(VERDICT_POLL, wait_of(retry.backoff, 1, self.kernel.rng))
+        if wait is None or wait > retry.max_wait or now + wait > call.due:
             reason = call.reason
             assert reason is not None
             self.guard.counters.retries[RetryKey(call.operation, reason, "breaker_open")] += 1
@@ -270,8 +300,8 @@ class GuardedMailbox(ActorCell):
 
     # --- when the guard changes its mind -------------------------------------------------------------------
 
-    def pause(self, error: ProviderError, decision: RetryIn | GiveUp, attempt: int, now: float) -> None:
-        wait = self.guard.pause(error, decision, attempt, now)
+    def pause(self, error: ProviderError, decision: RetryIn | GiveUp, call: Call, now: float) -> None:
+        wait = self.guard.pause(error, decision, call.attempts, now, operation=call.operation)
         source = "server" if error.retry_after is not None else "backoff"
         self.kernel.events.warning(
             "provider.paused", provider=self.provider, seconds=round(wait, 3), source=source

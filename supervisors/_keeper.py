@@ -50,12 +50,12 @@ SERVICE_MARGIN = 3.0
 """A service that is cut off at its own deadline may take two more to unwind."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class TreeContext:
     """What every supervisor of one tree hands down to those below it."""
 
     settings: Settings
-    """What an operator may change."""
+    """What an operator may change, and may have changed since the system was opened."""
     supervisor: Callable[[Supervisor | DynamicSupervisor | Pool, TreeContext], Child]
     """Makes the child spec of a supervisor below."""
     service: Callable[[str, Child, GuardedActor, TreeContext], Keeper]

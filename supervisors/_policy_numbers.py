@@ -16,9 +16,26 @@ from .policies import (
 
 def policy_numbers(policy: Policy) -> dict[str, float | None]:
     """Return the numbers of *policy*, as `Settings.numbers` tells them."""
+    restart_initial, restart_cap, _ = _exponential(policy.restart_backoff)
+    return {
+        **call_numbers(policy),
+        **_concurrency_numbers(policy.concurrency),
+        "mailbox": policy.mailbox,
+        **_breaker_numbers(policy.breaker),
+        "blocked_probe": policy.blocked_probe,
+        "failed_probe": policy.failed_probe,
+        "intensity": policy.intensity,
+        "period": policy.period,
+        "restart_initial_delay": restart_initial,
+        "restart_max_delay": restart_cap,
+        **_numbers_by_operation(policy),
+    }
+
+
+def call_numbers(policy: Policy) -> dict[str, float | None]:
+    """Return the numbers of *policy* that are about single calls."""
     retry = policy.retry
     initial, cap, base = _exponential(retry.backoff)
-    restart_initial, restart_cap, _ = _exponential(policy.restart_backoff)
     return {
         "attempts": retry.attempts,
         "initial_delay": initial,
@@ -29,15 +46,14 @@ def policy_numbers(policy: Policy) -> dict[str, float | None]:
         "max_wait": retry.max_wait,
         "call_timeout": policy.call_timeout,
         "attempt_timeout": policy.attempt_timeout,
-        **_concurrency_numbers(policy.concurrency),
-        "mailbox": policy.mailbox,
-        **_breaker_numbers(policy.breaker),
-        "blocked_probe": policy.blocked_probe,
-        "failed_probe": policy.failed_probe,
-        "intensity": policy.intensity,
-        "period": policy.period,
-        "restart_initial_delay": restart_initial,
-        "restart_max_delay": restart_cap,
+    }
+
+
+def _numbers_by_operation(policy: Policy) -> dict[str, float | None]:
+    return {
+        f"operations.{operation}.{name}": value
+        for operation in policy.by_operation
+        for name, value in call_numbers(policy.of(operation)).items()
     }
 
 

@@ -7,6 +7,8 @@ goes wrong can't take its siblings down with it.
 
 from __future__ import annotations
 
+import msgspec
+
 from ..runtime import SHUTDOWN, Actor, Cell, Exit, ExitReason, StartError
 from ._child import Child
 from ._children import ChildRecord
@@ -15,6 +17,7 @@ from ._guarded_cell import GuardedCell
 from ._keeper import TreeContext
 from ._retry_layers import guard_of
 from ._retrying_parts import retrying_parts
+from ._settings import Settings
 from ._specs import Supervisor
 from ._supervisor import SupervisorActor
 from .policies import Policy
@@ -29,7 +32,11 @@ class ServiceSupervisor(SupervisorActor):
     def __init__(self, child: Child, first: GuardedActor, policy: Policy, context: TreeContext) -> None:
         super().__init__(Supervisor(child.id, intensity=policy.intensity, period=policy.period), context)
         self._policy = policy
-        self._provider = child.id
+        self._fixed_policy = child.policy
+        self._default_policy = first.policy
+        self._fixed_backoff = child.backoff
+        self.provider = child.id
+        """What settings and metrics call the service."""
         self._first: GuardedActor | None = first
         self._child = Child(
             SERVICE,
@@ -73,10 +80,30 @@ class ServiceSupervisor(SupervisorActor):
         record = self.children.get(SERVICE)
         return None if record is None else record.cell
 
+    def policy_by(self, settings: Settings) -> Policy:
+        """Return the policy that *settings* lead to: none of them changes that of a child spec.
+
+        Raises:
+            ValueError: They contradict the policy of the service's class.
+        """
+        return self._fixed_policy or settings.policy(self.provider, self._default_policy)
+
+    def reconfigure(self, policy: Policy) -> None:
+        """Go by another policy from now on. Restarts that wait come when they were to come."""
+        self._policy = policy
+        self.window.intensity, self.window.period = policy.intensity, policy.period
+        backoff = self._fixed_backoff or policy.restart_backoff
+        self._child = msgspec.structs.replace(self._child, backoff=backoff)
+        for record in self.children.values():
+            record.spec = self._child
+
     def _next(self) -> Actor:
         """Use the object that was made to find out that this is a service, then the factory."""
         first, self._first = self._first, None
-        return self._start() if first is None else first
+        actor = self._start() if first is None else first
+        assert isinstance(actor, GuardedActor)
+        actor.configured(self.context.settings)
+        return actor
 
     def make(self, record: ChildRecord) -> Actor:
         """Call the service's factory; what it makes is run here, not given a supervisor once more."""
@@ -91,7 +118,7 @@ class ServiceSupervisor(SupervisorActor):
             actor,
             self,
             record.spec.shutdown,
-            provider=self._provider,
+            provider=self.provider,
             policy=self._policy,
         )
 
@@ -129,7 +156,7 @@ class ServiceSupervisor(SupervisorActor):
         cell = record.cell
         assert isinstance(cell, GuardedCell)
         seconds = self._policy.failed_probe
-        self.kernel.events.error("provider.failed", provider=self._provider, next_probe_in=seconds)
+        self.kernel.events.error("provider.failed", provider=self.provider, next_probe_in=seconds)
         cell.fail_until(self.kernel.now() + seconds)
         self.window.clear()
         self._is_on_probation = True
@@ -141,10 +168,10 @@ class ServiceSupervisor(SupervisorActor):
         cell = record.cell
         assert isinstance(cell, GuardedCell)
         for part in retrying_parts(cell.actor):
-            cell.warn_nested(guard_of(self._provider), part)
+            cell.warn_nested(guard_of(self.provider), part)
         if cell.guard.is_failed:
             cell.guard.recovered()
-            self.kernel.events.info("provider.recovered", provider=self._provider)
+            self.kernel.events.info("provider.recovered", provider=self.provider)
 
     async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
         """Stop the service for good: this supervisor with it."""

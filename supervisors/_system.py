@@ -34,6 +34,7 @@ from ._outlook import ended_children, restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
 from ._process import stop_asked
+from ._reload import SettingChange, apply_settings
 from ._root import Tree
 from ._settings import Settings
 from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
@@ -161,6 +162,23 @@ class System(SystemTies):
             for cell in self._kernel.registry.cells()
             if isinstance(cell, GuardedCell)
         ]
+
+    def apply_settings(self, settings: Settings) -> list[SettingChange]:
+        """Put other settings in force while the system runs. Call it in the event loop's thread.
+
+        Services keep their queues, counts, breakers, pauses and what is in flight; their numbers change.
+        Calls that were begun keep their times. A policy that stands in a child spec stays, as settings do
+        not change it. A blocked provider is tried with its next call, as its key or plan may be another.
+        Each change is an event (``settings.changed``).
+
+        Returns:
+            What has changed. What only takes effect when a system is opened (the log level, the times of
+            shutdown and watchdog) says so.
+
+        Raises:
+            SettingsError: A setting contradicts a service's policy. Nothing is applied.
+        """
+        return apply_settings(self._kernel, self._tree.root.context, settings)
 
     def force_breaker(self, service: Ref | str, state: Forced | None) -> None:
         """Hold the breaker of a service in a state, or give it back to itself.

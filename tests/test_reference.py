@@ -19,7 +19,7 @@ from tests.support.tree import ROOT
 
 PUBLIC = {*relight.__all__, *actors.__all__, *fakes.__all__}
 EVENT = re.compile(
-    r"(actor|message|breaker|provider|fallback|retry|reply|supervisor|system|events|loop|shutdown)\.[a-z_]+"
+    r"(actor|message|breaker|provider|fallback|retry|reply|supervisor|system|settings|events|loop|shutdown)\.[a-z_]+"
 )
 
 

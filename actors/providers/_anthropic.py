@@ -17,15 +17,17 @@ from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable
+from .._probe import Probe
 from .._secret import Secret
 from ._anthropic_answer import Answer, MessageReading
 from ._anthropic_errors import ANTHROPIC_ERRORS
 from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage, message_payload
-from ._chat import estimate_call
+from ._chat import PROBE_MESSAGES, estimate_call
 from ._streaming import read_stream
 
 _BASE_URL = "https://api.anthropic.com"
 _VERSION = "2023-06-01"
+_PROBE_MODEL = "claude-haiku-4-5"
 
 
 class Anthropic(HttpService):
@@ -84,6 +86,16 @@ class Anthropic(HttpService):
         async with aclosing(read_stream(self, message, self._request(message), reading)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Have a small model, or *model*, answer with one token."""
+        message = CreateMessage(model=model or _PROBE_MODEL, messages=PROBE_MESSAGES, max_tokens=1)
+        estimate = self.estimate(message)
+        return Probe(
+            request=HttpRequest("POST", "/v1/messages", json=message_payload(message)),
+            purpose=f"one token from {message.model}",
+            usd=None if estimate is None else estimate.usd,
+        )
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""

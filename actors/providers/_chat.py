@@ -64,6 +64,10 @@ class ChatMessage(msgspec.Struct, frozen=True):
         return sum(isinstance(part, ImagePart) for part in self.content)
 
 
+PROBE_MESSAGES = (ChatMessage("user", "ping"),)
+"""Said to see whether a model answers."""
+
+
 def estimate_input(messages: Iterable[ChatMessage], tools: tuple[Tool, ...] = (), *more: str | None) -> int:
     """Guess how many tokens a conversation is, with the tools offered and other texts."""
     messages = tuple(messages)

@@ -16,6 +16,7 @@ from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpReply, HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable
+from .._probe import Probe
 from .._secret import Secret
 from .._usage import Usage
 from ._elevenlabs_errors import ELEVENLABS_ERRORS, TOO_MANY_AT_ONCE
@@ -100,6 +101,10 @@ class ElevenLabs(HttpService):
         most = reply.headers.get("maximum-concurrent-requests", "")
         if most.isdecimal() and int(most):
             self.bound_concurrency(int(most))
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """List the voices, which is free."""
+        return Probe(request=HttpRequest("GET", "/v1/voices"), purpose="lists the voices")
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""

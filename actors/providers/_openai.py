@@ -17,9 +17,10 @@ from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpReply, HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable, estimate_tokens
+from .._probe import Probe
 from .._secret import Secret
 from .._usage import Usage
-from ._chat import Pricing, estimate_call
+from ._chat import PROBE_MESSAGES, Pricing, estimate_call
 from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat, chat_payload
 from ._openai_completion import ChatReading, Completion, EndMarker
 from ._openai_embeddings import CreateEmbeddings, EmbeddingsReply, WireEmbeddings, embeddings_payload
@@ -136,6 +137,18 @@ class OpenAI(HttpService):
         answer = self.decode(await self._post("/images/generations", images_payload(message)), WireImages)
         reply = answer.read(self)
         return msgspec.structs.replace(reply, usage=self._prices.charge(message.model, reply.usage))
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """List the models, which is free, or have *model* answer with one token."""
+        if model is None:
+            return Probe(request=HttpRequest("GET", "/models"), purpose="lists the models")
+        message = ChatCompletion(model=model, messages=PROBE_MESSAGES, max_tokens=1)
+        estimate = self.estimate(message)
+        return Probe(
+            request=HttpRequest("POST", "/chat/completions", json=self._payload(message)),
+            purpose=f"one token from {model}",
+            usd=None if estimate is None else estimate.usd,
+        )
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""

@@ -18,6 +18,7 @@ from ...supervisors.policies import Concurrency, Exponential, Policy, Retry
 from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpReply, HttpRequest
+from .._probe import Probe
 from .._secret import Secret
 from .._usage import Usage
 from ._polling import JobWatch, Polling
@@ -178,6 +179,10 @@ class RunPod(HttpService):
         if isinstance(message, SubmitJob):
             return message.duplicate_ok
         return not isinstance(message, RetryJob) and super().is_repeatable(message)
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Look at the endpoint's workers and jobs, which is free."""
+        return Probe(request=HttpRequest("GET", "/health"), purpose="looks at the endpoint's workers")
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost, by the typical job."""

@@ -14,6 +14,7 @@ from ...supervisors import ProviderError, current_attempt
 from ...supervisors.policies import Concurrency, Exponential, Policy, Retry
 from .._classification import ErrorTable
 from .._http_messages import HttpReply, HttpRequest
+from .._probe import Probe
 from .._secret import Secret
 from ._supabase_errors import DUPLICATE, SUPABASE_ERRORS, may_be_done
 from ._supabase_filters import row_path
@@ -54,6 +55,10 @@ class Supabase(SupabaseProject):
         super().__init__(url, key, most_bytes=most_bytes)
         # Inserts with an attempt of which nobody knows whether it was carried out, by their call's key.
         self._doubts: OrderedDict[str, None] = OrderedDict()
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Look at the root of the rows' API, which lists what it offers."""
+        return Probe(request=HttpRequest("GET", "/rest/v1/"), purpose="lists the tables")
 
     @handles
     async def select(self, message: SelectRows) -> Rows:

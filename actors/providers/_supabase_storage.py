@@ -11,6 +11,7 @@ from ...runtime import Message, handles
 from ...supervisors.policies import Concurrency, Exponential, Policy, Retry
 from .._classification import ErrorTable
 from .._http_messages import HttpReply, HttpRequest
+from .._probe import Probe
 from ._supabase_errors import STORAGE_ERRORS
 from ._supabase_project import SupabaseProject, judged
 from ._supabase_storage_messages import (
@@ -40,6 +41,10 @@ class SupabaseStorage(SupabaseProject):
         attempt_timeout=120.0,
     )
     errors: ClassVar[ErrorTable] = STORAGE_ERRORS
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """List the buckets."""
+        return Probe(request=HttpRequest("GET", "/storage/v1/bucket"), purpose="lists the buckets")
 
     @handles
     async def upload(self, message: UploadFile) -> str:

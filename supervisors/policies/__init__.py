@@ -3,7 +3,7 @@
 A policy is pure. Values and *now* go in, a decision comes out: nothing here waits, sends, logs or
 looks at a clock, so hours of failure are tested in milliseconds.
 
-    `Policy` bundles what one service needs:
+    `Policy` bundles what one service needs, and `OperationPolicy` what one kind of message needs otherwise:
     `Retry` decides whether a call is made again, and `Exponential`, `Decorrelated` or `Fixed` how long it
     waits;
     `Breaker` leaves a service alone that keeps failing (its machine is a `Circuit`);
@@ -24,6 +24,7 @@ from ._circuit_states import Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
 from ._fallback import Fallback
 from ._gate import Gate, GateStatistics
+from ._operation import OperationPolicy
 from ._policy import Policy
 from ._retry import GiveUp, Retry, RetryIn
 
@@ -47,6 +48,7 @@ __all__ = [
     "GiveUp",
     "Jitter",
     "OpenReason",
+    "OperationPolicy",
     "Permit",
     "Policy",
     "Retry",

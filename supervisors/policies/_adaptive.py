@@ -82,6 +82,13 @@ class AdaptiveBulkhead(Bulkhead):
         # Since the limit was last changed, while it was in use.
         self._successes = 0
 
+    def take_over(self, before: Bulkhead) -> None:
+        """Go on where *before* was, with the limit that it has found out, as far as the bounds allow."""
+        if isinstance(before, AdaptiveBulkhead):
+            self._full_limit = self.limit = min(max(self._least, before._full_limit), self._high)
+            self._shrunk_at = before._shrunk_at
+        super().take_over(before)
+
     def grow(self) -> None:
         """Note a success, whose slot has been given back."""
         limit = self.limit

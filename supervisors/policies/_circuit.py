@@ -167,6 +167,15 @@ class Circuit:
         self._follow(self._forced_state(forced, held), now, "forced")
         return True
 
+    def reconfigure(self, spec: Breaker) -> None:
+        """Go by other numbers, in the state it is in; what was counted counts on.
+
+        A lower number of failures opens it at the next one. An open circuit stays open as long as it was to,
+        and one that an operator holds is held. Another window begins empty.
+        """
+        self._spec = spec
+        self._state.reconfigure(spec)
+
     def _forced_state(self, forced: Forced | None, held: Forced | None) -> _State:
         match forced:
             case "open":

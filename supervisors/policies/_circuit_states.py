@@ -47,8 +47,7 @@ class Closed:
     def __init__(self, spec: Breaker) -> None:
         self._spec = spec
         self.failures = 0
-        is_counting = spec.failure_rate is not None or spec.slow_seconds is not None
-        self._window = Window(spec.window) if is_counting else None
+        self._window = _window_of(spec)
         self._slow_seconds = math.inf if spec.slow_seconds is None else spec.slow_seconds
         # One for all: here it does not matter which attempt a verdict is about, and calls need not allocate.
         self._permit = Permit(self, is_probe=False)
@@ -89,6 +88,13 @@ class Closed:
 
     def released(self, permit: Permit) -> None:
         """Count nothing: only successes reset, only failures count."""
+
+    def reconfigure(self, spec: Breaker) -> None:
+        before, self._spec = self._spec, spec
+        self._slow_seconds = math.inf if spec.slow_seconds is None else spec.slow_seconds
+        window = _window_of(spec)
+        if window is None or self._window is None or spec.window != before.window:
+            self._window = window
 
     def _judged(self, now: float, retry_after: float | None) -> Natural:
         reason = self._reason_to_open()
@@ -140,6 +146,9 @@ class Open:
 
     def admit(self, now: float) -> None:
         return None
+
+    def reconfigure(self, spec: Breaker) -> None:
+        self._spec = spec
 
     def woken(self) -> HalfOpen:
         return HalfOpen(self._spec, self.failures, min(self._seconds * 2.0, self._spec.open_cap))
@@ -203,12 +212,22 @@ class HalfOpen:
     def released(self, permit: Permit) -> None:
         self._take_back(permit)
 
+    def reconfigure(self, spec: Breaker) -> None:
+        self._spec = spec
+        # With fewer probes the next success has to be the last, or nothing would ever close it.
+        self._successes = min(self._successes, spec.probes - 1)
+
     def _take_back(self, permit: Permit) -> None:
         permit.is_returned = True
         self._places.pop(permit, None)
 
     def _reopened(self, reason: OpenReason, now: float, retry_after: float | None) -> Natural:
         return Open(self._spec, reason, self.failures, self._next_seconds, now, retry_after)
+
+
+def _window_of(spec: Breaker) -> Window | None:
+    is_counting = spec.failure_rate is not None or spec.slow_seconds is not None
+    return Window(spec.window) if is_counting else None
 
 
 Natural = Closed | Open | HalfOpen

@@ -61,14 +61,15 @@ class Bulkhead:
     __slots__ = ("_cuts", "_full_limit", "_least", "_peak", "in_flight", "limit")
 
     def __init__(self, limit: int, least: int = 1) -> None:
-        self._full_limit = limit
+        self._full_limit: int = limit
         # Attributes, as properties would cost a call 200 ns. The guard only reads them.
-        self.limit = limit
+        self.limit: int = limit
         """Attempts allowed in flight now."""
-        self.in_flight = 0
+        self.in_flight: int = 0
         """Slots taken now."""
         self._least = least
-        self._peak = self._cuts = 0
+        self._peak: int = 0
+        self._cuts: int = 0
 
     def try_acquire(self) -> bool:
         """Take a slot if one is free, and tell whether it was."""
@@ -102,6 +103,12 @@ class Bulkhead:
         """Allow one more, up to the full limit. Call it for each success."""
         if self.limit < self._full_limit:
             self.limit += 1
+
+    def take_over(self, before: Bulkhead) -> None:
+        """Go on where *before* was, which had other limits. A cut stays, and so does what is in flight."""
+        self.in_flight, self._peak, self._cuts = before.in_flight, before._peak, before._cuts
+        if before.limit < before._full_limit:
+            self.limit = max(self._least, min(before.limit, self._full_limit))
 
     def bound(self, full_limit: int) -> bool:
         """Allow this many when all is well, from now on; True where that is a change.

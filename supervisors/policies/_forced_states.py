@@ -35,6 +35,9 @@ class ForcedOpen:
     def admit(self, now: float) -> None:
         return None
 
+    def reconfigure(self, spec: Breaker) -> None:
+        """Stay: it goes by no number."""
+
 
 @final
 class ForcedClosed:
@@ -65,6 +68,9 @@ class ForcedClosed:
 
     def released(self, permit: Permit) -> None:
         """Count nothing."""
+
+    def reconfigure(self, spec: Breaker) -> None:
+        """Stay: it goes by no number."""
 
 
 @final
@@ -105,6 +111,10 @@ class MetricsOnly:
 
     def released(self, permit: Permit) -> None:
         """Count nothing, as a closed circuit does."""
+
+    def reconfigure(self, spec: Breaker) -> None:
+        self._spec = spec
+        self._closed.reconfigure(spec)
 
     def _followed(self, state: Natural) -> MetricsOnly:
         if state is not self._closed:

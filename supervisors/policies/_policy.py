@@ -1,12 +1,16 @@
 """The policy: everything about failure that is decided for one service."""
 
+from collections.abc import Mapping
+
 import msgspec
 
+from ...runtime import same_setting
 from ._adaptive import Adaptive
 from ._backoff import Backoff, Exponential, flaw_of
 from ._breaker import Breaker
 from ._checks import check_least, check_positive
 from ._concurrency import Concurrency
+from ._operation import OperationPolicy
 from ._retry import Retry
 
 
@@ -25,6 +29,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         period: Seconds.
         restart_backoff: Waits before a crashed service is started again.
         failed_probe: Seconds until a failed provider is tried again.
+        by_operation: What single operations decide otherwise, by the name of the message's class.
     """
 
     retry: Retry = Retry()
@@ -38,6 +43,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     period: float = 60.0
     restart_backoff: Backoff = Exponential(1.0, cap=30.0)
     failed_probe: float = 30.0
+    by_operation: Mapping[str, OperationPolicy] = {}
 
     def __post_init__(self) -> None:
         check_positive("Policy.call_timeout", self.call_timeout)
@@ -49,3 +55,31 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if flaw := flaw_of(self.restart_backoff):
             raise ValueError(f"Policy.restart_backoff {flaw}, got {self.restart_backoff!r}")
         check_positive("Policy.failed_probe", self.failed_probe)
+
+    def operation_name(self, operation: str) -> str | None:
+        """Return how `by_operation` spells *operation*; None if it does not mention it.
+
+        Case does not matter, as environment variables have none.
+        """
+        if operation in self.by_operation:
+            return operation
+        return next((name for name in self.by_operation if same_setting(name, operation)), None)
+
+    def of(self, operation: str) -> "Policy":
+        """Return the policy in force for the messages of one class, itself where nothing is said of them."""
+        name = self.operation_name(operation)
+        if name is None:
+            return self
+        own = self.by_operation[name]
+        return msgspec.structs.replace(
+            self,
+            retry=own.retry or self.retry,
+            call_timeout=own.call_timeout or self.call_timeout,
+            attempt_timeout=own.attempt_timeout or self.attempt_timeout,
+        )
+
+    @property
+    def longest_attempt(self) -> float:
+        """Seconds that no attempt exceeds, whatever is asked."""
+        own = (operation.attempt_timeout or 0.0 for operation in self.by_operation.values())
+        return max((self.attempt_timeout, *own))

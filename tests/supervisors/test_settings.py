@@ -106,7 +106,7 @@ def as_toml(given: dict[str, float]) -> str:
 
 
 def test_every_setting_is_tried_here() -> None:
-    assert list(RANGES) == list(ProviderSettings.__struct_fields__)
+    assert [*RANGES, "operations"] == list(ProviderSettings.__struct_fields__)
 
 
 def test_without_sources_the_defaults_are_in_force() -> None:
