@@ -20,7 +20,9 @@ from ._circuit_breaker import BreakerAttempt, CircuitBreaker
 from ._classification import ErrorBody, ErrorRule, ErrorTable, read_error
 from ._errors import MissingExtraError
 from ._http import HttpService
+from ._http_events import EventStream
 from ._http_messages import HttpReply, HttpRequest
+from ._http_stream import HttpStream
 from ._plain_calls import PLAIN_CALLS, PlainCalls, PlainCallStatistics
 from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens, prices_in_force
 from ._probe import Probe
@@ -29,6 +31,7 @@ from ._retry_config import RetryConfig
 from ._retrying import Retrying, retry_with_backoff
 from ._secret import Secret
 from ._service import Service
+from ._sse import ServerSentEvent
 from ._usage import Usage
 from ._validation import HasText, OutputValidationError, Validated, json_reply, repair_chat
 from ._waits import parse_wait, wait_hint
@@ -42,10 +45,12 @@ __all__ = [
     "ErrorBody",
     "ErrorRule",
     "ErrorTable",
+    "EventStream",
     "HasText",
     "HttpReply",
     "HttpRequest",
     "HttpService",
+    "HttpStream",
     "MissingExtraError",
     "OutputValidationError",
     "PlainCallStatistics",
@@ -56,6 +61,7 @@ __all__ = [
     "RetryConfig",
     "Retrying",
     "Secret",
+    "ServerSentEvent",
     "Service",
     "Usage",
     "Validated",

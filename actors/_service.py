@@ -1,8 +1,9 @@
 """Service: an actor that stands for one external service."""
 
+from contextlib import suppress
 from typing import ClassVar, cast
 
-from ..runtime import Message, RelightError, message_types
+from ..runtime import Message, RelightError, cell_of, message_types
 from ..supervisors import Charge, FailureKind, GuardedActor, ProviderError, Settings
 from ..supervisors.policies import Policy
 from ._prices import DEFAULT_PRICES, PriceTable, prices_in_force
@@ -91,6 +92,11 @@ class Service(GuardedActor):
     ) -> ProviderError:
         """Build the error to raise for something this service did wrong."""
         return ProviderError(self.name, kind, self.hide(detail), code=code, retryable=retryable)
+
+    def emit(self, event: str, /, **fields: object) -> None:
+        """Emit an event of this service, if it runs in a system."""
+        with suppress(RelightError):  # not adopted: nobody listens
+            cell_of(self.ref).kernel.events.info(event, **fields)
 
 
 def usage_of(reply: object) -> Usage | None:

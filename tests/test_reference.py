@@ -41,7 +41,7 @@ def emitted(path: Path) -> Iterator[str]:
 
 
 def test_the_events_page_lists_every_event_once() -> None:
-    rooms = (ROOT / "runtime", ROOT / "supervisors", ROOT / "actors")
+    rooms = (ROOT / "runtime", ROOT / "supervisors", ROOT / "actors", ROOT / "actors" / "providers")
     sources = [source for room in rooms for source in room.glob("*.py")]
     names = {name for source in sources for name in emitted(source)}
     listed = [row[0] for row in rows("events.md")]

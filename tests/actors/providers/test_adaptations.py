@@ -10,6 +10,8 @@ from relight.actors.providers import (
     ChatReply,
     CreateMessage,
     MessageReply,
+    Tool,
+    ToolCall,
     anthropic_as_chat,
     chat_as_anthropic,
 )
@@ -77,3 +79,16 @@ async def test_a_fallback_from_one_to_the_other_returns_the_reply_that_was_asked
         chat = FallbackRef(openai, anthropic, adapt={anthropic: chat_as_anthropic("claude-a")})
         reply = await chat.ask(ChatCompletion(model="gpt-big", messages=TURNS))
     assert reply == ChatReply(id="1", model="claude-a", text="Bye", finish_reason="stop", usage=USAGE)
+
+
+def test_tools_are_offered_to_the_other_and_its_calls_come_back() -> None:
+    tool, call = Tool("look"), ToolCall("c1", "look", "{}")
+    chat = ChatCompletion(model="gpt-4o", messages=(), tools=(tool,), tool_choice="look")
+    there = chat_as_anthropic("claude-haiku-4-5")
+    asked = there.request(chat)
+    assert isinstance(asked, CreateMessage)
+    assert (asked.tools, asked.tool_choice) == ((tool,), "look")
+    reply = MessageReply(
+        id="1", model="m", text="", stop_reason="tool_use", tool_calls=(call,), usage=Usage()
+    )
+    assert there.reply(reply).tool_calls == (call,)
