@@ -15,10 +15,13 @@ from ..runtime import claim
 from ._classification import ErrorBody, ErrorRule, ErrorTable, read_error
 from ._errors import MissingExtraError
 from ._http import HttpService
+from ._http_events import EventStream
 from ._http_messages import HttpReply, HttpRequest
+from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
 from ._secret import Secret
 from ._service import Service
+from ._sse import ServerSentEvent
 from ._usage import Usage
 from ._waits import parse_wait, wait_hint
 
@@ -27,13 +30,16 @@ __all__ = [
     "ErrorBody",
     "ErrorRule",
     "ErrorTable",
+    "EventStream",
     "HttpReply",
     "HttpRequest",
     "HttpService",
+    "HttpStream",
     "MissingExtraError",
     "Price",
     "PriceTable",
     "Secret",
+    "ServerSentEvent",
     "Service",
     "Usage",
     "estimate_tokens",

@@ -15,7 +15,9 @@ from ..supervisors.policies import Concurrency, Exponential, Policy, Retry
 from ._classification import ErrorTable
 from ._connection import Connection
 from ._errors import MissingExtraError
+from ._http_events import EventStream
 from ._http_messages import HttpReply, HttpRequest
+from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, PriceTable
 from ._secret import Secret
 from ._service import Service
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 ReplyT = TypeVar("ReplyT")
 
 MEBIBYTE = 1024 * 1024
+
+# By name, because some servers call their events plain text, or nothing at all.
+_NO_EVENTS = frozenset({"application/json", "text/html"})
 
 
 class HttpService(Service):
@@ -40,6 +45,7 @@ class HttpService(Service):
         headers: Sent with every request.
         connect_timeout: Seconds to a connection.
         read_timeout: Seconds to the first byte of an answer, and between any two.
+        idle_timeout: Seconds between any two bytes of a stream, once it has begun.
         most_bytes: A longer answer is refused.
         prices: What the service's models cost.
 
@@ -63,13 +69,14 @@ class HttpService(Service):
         headers: Mapping[str, str] | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 60.0,
+        idle_timeout: float = 90.0,
         most_bytes: int = 32 * MEBIBYTE,
         prices: PriceTable = DEFAULT_PRICES,
     ) -> None:
         super().__init__(key=key, prices=prices)
         self.base_url = base_url
         self._headers = dict(headers or {})
-        self._timeouts = (connect_timeout, read_timeout)
+        self._timeouts = (connect_timeout, read_timeout, idle_timeout)
         self._most_bytes = most_bytes
         self._client: HttpClient | None = None
         # At once, and not when it starts: a missing library should stop the program, not crash a child.
@@ -78,7 +85,7 @@ class HttpService(Service):
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Keep one connection pool open while the actor lives."""
-        connect_timeout, read_timeout = self._timeouts
+        connect_timeout, read_timeout, idle_timeout = self._timeouts
         connection = Connection(
             provider=self.name,
             base_url=self.base_url,
@@ -87,6 +94,7 @@ class HttpService(Service):
             attempts=self.policy_in_force.concurrency.limit,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
+            idle_timeout=idle_timeout,
             most_bytes=self._most_bytes,
         )
         async with self._open_client(connection) as self._client:
@@ -117,12 +125,48 @@ class HttpService(Service):
             ProviderError: No response, or one that reports an error. The former is not retryable
                 if *message* is not repeatable and may have been carried out.
         """
-        if self._client is None:
-            raise RuntimeError(f"{self!r} is not running: ask it through its ref")
-        reply = await self._client.send(message)
+        reply = await self._running_client().send(message)
         if reply.is_success:
             return reply
         raise self.failure_of(reply)
+
+    @asynccontextmanager
+    async def exchange_stream(self, message: HttpRequest) -> AsyncGenerator[HttpStream]:
+        """Send one request, within a handler, and read the response as it comes.
+
+        The block gets the response once its head says that it is a success. Nothing is read ahead of
+        the block, and whatever ends the block, the response is closed: the server sees that nobody
+        listens any more. The connection is kept if the response was read to its end.
+
+        Raises:
+            ProviderError: As :meth:`exchange`. While the block reads: NETWORK or TIMEOUT where the
+                connection broke or fell silent, INVALID_RESPONSE where the answer is too long.
+        """
+        async with self._running_client().stream(message) as stream:
+            if not stream.is_success:
+                raise self.failure_of(await stream.read())
+            yield stream
+
+    @asynccontextmanager
+    async def exchange_events(self, message: HttpRequest) -> AsyncGenerator[EventStream]:
+        """Send one request, within a handler, and read the response's events as they come.
+
+        Raises:
+            ProviderError: As :meth:`exchange_stream`. INVALID_RESPONSE where the answer is no stream
+                of events, or an error where it tells of one, and where an event is too long.
+        """
+        async with self.exchange_stream(message) as response:
+            if _media_type(response) in _NO_EVENTS:
+                raise self.failure_of(await response.read())
+            yield EventStream(response, self._refuse)
+
+    def _refuse(self, detail: str) -> ProviderError:
+        return self.failure(FailureKind.INVALID_RESPONSE, detail, retryable=False)
+
+    def _running_client(self) -> HttpClient:
+        if self._client is None:
+            raise RuntimeError(f"{self!r} is not running: ask it through its ref")
+        return self._client
 
     def failure_of(self, reply: HttpReply) -> ProviderError:
         """Classify a response that is not what was asked for."""
@@ -143,6 +187,10 @@ class HttpService(Service):
             if failure.kind is FailureKind.INVALID_RESPONSE:
                 failure = self.failure(FailureKind.INVALID_RESPONSE, f"unreadable answer: {error}")
             raise failure from error
+
+
+def _media_type(response: HttpStream) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _client_opener(user: str) -> Callable[[Connection], AbstractAsyncContextManager[HttpClient]]:

@@ -20,7 +20,7 @@ class HttpReply(msgspec.Struct, frozen=True):
     @property
     def is_success(self) -> bool:
         """Tell whether the server did as asked: 2xx, or "304 Not Modified"."""
-        return 200 <= self.status < 300 or self.status == 304
+        return is_success(self.status)
 
     def json(self) -> object:
         """Decode the body.
@@ -66,3 +66,8 @@ class HttpRequest(Request[HttpReply], frozen=True):
         if self.idempotent is not None:
             return self.idempotent
         return self.idempotency_key is not None or self.method.upper() in _IDEMPOTENT
+
+
+def is_success(status: int) -> bool:
+    """Tell whether *status* says that the server did as asked."""
+    return 200 <= status < 300 or status == 304

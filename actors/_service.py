@@ -1,8 +1,9 @@
 """Service: an actor that stands for one external service."""
 
+from contextlib import suppress
 from typing import ClassVar
 
-from ..runtime import Message, RelightError
+from ..runtime import Message, RelightError, cell_of
 from ..supervisors import FailureKind, GuardedActor, ProviderError
 from ..supervisors.policies import Policy
 from ._prices import DEFAULT_PRICES, PriceTable
@@ -61,3 +62,8 @@ class Service(GuardedActor):
     ) -> ProviderError:
         """Build the error to raise for something this service did wrong."""
         return ProviderError(self.name, kind, self.hide(detail), code=code, retryable=retryable)
+
+    def emit(self, event: str, /, **fields: object) -> None:
+        """Emit an event of this service, if it runs in a system."""
+        with suppress(RelightError):  # not adopted: nobody listens
+            cell_of(self.ref).kernel.events.info(event, **fields)

@@ -26,5 +26,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Images made, where those are billed."""
     seconds: float = 0.0
     """Seconds of compute, where that is what is billed."""
+    is_estimate: bool = False
+    """Whether it was counted here, because the provider did not say: a stream that broke or was left."""
     usd: float | None = None
     """What it cost; None where the price is unknown, which is not the same as nothing."""

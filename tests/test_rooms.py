@@ -26,6 +26,7 @@ UNITS = {
     ),
     "tests/bench/test_markdown.py": ("relight.bench._markdown",),
     "tests/bench/test_questions.py": ("relight.bench._questions",),
+    "tests/actors/test_sse.py": ("relight.actors._sse",),
     "tests/runtime/test_dispatch.py": ("relight.runtime._dispatch",),
     "tests/supervisors/conformance/test_escalation.py": ("relight.supervisors._losses",),
     "tests/supervisors/conformance/test_pool.py": ("relight.supervisors._administration",),
@@ -40,7 +41,7 @@ UNITS = {
 """Tests of a part that no face shows."""
 
 EXTRAS = {
-    "httpx2": ("actors/_http*.py", "actors/_transport.py"),
+    "httpx2": ("actors/_http*.py", "actors/_transport*.py"),
     "starlette": ("actors/fakes/*", "actors/ops/*"),
     "hypercorn": ("actors/fakes/*", "actors/ops/*"),
     "rich": ("actors/ops/*",),

@@ -10,12 +10,17 @@ recommended for it. When to retry, wait or stop is the supervisor's business.
 """
 
 from ...runtime import claim
-from ._anthropic import Anthropic, CreateMessage, MessageReply
+from ._anthropic import Anthropic
+from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage
 from ._catalogue import PROVIDERS
-from ._chat import ChatMessage
+from ._chat import ChatMessage, ImagePart, TextPart
 from ._elevenlabs import ElevenLabs
 from ._elevenlabs_messages import ListVoices, Speak, Speech, Voice
-from ._openai import ChatCompletion, ChatReply, OpenAI
+from ._openai import OpenAI
+from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat
+from ._openai_embeddings import CreateEmbeddings, EmbeddingsReply
+from ._openai_images import CreateImages, ImagesReply, MadeImage
+from ._openai_responses import CreateResponse, ResponseChunk, ResponseReply, StreamResponse
 from ._polling import JobWatch, Polling
 from ._runpod import RunPod
 from ._runpod_messages import (
@@ -51,25 +56,33 @@ from ._supabase_storage_messages import (
     SignFile,
     UploadFile,
 )
+from ._tools import Tool, ToolCall, ToolCallDelta
 
 __all__ = [
     "PROVIDERS",
     "Anthropic",
     "CallFunction",
     "CancelJob",
+    "ChatChunk",
     "ChatCompletion",
     "ChatMessage",
     "ChatReply",
     "CheckEndpoint",
+    "CreateEmbeddings",
+    "CreateImages",
     "CreateMessage",
+    "CreateResponse",
     "DeleteRows",
     "DownloadFile",
     "ElevenLabs",
+    "EmbeddingsReply",
     "EndpointHealth",
     "FileContent",
     "FileEntry",
     "Filter",
     "FunctionResult",
+    "ImagePart",
+    "ImagesReply",
     "InsertRows",
     "Job",
     "JobResult",
@@ -77,10 +90,14 @@ __all__ = [
     "JobWatch",
     "ListFiles",
     "ListVoices",
+    "MadeImage",
+    "MessageChunk",
     "MessageReply",
     "OpenAI",
     "Polling",
     "RemoveFiles",
+    "ResponseChunk",
+    "ResponseReply",
     "RetryJob",
     "Rows",
     "RunJob",
@@ -89,9 +106,16 @@ __all__ = [
     "SignFile",
     "Speak",
     "Speech",
+    "StreamChat",
+    "StreamMessage",
+    "StreamResponse",
     "SubmitJob",
     "Supabase",
     "SupabaseStorage",
+    "TextPart",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
     "UpdateRows",
     "UploadFile",
     "UpsertRows",
