@@ -122,10 +122,12 @@ from .supervisors import (
     run,
 )
 from .supervisors.policies import (
+    Adaptive,
     Backoff,
     Breaker,
     CircuitState,
     Concurrency,
+    Decorrelated,
     Exponential,
     Fixed,
     Policy,
@@ -144,6 +146,7 @@ __all__ = [
     "ActorState",
     "ActorStatistics",
     "ActorStoppedError",
+    "Adaptive",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "AskError",
@@ -165,6 +168,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterStatistics",
     "DeadlineExceededError",
+    "Decorrelated",
     "DeliveryError",
     "Down",
     "DynamicSupervisor",

@@ -89,15 +89,17 @@ class Call:
 class Running:
     """One attempt under way, as its timeout and its cancellation see it."""
 
-    __slots__ = ("blocks", "call", "cause", "done", "is_released", "permit", "worker")
+    __slots__ = ("began", "blocks", "call", "cause", "done", "is_released", "permit", "worker")
 
-    def __init__(self, call: Call, worker: Worker, permit: Permit | None, blocks: int) -> None:
+    def __init__(self, call: Call, worker: Worker, permit: Permit | None, blocks: int, began: float) -> None:
         self.call = call
         self.worker = worker
         self.permit = permit
         """The circuit's; None where that is off."""
         self.blocks = blocks
         """How often the provider had been blocked when it began."""
+        self.began = began
+        """The moment it began."""
         self.done = False
         self.is_released = False
         """The guard has its permit back."""

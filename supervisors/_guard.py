@@ -43,6 +43,7 @@ class Guard:
         "_block",
         "_blocked_by",
         "_failed_until",
+        "_is_timing",
         "_probe_at",
         "blocks",
         "bulkhead",
@@ -63,6 +64,7 @@ class Guard:
         self.circuit: Circuit | None = None
         if policy.breaker is not None:
             self.circuit = policy.breaker.circuit(on_transition)
+        self._is_timing = policy.breaker is not None and policy.breaker.slow_seconds is not None
         self.bulkhead = policy.concurrency.bulkhead()
         self.gate = Gate()
         self.counters = GuardCounters()
@@ -103,6 +105,12 @@ class Guard:
     def breaker_error(self, now: float) -> CircuitBreakerOpenError:
         """Make the refusal of an open or probing circuit."""
         assert self.circuit is not None
+        if self.circuit.forced is not None:
+            return CircuitBreakerOpenError(
+                self.provider,
+                "the circuit breaker was forced open, until an operator gives it back",
+                is_forced=True,
+            )
         if self.circuit.state is CircuitState.HALF_OPEN:
             return CircuitBreakerOpenError(
                 self.provider, "the circuit breaker is half-open and its probe is out"
@@ -122,7 +130,7 @@ class Guard:
         if attempt.blocks == self.blocks:
             self._block = Block.NONE
         if attempt.permit is not None and self.circuit is not None:
-            self.circuit.succeeded(attempt.permit, now)
+            self.circuit.succeeded(attempt.permit, now, self._seconds(attempt, now))
         limit = self.bulkhead.limit
         self.bulkhead.grow()
         return self.bulkhead.limit > limit
@@ -152,10 +160,21 @@ class Guard:
             self._unprobe(attempt)
         if attempt.permit is not None and self.circuit is not None:
             if error.kind.counts_for_breaker:
-                self.circuit.failed(attempt.permit, now, error.retry_after)
+                self.circuit.failed(
+                    attempt.permit, now, error.retry_after, seconds=self._seconds(attempt, now)
+                )
             else:
                 self.circuit.released(attempt.permit, now)
+        if error.kind.is_congestion:
+            self.bulkhead.congested(attempt.began, now)
         return is_blocking
+
+    def _seconds(self, attempt: Running, now: float) -> float:
+        """Return how long an attempt took, for a breaker that minds.
+
+        A stream that flows is not slow, however long it is: its reader sets the pace.
+        """
+        return now - attempt.began if self._is_timing and not attempt.call.has_delivered else 0.0
 
     def decide(
         self, error: ProviderError, attempt: int, time_left: float, *, is_probe: bool

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 from ..runtime import ActorStatistics, Message
 from ._failures import FailureKind
 from ._guarded import Estimate
-from .policies import BulkheadStatistics, CircuitState, CircuitStatistics, GateStatistics
+from .policies import BulkheadStatistics, CircuitState, CircuitStatistics, GateStatistics, TransitionCause
 
 LATENCIES = 4096
 """Call times kept for percentiles."""
@@ -31,6 +31,17 @@ class RetryKey(NamedTuple):
     """What the attempt before it failed of."""
     outcome: str
     """``success``, ``failed``, ``cancelled``, or ``breaker_open`` for one that was never made."""
+
+
+class TransitionKey(NamedTuple):
+    """Which transitions of a breaker are counted together."""
+
+    old: CircuitState
+    """Where it was."""
+    new: CircuitState
+    """Where it went."""
+    cause: TransitionCause
+    """``auto``, or ``forced`` by an operator, also where it was given back to itself."""
 
 
 class CallKey(NamedTuple):
@@ -91,7 +102,7 @@ class GuardCounters:
         self.refusals: Counter[str] = Counter()
         self.wait_seconds = 0.0
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
-        self.transitions: Counter[tuple[CircuitState, CircuitState]] = Counter()
+        self.transitions: Counter[TransitionKey] = Counter()
         self.durations: dict[tuple[str, str], Histogram] = {}
         self.unpriced: Counter[str] = Counter()
         self._costs: dict[str, deque[tuple[float, float]]] = {}
@@ -159,8 +170,8 @@ class GuardStatistics:
     """Calls that were refused, by error class."""
     breaker: CircuitStatistics | None
     """The breaker; None where the policy has none."""
-    breaker_transitions: Mapping[tuple[CircuitState, CircuitState], int]
-    """How often the breaker went from one state to another."""
+    breaker_transitions: Mapping[TransitionKey, int]
+    """How often the breaker went from one state to another, by itself or by force."""
     bulkhead: BulkheadStatistics
     """The attempts in flight."""
     gate: GateStatistics

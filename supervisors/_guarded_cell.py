@@ -114,7 +114,7 @@ class GuardedCell(GuardedMailbox):
         guard.bulkhead.try_acquire()
         guard.counters.attempts += 1
         call.attempts += 1
-        call.running = running = Running(call, worker, guard.admit(now), guard.blocks)
+        call.running = running = Running(call, worker, guard.admit(now), guard.blocks, now)
         worker.hand = running
         if isinstance(call.item, Slot):
             worker.slot = call.item
@@ -159,7 +159,7 @@ class GuardedCell(GuardedMailbox):
         outcome = "ok" if call.attempts == 1 else "retried_ok"
         self.guard.counters.ended(call.message, outcome, now - call.began)
         if has_grown:
-            self.kick()
+            self.widen()
 
     def _attempt_failed(self, actor: GuardedActor, running: Running, raised: BaseException) -> None:
         if running.cause:

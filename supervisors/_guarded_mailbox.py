@@ -8,7 +8,7 @@ its place in the mailbox's bound, and goes before new messages when it is due.
 from __future__ import annotations
 
 from collections import deque
-from math import inf
+from math import inf, isfinite
 
 from ..runtime import (
     ActorCell,
@@ -20,15 +20,16 @@ from ..runtime import (
     Overflow,
     Owner,
     RefusalError,
+    RelightError,
     Slot,
     message_of,
 )
 from ._call import Call, Running
 from ._errors import ProviderError
 from ._guard import Guard
-from ._guard_statistics import RetryKey
+from ._guard_statistics import RetryKey, TransitionKey
 from ._guarded import GuardedActor
-from .policies import CircuitState, GiveUp, Policy, RetryIn, wait_of
+from .policies import CircuitState, Forced, GiveUp, Policy, RetryIn, wait_of
 
 VERDICT_POLL = 0.1
 """Seconds at least between two looks of a due retry at a half-open breaker whose probe is out."""
@@ -54,9 +55,9 @@ class GuardedMailbox(ActorCell):
         self.policy = policy
         self.capacity = policy.mailbox
         self.open_capacity = 0  # every sender has to ask the guard first
-        self.concurrency = policy.concurrency.limit
         self.call_timeout = policy.call_timeout
         self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
+        self.concurrency = self.guard.bulkhead.limit
         self.calls: dict[Slot, Call] = {}
         """Calls that were begun and are waited for."""
         self.waiting_retries: set[Call] = set()
@@ -140,6 +141,19 @@ class GuardedMailbox(ActorCell):
             self.room = self.concurrency - self.busy
         elif self.ties is not None:
             self.ties.advance()
+
+    def widen(self) -> None:
+        """Begin what the guard lets begin since its limit has grown.
+
+        Beyond what it began with there have to be more permits. They stay when the limit falls again: a
+        worker that comes too many finds that nothing may begin, and goes.
+        """
+        limit = self.guard.bulkhead.limit
+        if limit > self.concurrency:
+            self.concurrency = limit
+            if self.active is not None:
+                self.room = limit - self.busy
+        self.kick()
 
     def leave_behind(self, running: Running) -> None:
         """Give up an attempt that does not unwind, or it would hold its slot for ever."""
@@ -258,30 +272,51 @@ class GuardedMailbox(ActorCell):
 
     def bound_concurrency(self, most: int) -> None:
         """Hear how many attempts the provider takes at once. The policy's own limit stays the highest."""
-        limit = max(1, min(most, self.policy.concurrency.limit))
+        limit = max(1, min(most, self.policy.concurrency.most))
         if self.guard.bulkhead.bound(limit):
-            self.kernel.events.warning(
+            self.kernel.events.info(
                 "provider.concurrency_bounded", provider=self.provider, limit=limit, most=most
             )
 
     def _breaker_changed(self, old: CircuitState, new: CircuitState, now: float) -> None:
         circuit = self.guard.circuit
         assert circuit is not None
-        self.guard.counters.transitions[old, new] += 1
+        self.guard.counters.transitions[TransitionKey(old, new, circuit.cause)] += 1
         self.kernel.events.warning(
             "breaker.transition",
             provider=self.provider,
             breaker=self.provider,
             **{"from": old.name.lower(), "to": new.name.lower()},
+            cause=circuit.cause,
+            reason=circuit.reason,
             failures=circuit.statistics().consecutive_failures,
-            next_probe_in=round(circuit.retry_at - now, 3) if new is CircuitState.OPEN else None,
+            next_probe_in=round(circuit.retry_at - now, 3) if isfinite(circuit.retry_at) else None,
         )
         if new is CircuitState.OPEN:
-            # So that the state is seen as half-open when the time comes, also if nobody calls.
-            self.kernel.timers.call_at(circuit.retry_at, self._look_at_breaker)
+            if circuit.forced is None:
+                # So that the state is seen as half-open when the time comes, also if nobody calls.
+                self.kernel.timers.call_at(circuit.retry_at, self._look_at_breaker)
             self.sweep()
         else:
             self.kick()
+
+    def force_breaker(self, forced: Forced | None) -> None:
+        """Hold the breaker in a state, or give it back to itself.
+
+        Raises:
+            RelightError: The policy has no breaker.
+        """
+        circuit = self.guard.circuit
+        if circuit is None:
+            raise RelightError(f"{self.provider}: has no breaker to force: give its policy a Breaker()")
+        if circuit.force(forced, self.kernel.now()):
+            self.kernel.events.warning(
+                "breaker.forced",
+                provider=self.provider,
+                breaker=self.provider,
+                forced=forced,
+                state=circuit.state.name.lower(),
+            )
 
     def _look_at_breaker(self) -> None:
         assert self.guard.circuit is not None

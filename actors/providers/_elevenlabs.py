@@ -11,7 +11,7 @@ import msgspec
 
 from ...runtime import Message, handles
 from ...supervisors import Estimate, FailureKind, ProviderError
-from ...supervisors.policies import Concurrency, Exponential, Policy, Retry
+from ...supervisors.policies import Adaptive, Exponential, Policy, Retry
 from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpReply, HttpRequest
@@ -32,16 +32,16 @@ class ElevenLabs(HttpService):
     Besides :class:`Speak` and :class:`ListVoices` it takes any :class:`HttpRequest`, with the same
     policy. A call that got no answer is made again: at worst a text is paid for twice.
 
-    A plan allows so many requests at the same time. The policy's concurrency is that of the smallest
-    plan; set it to what yours allows. Where ElevenLabs' answers say that it is less, the guard goes by
-    that. When there are too many all the same, because other programs use the account, nobody calls
+    A plan allows so many requests at the same time. The guard begins with as many as the smallest plan
+    allows, and goes by what ElevenLabs' answers say of yours. Whoever sets a concurrency sets the most
+    there will be. When there are too many all the same, because other programs use the account, nobody calls
     for a second, and then a quarter as many as before, until calls go well again.
     """
 
     provider: ClassVar[str] = "elevenlabs"
     policy: ClassVar[Policy] = Policy(
         retry=Retry(attempts=3, backoff=Exponential(1.0, cap=30.0)),
-        concurrency=Concurrency(2),
+        concurrency=Adaptive(low=1, high=15, start=2),
         attempt_timeout=120.0,
     )
     errors: ClassVar[ErrorTable] = ELEVENLABS_ERRORS

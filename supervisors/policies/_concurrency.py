@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
 
 import msgspec
 
@@ -22,9 +21,14 @@ class Concurrency(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         check_least("Concurrency.limit", self.limit, 1)
 
+    @property
+    def most(self) -> int:
+        """Attempts there may ever be in flight."""
+        return self.limit
+
     def bulkhead(self) -> Bulkhead:
         """Make the counter that keeps to it."""
-        return Bulkhead(self)
+        return Bulkhead(self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class BulkheadStatistics:
     limit: int
     """Attempts allowed in flight now."""
     full_limit: int
-    """Attempts allowed in flight when all is well."""
+    """Attempts allowed in flight when all is well, as far as an adaptive one has found out."""
     in_flight: int
     """Slots taken now. Above `limit` for a while after a cut."""
     peak: int
@@ -43,18 +47,23 @@ class BulkheadStatistics:
     """How often the limit was cut."""
 
 
-@final
 class Bulkhead:
     """Count the attempts in flight, and say no above the limit.
 
     After a rate limit the provider has to be approached gently: `cut` leaves a quarter of the slots, and
     every success gives one back through `grow`.
+
+    Args:
+        limit: Attempts, 1 or more.
+        least: A cut leaves this many at least.
     """
 
-    __slots__ = ("_cuts", "_full_limit", "_in_flight", "_limit", "_peak")
+    __slots__ = ("_bound", "_cuts", "_full_limit", "_in_flight", "_least", "_limit", "_peak")
 
-    def __init__(self, spec: Concurrency) -> None:
-        self._full_limit = self._limit = spec.limit
+    def __init__(self, limit: int, least: int = 1) -> None:
+        self._full_limit = self._limit = limit
+        self._least = least
+        self._bound: int | None = None
         self._in_flight = self._peak = self._cuts = 0
 
     @property
@@ -89,25 +98,33 @@ class Bulkhead:
 
     def cut(self) -> None:
         """Go down to a quarter of the full limit, at least one. Attempts in flight are left alone."""
-        self._limit = max(1, self._full_limit // 4)
+        self._limit = max(self._least, self._full_limit // 4)
         self._cuts += 1
+
+    def congested(self, began: float, now: float) -> None:
+        """Note that the provider had no room for an attempt that began at *began*. A fixed limit stays."""
 
     def grow(self) -> None:
         """Allow one more, up to the full limit. Call it for each success."""
         if self._limit < self._full_limit:
             self._limit += 1
 
-    def bound(self, full_limit: int) -> bool:
-        """Allow this many when all is well, from now on; True where that is a change.
+    def bound(self, most: int) -> bool:
+        """Heed the provider, who says that it takes *most* at once; True where that is news.
+
+        It is the full limit from now on, grown into as after a cut.
 
         Raises:
             ValueError: Less than 1.
         """
-        check_least("Bulkhead.bound()", full_limit, 1)
-        is_change = full_limit != self._full_limit
-        self._full_limit = full_limit
-        self._limit = min(self._limit, full_limit)
-        return is_change
+        check_least("Bulkhead.bound()", most, 1)
+        if most == self._bound:
+            return False
+        is_news = most != self._full_limit
+        self._bound = self._full_limit = most
+        self._least = min(self._least, most)
+        self._limit = min(self._limit, most)
+        return is_news
 
     def statistics(self) -> BulkheadStatistics:
         """Return the counts at this moment."""
