@@ -12,9 +12,12 @@ from starlette.routing import Route as WebRoute
 
 from ._desk import desk_routes
 from ._dialects import Call, Route
-from ._fake import Fake, Verdict
+from ._fake import Fake
+from ._log import Ending
 from ._plan import FaultKind
-from ._wire import Hang, Reset, plain, response_for
+from ._prompts import asks_for_stream
+from ._verdicts import Verdict
+from ._wire import Hang, Reset, Streaming, plain, response_for
 
 _DRAIN_SECONDS = 5.0
 
@@ -44,16 +47,19 @@ async def _serve(fake: Fake, verdict: Verdict) -> Response:
     """Wait as long as the verdict says, and return what it says."""
     match verdict.fault:
         case FaultKind.HANG:
-            return Hang(verdict.hang_seconds, partial(fake.complete, verdict, 0))
+            return Hang(verdict.hang_seconds, partial(fake.complete, verdict))
         case FaultKind.RESET:
-            fake.complete(verdict, 0)
+            fake.complete(verdict, Ending(0))
             return Reset()
         case fault:
             await trio.sleep(verdict.delay)
             reply = fake.reply(verdict)
+            if reply.stream is not None and fault is not FaultKind.WRONG_LENGTH:
+                course = fake.course(verdict, reply.stream)
+                return Streaming(reply, course, partial(fake.complete, verdict))
             # Complete before sending: a client that has its answer finds the log up to date, and
             # its next request is never counted as a second one at the same time.
-            fake.complete(verdict, reply.status)
+            fake.complete(verdict, Ending(reply.status))
             return response_for(fault, reply)
 
 
@@ -82,4 +88,5 @@ def _call(request: Request, route: Route, body: bytes | None) -> Call:
         is_seated=route.is_seated,
         is_public=route.is_public,
         is_oversized=body is None,
+        streams=route.streams or asks_for_stream(body or b""),
     )

@@ -19,10 +19,12 @@ class Route(msgspec.Struct, frozen=True):
     method: str
     path: str
     operation: str
+    streams: bool = False
+    """The path itself asks for a stream; elsewhere ``"stream": true`` in the body does."""
     is_seated: bool = False
     """Whether it counts against the limit of requests at the same time."""
     is_public: bool = False
-    """Whether it needs no key."""
+    """Whether it needs no key; then it costs no money and has no place in the rate limit."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +41,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     query: Sequence[tuple[str, str]] = ()
     """What follows the question mark; a name may come more than once."""
     is_public: bool = False
-    """It needs no key."""
+    """It needs no key and costs no money."""
     is_seated: bool = False
     """It counts against the limit of requests at the same time."""
     is_oversized: bool = False
     """The body was larger than the fake reads; it is not kept."""
+    streams: bool = False
+    """The answer is to come as a stream."""
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from ._dialects import Call, Circumstances, Route
 from ._limits import RateView
 from ._options import FakeSpec
 from ._plan import FaultKind
-from ._replies import Hint, Reply, html_reply, json_reply
+from ._replies import Hint, Reply, Stream, html_reply, json_reply
 from ._sounds import audio
 
 _SMALL_PLAN = 5
@@ -57,12 +57,15 @@ class _Body(msgspec.Struct):
     voice_settings: dict[str, object] | None = None
 
 
+_CHUNK = 1024
+
+
 class ElevenLabsDialect:
     """Speak like api.elevenlabs.io. Every voice is known, and says nothing."""
 
     routes: tuple[Route, ...] = (
         Route("POST", "/v1/text-to-speech/{voice}", "speech", is_seated=True),
-        Route("POST", "/v1/text-to-speech/{voice}/stream", "speech_stream", is_seated=True),
+        Route("POST", "/v1/text-to-speech/{voice}/stream", "speech_stream", streams=True, is_seated=True),
         Route("GET", "/v1/voices", "voices"),
     )
 
@@ -93,7 +96,10 @@ class ElevenLabsDialect:
         if not self._spend(cost):
             return _refusal(FaultKind.QUOTA)
         data, kind = audio(body.text, dict(call.query).get("output_format", "mp3_44100_128"))
-        return Reply(200, data, {"content-type": kind, "character-cost": str(cost)})
+        headers = {"content-type": kind, "character-cost": str(cost)}
+        if call.operation == "speech_stream":
+            return Reply(200, b"", headers, _spoken(data))
+        return Reply(200, data, headers)
 
     def refuse(self, kind: FaultKind, request_id: str, hint: Hint) -> Reply:
         """Build the error *kind*; what ElevenLabs has no word for is a 503."""
@@ -125,6 +131,12 @@ class ElevenLabsDialect:
             return False
         self._characters -= characters
         return True
+
+
+def _spoken(data: bytes) -> Stream:
+    """Cut a sound into chunks. Nothing says that it is complete but its end."""
+    chunks = tuple(data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK))
+    return Stream(pieces=chunks, ending=1, ping=b"")
 
 
 def _cost(body: _Body) -> int:

@@ -17,10 +17,14 @@ class FakeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The API key it accepts; None: ``fake-<provider>-key``."""
     latency: tuple[float, float] = (0.005, 0.03)
     """Each answer takes a time drawn evenly from these bounds."""
+    chunk_delay: float = 0.0
+    """Seconds before each piece of a stream."""
     quota: int | None = None
     """Requests until the money is spent; None: endless."""
     requests_per_minute: int | None = None
     """A rate limit with true headers; None: no limit, and headers that say so."""
+    tokens_per_minute: int | None = None
+    """The same for tokens: a word of the request's body is one."""
     concurrency: int | None = None
     """ElevenLabs: requests dealt with at the same time, with true headers; None: five, as of a small plan."""
     characters: int | None = None
@@ -44,10 +48,13 @@ class FakeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for field, (low, high) in {"latency": self.latency, "run_seconds": self.run_seconds}.items():
             check_range(f"FakeOptions.{field}[0]", low, 0.0, 600.0)
             check_range(f"FakeOptions.{field}[1]", high, low, 600.0)
+        check_range("FakeOptions.chunk_delay", self.chunk_delay, 0.0, 600.0)
         if self.quota is not None:
             check_range("FakeOptions.quota", self.quota, 0, 10**9)
         if self.requests_per_minute is not None:
             check_range("FakeOptions.requests_per_minute", self.requests_per_minute, 1, 10**6)
+        if self.tokens_per_minute is not None:
+            check_range("FakeOptions.tokens_per_minute", self.tokens_per_minute, 1, 10**9)
         if self.concurrency is not None:
             check_range("FakeOptions.concurrency", self.concurrency, 1, 10**6)
         if self.characters is not None:

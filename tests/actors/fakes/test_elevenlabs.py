@@ -53,6 +53,16 @@ async def test_characters_cost_and_run_out(say: Say) -> None:
     assert (reply.status_code, reply.json()["detail"]["code"]) == (401, "quota_exceeded")
 
 
+async def test_a_streamed_sound_comes_in_chunks_and_can_break(fakes: Fakes, say: Say) -> None:
+    await fakes.script("elevenlabs", [Step(), Step(), Step(fault=FaultKind.STREAM_RESET)])
+    whole, streamed = await say("a b c"), await say("a b c", path="narrator/stream")
+    with pytest.raises(httpx2.ReadError):
+        await say("a b c", path="narrator/stream")
+    assert streamed.content == whole.content
+    assert "content-length" not in streamed.headers
+    assert [entry.chunks > 1 for entry in await fakes.log("elevenlabs")] == [False, True, True]
+
+
 @pytest.mark.parametrize("path", ["narrator", "narrator/stream"])
 async def test_one_too_many_at_the_same_time_is_refused(fakes: Fakes, say: Say, path: str) -> None:
     await fakes.script("elevenlabs", [Step(delay=0.2, times=2)])
