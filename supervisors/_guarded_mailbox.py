@@ -20,7 +20,6 @@ from ..runtime import (
     Overflow,
     Owner,
     RefusalError,
-    RelightError,
     Slot,
     message_of,
 )
@@ -301,14 +300,9 @@ class GuardedMailbox(ActorCell):
             self.kick()
 
     def force_breaker(self, forced: Forced | None) -> None:
-        """Hold the breaker in a state, or give it back to itself.
-
-        Raises:
-            RelightError: The policy has no breaker.
-        """
+        """Hold the breaker, which there has to be, in a state; None gives it back to itself."""
         circuit = self.guard.circuit
-        if circuit is None:
-            raise RelightError(f"{self.provider}: has no breaker to force: give its policy a Breaker()")
+        assert circuit is not None
         if circuit.force(forced, self.kernel.now()):
             self.kernel.events.warning(
                 "breaker.forced",

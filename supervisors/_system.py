@@ -17,6 +17,7 @@ from ..runtime import (
     Kernel,
     NoSuchActorError,
     Ref,
+    RelightError,
     ShutdownPhase,
     ShutdownProcedure,
     StuckHandler,
@@ -169,24 +170,30 @@ class System(SystemTies):
         It lasts over restarts of the service, until it is given back or the service is stopped for good.
 
         Args:
-            service: Its ref, path or name, or the id of its child spec: all services of this id.
+            service: Its ref, path or name, or the id of its child spec: all services of this id. A pool or
+                a supervisor stands for all services below it.
             state: ``"open"`` refuses every call, without a ``retry_after``; ``"closed"`` refuses none;
                 ``"metrics_only"`` refuses none and counts how often it would have opened. None gives it
                 back: half-open where it was forced open, else closed with a new count.
 
         Raises:
             NoSuchActorError: There is no such service.
-            RelightError: Its policy has no breaker.
+            RelightError: A policy has no breaker; then nothing has changed.
             ValueError: There is no such state.
         """
+        path = service if isinstance(service, str) else service.path
         target = self.find(service) if isinstance(service, str) else service
         cells = [
             cell
             for cell in self._kernel.registry.cells()
-            if isinstance(cell, GuardedCell) and (cell is target or cell.provider == service)
+            if isinstance(cell, GuardedCell)
+            and (cell is target or cell.provider == service or cell.path.startswith(f"{path}/"))
         ]
         if not cells:
-            raise NoSuchActorError(service if isinstance(service, str) else service.path)
+            raise NoSuchActorError(path)
+        for cell in cells:  # all of them or none
+            if cell.guard.circuit is None:
+                raise RelightError(f"{cell.provider}: has no breaker to force: give its policy a Breaker()")
         for cell in cells:
             cell.force_breaker(state)
 

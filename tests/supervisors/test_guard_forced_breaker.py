@@ -9,6 +9,7 @@ from relight import (
     Child,
     CircuitBreakerOpenError,
     NoSuchActorError,
+    Pool,
     ProviderError,
     RelightError,
     Supervisor,
@@ -234,6 +235,29 @@ async def test_an_id_means_all_services_that_have_it() -> None:
         assert [service.state for service in system.services()] == ["breaker_open", "breaker_open"]
         system.force_breaker("two/svc", None)
         assert [service.state for service in system.services()] == ["breaker_open", "half_open"]
+
+
+@pytest.mark.parametrize("by_ref", [True, False])
+async def test_a_pool_means_all_its_members(*, by_ref: bool) -> None:
+    script = Script()
+    async with open_system() as system:
+        template = Child("svc", lambda: Scripted(script), policy=ONCE)
+        pool = await system.spawn(Pool("painters", template, size=3))
+        await serve(system, script, ONCE)
+        system.force_breaker(pool if by_ref else "painters", "open")
+        states = [service.state for service in system.services()]
+        assert sorted(states) == ["breaker_open", "breaker_open", "breaker_open", "ok"]
+
+
+async def test_a_supervisor_means_all_below_it_or_none() -> None:
+    script = Script()
+    async with open_system() as system:
+        guarded = Child("guarded", lambda: Scripted(script), policy=ONCE)
+        bare = Child("bare", lambda: Scripted(script), policy=policy(breaker=None))
+        await system.spawn(Supervisor("providers", children=[guarded, bare]))
+        with pytest.raises(RelightError, match="bare: has no breaker"):
+            system.force_breaker("providers", "open")
+        assert [service.state for service in system.services()] == ["ok", "ok"]
 
 
 async def test_what_can_not_be_forced_is_refused() -> None:
