@@ -35,7 +35,7 @@ class HttpClient:
                 must not be carried out twice.
         """
         async with self._open(message) as response:
-            return HttpReply(response.status, response.headers, await response.read_all())
+            return await HttpStream(response.status, response.headers, response.receive).read()
 
     @asynccontextmanager
     async def stream(self, message: HttpRequest) -> AsyncGenerator[HttpStream, None]:

@@ -59,13 +59,6 @@ class OpenResponse:
         self._has_ended = True
         return b""
 
-    async def read_all(self) -> bytes:
-        """Return the whole body."""
-        body = bytearray()
-        while chunk := await self.receive():
-            body += chunk
-        return bytes(body)
-
     async def close(self) -> None:
         """Close the connection, unless the response was read to its end."""
         # Takes no time, and half of it would leave the connection to the pool or to the garbage collector.

@@ -39,7 +39,11 @@ def emitted(path: Path) -> Iterator[str]:
 
 
 def test_the_events_page_lists_every_event_once() -> None:
-    sources = [*(ROOT / "runtime").glob("*.py"), *(ROOT / "supervisors").rglob("*.py")]
+    sources = [
+        *(ROOT / "runtime").glob("*.py"),
+        *(ROOT / "supervisors").rglob("*.py"),
+        *(ROOT / "actors" / "providers").glob("*.py"),
+    ]
     names = {name for source in sources for name in emitted(source)}
     listed = [row[0] for row in rows("events.md")]
     assert len(names) > 10

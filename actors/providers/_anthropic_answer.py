@@ -14,7 +14,7 @@ from .._usage import Usage
 from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage
 from ._chat import estimate_output
 from ._streaming import Reading, in_stream
-from ._tools import ToolCall, ToolCallDelta, ToolCalls
+from ._tools import ToolCall, ToolCallDelta
 
 Charge = Callable[[Usage], Usage]
 
@@ -113,14 +113,11 @@ class MessageReading(Reading[MessageChunk]):
     """Read a streamed message."""
 
     def __init__(self, service: HttpService, message: StreamMessage, charge: Charge) -> None:
-        self.model = message.model
+        super().__init__(message.model)
         self._service = service
         self._message = message
         self._charge = charge
         self._head = _Head()
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
-        self._calls = ToolCalls()
         self._usage = _Usage()
         self._stop_reason: str | None = None
         self._is_stopped = False
@@ -166,20 +163,21 @@ class MessageReading(Reading[MessageChunk]):
 
     def _added(self, index: int, delta: _Delta) -> Iterator[MessageChunk]:
         if delta.text or delta.thinking:
-            self._texts.append(delta.text)
-            self._thoughts.append(delta.thinking)
-            yield MessageChunk(text=delta.text, thinking=delta.thinking)
+            yield self._made(MessageChunk(text=delta.text, thinking=delta.thinking))
         if delta.partial_json:
             yield self._called(ToolCallDelta(index, arguments=delta.partial_json))
 
     def _called(self, part: ToolCallDelta) -> MessageChunk:
-        return MessageChunk(tool_calls=(self._calls.add(part),))
+        return self._made(MessageChunk(tool_calls=(part,)))
 
     def last_chunk(self) -> MessageChunk:
         """Return the chunk that ends the stream."""
         if not self._is_stopped:
             raise self._service.failure(FailureKind.STREAM_BROKEN, "the stream ended without message_stop")
         check_declined(self._service, self._stop_reason)
+        return self._end()
+
+    def _end(self) -> MessageChunk:
         return MessageChunk(
             stop_reason=self._stop_reason,
             usage=self.usage(),
@@ -189,26 +187,19 @@ class MessageReading(Reading[MessageChunk]):
 
     def so_far(self) -> MessageReply:
         """Return the answer as far as it came."""
-        return MessageReply(
-            id=self._head.id,
-            model=self._head.model or self.model,
-            text="".join(self._texts),
-            stop_reason=self._stop_reason,
-            tool_calls=self._calls.whole(),
-            thinking="".join(self._thoughts),
-            usage=self.usage(),
-        )
+        return MessageReply.of([*self._chunks, self._end()])
 
     def usage(self) -> Usage:
         """Return what the API counted at the end; before it, an estimate of the output."""
         counted = self._usage.normal()
         if self._is_stopped:
             return self._charge(counted)
-        texts = [*self._texts, *self._thoughts, *(call.arguments for call in self._calls.whole())]
         estimate = msgspec.structs.replace(
             counted,
             input_tokens=counted.input_tokens or self._message.input_tokens,
-            output_tokens=max(counted.output_tokens, estimate_output("".join(texts))),
+            output_tokens=max(
+                counted.output_tokens, estimate_output(chunk.written for chunk in self._chunks)
+            ),
             is_estimate=True,
         )
         return self._charge(estimate)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import msgspec
 
 from ...runtime import Request, StreamRequest
 from .._usage import Usage
 from ._chat import ChatMessage, ImagePart, TextPart, estimate_input
-from ._tools import Tool, ToolCall, ToolCallDelta
+from ._tools import Tool, ToolCall, ToolCallDelta, join_calls
 
 _SYSTEM = frozenset({"system", "developer"})
 
@@ -29,6 +30,19 @@ class MessageReply(msgspec.Struct, frozen=True, kw_only=True):
     """What the model shows of its thinking."""
     usage: Usage
 
+    @classmethod
+    def of(cls, chunks: Sequence[MessageChunk]) -> Self:
+        """Put the chunks of a stream together, whole or not."""
+        return cls(
+            id=next((chunk.id for chunk in chunks if chunk.id), ""),
+            model=next((chunk.model for chunk in chunks if chunk.model), ""),
+            text="".join(chunk.text for chunk in chunks),
+            stop_reason=next((chunk.stop_reason for chunk in chunks if chunk.stop_reason), None),
+            tool_calls=join_calls(part for chunk in chunks for part in chunk.tool_calls),
+            thinking="".join(chunk.thinking for chunk in chunks),
+            usage=next((chunk.usage for chunk in chunks if chunk.usage), Usage()),
+        )
+
 
 class MessageChunk(msgspec.Struct, frozen=True, kw_only=True):
     """Hold a part of the model's answer. The last one says why it ended, and what it used."""
@@ -44,6 +58,11 @@ class MessageChunk(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     """In the last chunk only, as the model."""
     model: str = ""
+
+    @property
+    def written(self) -> str:
+        """All that the model wrote of it, arguments of tools included."""
+        return self.text + self.thinking + "".join(part.arguments for part in self.tool_calls)
 
 
 class _Conversation(msgspec.Struct, frozen=True, kw_only=True):

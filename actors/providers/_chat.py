@@ -71,9 +71,9 @@ def estimate_input(messages: Iterable[ChatMessage], tools: tuple[Tool, ...] = ()
     return texts + _IMAGE_TOKENS * sum(message.images for message in messages)
 
 
-def estimate_output(text: str) -> int:
-    """Guess how many tokens an answer was that is only known by its text."""
-    return (len(text) + 3) // 4
+def estimate_output(written: Iterable[str]) -> int:
+    """Guess how many tokens an answer was that is only known by what was written."""
+    return (sum(map(len, written)) + 3) // 4
 
 
 def estimate_call(prices: PriceTable, model: str, input_tokens: int, max_tokens: int | None) -> Estimate:

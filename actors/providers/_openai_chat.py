@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import msgspec
 
 from ...runtime import Request, StreamRequest
 from .._usage import Usage
 from ._chat import ChatMessage, ImagePart, TextPart, estimate_input
-from ._tools import Tool, ToolCall, ToolCallDelta
+from ._tools import Tool, ToolCall, ToolCallDelta, join_calls
 
 
 class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,18 @@ class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage
 
+    @classmethod
+    def of(cls, chunks: Sequence[ChatChunk]) -> Self:
+        """Put the chunks of a stream together, whole or not."""
+        return cls(
+            id=next((chunk.id for chunk in chunks if chunk.id), ""),
+            model=next((chunk.model for chunk in chunks if chunk.model), ""),
+            text="".join(chunk.text for chunk in chunks),
+            finish_reason=next((chunk.finish_reason for chunk in chunks if chunk.finish_reason), None),
+            tool_calls=join_calls(part for chunk in chunks for part in chunk.tool_calls),
+            usage=next((chunk.usage for chunk in chunks if chunk.usage), Usage()),
+        )
+
 
 class ChatChunk(msgspec.Struct, frozen=True, kw_only=True):
     """Hold a part of the model's answer. The last one says why it ended, and what it used."""
@@ -39,6 +52,11 @@ class ChatChunk(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     """In the last chunk only, as the model."""
     model: str = ""
+
+    @property
+    def written(self) -> str:
+        """All that the model wrote of it, arguments of tools included."""
+        return self.text + "".join(part.arguments for part in self.tool_calls)
 
 
 class _Conversation(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from ._chat import estimate_output
 from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat
 from ._openai_usage import ChatUsage
 from ._streaming import Reading, in_stream
-from ._tools import ToolCall, ToolCallDelta, ToolCalls
+from ._tools import ToolCall, ToolCallDelta
 
 EndMarker = Literal["finish_reason", "done", "any"]
 Charge = Callable[[Usage], Usage]
@@ -105,15 +105,13 @@ class ChatReading(Reading[ChatChunk]):
     def __init__(
         self, service: HttpService, message: StreamChat, charge: Charge, end_marker: EndMarker
     ) -> None:
-        self.model = message.model
+        super().__init__(message.model)
         self._service = service
         self._message = message
         self._charge = charge
         self._end_marker = end_marker
         self._id = self._answering = ""
-        self._texts: list[str] = []
         self._refusals: list[str] = []
-        self._calls = ToolCalls()
         self._finish_reason: str | None = None
         self._usage: ChatUsage | None = None
         self._is_done = False
@@ -144,19 +142,18 @@ class ChatReading(Reading[ChatChunk]):
     def _said(self, said: _Said) -> Iterator[ChatChunk]:
         if said.refusal:
             self._refusals.append(said.refusal)
-        calls = tuple(
-            self._calls.add(_delta(number, call)) for number, call in enumerate(said.tool_calls or ())
-        )
-        if said.content:
-            self._texts.append(said.content)
+        calls = tuple(_delta(number, call) for number, call in enumerate(said.tool_calls or ()))
         if said.content or calls:
-            yield ChatChunk(text=said.content or "", tool_calls=calls)
+            yield self._made(ChatChunk(text=said.content or "", tool_calls=calls))
 
     def last_chunk(self) -> ChatChunk:
         """Return the chunk that ends the stream."""
         if not self._has_ended():
             raise self._service.failure(FailureKind.STREAM_BROKEN, "the stream ended without its end marker")
         check_declined(self._service, self._finish_reason, "".join(self._refusals))
+        return self._end()
+
+    def _end(self) -> ChatChunk:
         return ChatChunk(
             finish_reason=self._finish_reason,
             usage=self.usage(),
@@ -171,24 +168,17 @@ class ChatReading(Reading[ChatChunk]):
 
     def so_far(self) -> ChatReply:
         """Return the answer as far as it came."""
-        return ChatReply(
-            id=self._id,
-            model=self._answering or self.model,
-            text="".join(self._texts),
-            finish_reason=self._finish_reason,
-            tool_calls=self._calls.whole(),
-            usage=self.usage(),
-        )
+        return ChatReply.of([*self._chunks, self._end()])
 
     def usage(self) -> Usage:
         """Return what the server counted at its end, else an estimate."""
         if self._usage is not None and (self._finish_reason is not None or self._is_done):
             return self._charge(self._usage.normal())
-        texts = [*self._texts, *self._refusals, *(call.arguments for call in self._calls.whole())]
+        written = [*self._refusals, *(chunk.written for chunk in self._chunks)]
         counted = self._usage.normal() if self._usage is not None else Usage()
         estimate = Usage(
             input_tokens=counted.input_tokens or self._message.input_tokens,
-            output_tokens=max(counted.output_tokens, estimate_output("".join(texts))),
+            output_tokens=max(counted.output_tokens, estimate_output(written)),
             is_estimate=True,
         )
         return self._charge(estimate)

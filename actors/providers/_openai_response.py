@@ -16,7 +16,7 @@ from ._chat import estimate_output
 from ._openai_responses import CreateResponse, ResponseChunk, ResponseReply, StreamResponse
 from ._openai_usage import ResponseUsage
 from ._streaming import Reading, in_stream
-from ._tools import ToolCall, ToolCallDelta, ToolCalls
+from ._tools import ToolCall, ToolCallDelta
 
 Charge = Callable[[Usage], Usage]
 PartT = TypeVar("PartT")
@@ -102,13 +102,11 @@ class ResponseReading(Reading[ResponseChunk]):
     """Read a streamed response."""
 
     def __init__(self, service: HttpService, message: StreamResponse, charge: Charge) -> None:
-        self.model = message.model
+        super().__init__(message.model)
         self._service = service
         self._message = message
         self._charge = charge
         self._head = _Head()
-        self._texts: list[str] = []
-        self._calls = ToolCalls()
         self._end: ResponseReply | None = None
 
     @property
@@ -129,8 +127,7 @@ class ResponseReading(Reading[ResponseChunk]):
             case "response.created":
                 self._head = self._part(heard.response, _Head)
             case "response.output_text.delta":
-                self._texts.append(_text(heard.delta))
-                yield ResponseChunk(text=_text(heard.delta))
+                yield self._made(ResponseChunk(text=_text(heard.delta)))
             case "response.output_item.added":
                 item = self._part(heard.item, _Item)
                 if item.type == "function_call":
@@ -148,7 +145,7 @@ class ResponseReading(Reading[ResponseChunk]):
 
     def _called(self, index: int, item: _Item) -> ResponseChunk:
         part = ToolCallDelta(index, item.call_id or "", item.name or "", _text(item.arguments))
-        return ResponseChunk(tool_calls=(self._calls.add(part),))
+        return self._made(ResponseChunk(tool_calls=(part,)))
 
     def last_chunk(self) -> ResponseChunk:
         """Return the chunk that ends the stream."""
@@ -159,23 +156,16 @@ class ResponseReading(Reading[ResponseChunk]):
 
     def so_far(self) -> ResponseReply:
         """Return the answer as far as it came."""
-        return ResponseReply(
-            id=self._head.id,
-            model=self._head.model or self.model,
-            text="".join(self._texts),
-            status="in_progress",
-            tool_calls=self._calls.whole(),
-            usage=self.usage(),
-        )
+        head = ResponseChunk(id=self._head.id, model=self._head.model or self.model, usage=self.usage())
+        return ResponseReply.of([*self._chunks, head])
 
     def usage(self) -> Usage:
         """Return what the last event says, else an estimate."""
         if self._end is not None and self._end.usage != Usage():
             return self._end.usage
-        texts = [*self._texts, *(call.arguments for call in self._calls.whole())]
         estimate = Usage(
             input_tokens=self._message.input_tokens,
-            output_tokens=estimate_output("".join(texts)),
+            output_tokens=estimate_output(chunk.written for chunk in self._chunks),
             is_estimate=True,
         )
         return self._charge(estimate)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, Self
 
 import msgspec
 
 from ...runtime import Request, StreamRequest
 from .._usage import Usage
 from ._chat import ChatMessage, TextPart, estimate_input
-from ._tools import Tool, ToolCall, ToolCallDelta
+from ._tools import Tool, ToolCall, ToolCallDelta, join_calls
 
 
 class ResponseReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,18 @@ class ResponseReply(msgspec.Struct, frozen=True, kw_only=True):
     """``completed``, or ``incomplete`` when *max_output_tokens* cut the answer; others while it is made."""
     tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage
+
+    @classmethod
+    def of(cls, chunks: Sequence[ResponseChunk]) -> Self:
+        """Put the chunks of a stream together, whole or not."""
+        return cls(
+            id=next((chunk.id for chunk in chunks if chunk.id), ""),
+            model=next((chunk.model for chunk in chunks if chunk.model), ""),
+            text="".join(chunk.text for chunk in chunks),
+            status=next((chunk.status for chunk in chunks if chunk.status), "in_progress"),
+            tool_calls=join_calls(part for chunk in chunks for part in chunk.tool_calls),
+            usage=next((chunk.usage for chunk in chunks if chunk.usage), Usage()),
+        )
 
 
 class ResponseChunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +51,11 @@ class ResponseChunk(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     """In the last chunk only, as the model."""
     model: str = ""
+
+    @property
+    def written(self) -> str:
+        """All that the model wrote of it, arguments of tools included."""
+        return self.text + "".join(part.arguments for part in self.tool_calls)
 
 
 class _Task(msgspec.Struct, frozen=True, kw_only=True):

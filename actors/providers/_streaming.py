@@ -21,10 +21,18 @@ _CUT_OFF = frozenset({FailureKind.NETWORK, FailureKind.TIMEOUT})
 class Reading(ABC, Generic[ChunkT]):
     """Make chunks of a stream's events, and remember enough to say what came before a break."""
 
-    model: str
-    """What was asked; the price goes by it."""
-    has_begun = False
-    """The model has answered, so there is something to pay."""
+    def __init__(self, model: str) -> None:
+        self.model = model
+        """What was asked; the price goes by it."""
+        self.has_begun = False
+        """The model has answered, so there is something to pay."""
+        self._chunks: list[ChunkT] = []
+        """What the events have made."""
+
+    def _made(self, chunk: ChunkT) -> ChunkT:
+        """Remember *chunk*, and return it."""
+        self._chunks.append(chunk)
+        return chunk
 
     @abstractmethod
     def hear(self, event: ServerSentEvent) -> Iterable[ChunkT]:

@@ -1,6 +1,6 @@
 """Tools: what a model may ask for, and what it asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -46,24 +46,17 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
     """To be appended to what came before."""
 
 
-class ToolCalls:
-    """Put tool calls together from their parts."""
+def join_calls(parts: Iterable[ToolCallDelta]) -> tuple[ToolCall, ...]:
+    """Put tool calls together from the parts a stream brought, in the order of the answer."""
+    by_index: dict[int, list[ToolCallDelta]] = {}
+    for part in parts:
+        by_index.setdefault(part.index, []).append(part)
+    return tuple(_joined(by_index[index]) for index in sorted(by_index))
 
-    def __init__(self) -> None:
-        self._parts: dict[int, list[ToolCallDelta]] = {}
 
-    def add(self, part: ToolCallDelta) -> ToolCallDelta:
-        """Take one more part, and return it."""
-        self._parts.setdefault(part.index, []).append(part)
-        return part
-
-    def whole(self) -> tuple[ToolCall, ...]:
-        """Return the calls as far as they have come, in their order."""
-        return tuple(
-            ToolCall(
-                next((part.id for part in parts if part.id), ""),
-                next((part.name for part in parts if part.name), ""),
-                "".join(part.arguments for part in parts),
-            )
-            for _, parts in sorted(self._parts.items())
-        )
+def _joined(parts: list[ToolCallDelta]) -> ToolCall:
+    return ToolCall(
+        next((part.id for part in parts if part.id), ""),
+        next((part.name for part in parts if part.name), ""),
+        "".join(part.arguments for part in parts),
+    )

@@ -25,7 +25,13 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 async def running(*replies: Reply, **options: float) -> AsyncGenerator[tuple[HttpService, RawServer], None]:
     async with serve(*replies) as server:
         most = int(options.pop("most_bytes", 1_000_000))
-        service = HttpService(server.url, key=KEY, most_bytes=most, **options)
+        service = HttpService(
+            server.url,
+            key=KEY,
+            most_bytes=most,
+            read_timeout=options.get("read_timeout", 60.0),
+            idle_timeout=options.get("idle_timeout", 60.0),
+        )
         async with service.lifespan():
             yield service, server
 

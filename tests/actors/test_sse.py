@@ -55,7 +55,7 @@ LINES = st.one_of(
         ["", ":", ": ping", "data", "data:", "data: ", "data:  two", "event: error", "id: 7", "id"]
     ),
     st.sampled_from(["retry: 10", "datax: 1", " data: 1", "\ufeffdata: 1", "data: a:b", "id: \0"]),
-    st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), max_size=8),
+    st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=8),
     st.text(max_size=5)
     .map(lambda text: "data: " + text.replace("\r", "").replace("\n", ""))
     .filter(lambda line: line.isprintable()),

@@ -1,5 +1,7 @@
 """Streams of Anthropic: what is delivered, and what a break leaves behind."""
 
+from collections.abc import Mapping
+
 import anyio
 import anyio.abc
 import msgspec
@@ -21,12 +23,12 @@ from tests.actors.raw_http import STREAM, RawServer, Reply, http, http_json, ser
 pytestmark = pytest.mark.anyio
 
 ASK = StreamMessage(model="claude-haiku-4-5", messages=(ChatMessage("user", "Hello?"),))
-Event = dict[str, object]
+Event = Mapping[str, object]
 
 
 def start(**usage: int) -> Event:
     counted = {"input_tokens": 500, "output_tokens": 1, "cache_read_input_tokens": 300} | usage
-    message = {"id": "msg_1", "model": "claude-haiku-4-5-20251001", "content": [], "usage": counted}
+    message = {"id": "msg_1", "model": "claude-haiku-4-5-20251001", "usage": counted}
     return {"type": "message_start", "message": message}
 
 
@@ -44,8 +46,8 @@ def text(words: str, index: int = 0) -> Event:
 
 def end(stop_reason: str = "end_turn", **usage: int) -> tuple[Event, Event]:
     counted = {"output_tokens": 100} | usage
-    change = {"type": "message_delta", "delta": {"stop_reason": stop_reason, "stop_sequence": None}}
-    return change | {"usage": counted}, {"type": "message_stop"}
+    delta = {"stop_reason": stop_reason, "stop_sequence": None}
+    return {"type": "message_delta", "delta": delta, "usage": counted}, {"type": "message_stop"}
 
 
 def error(kind: str, message: str = "no") -> Event:
@@ -56,9 +58,9 @@ def error(kind: str, message: str = "no") -> Event:
     }
 
 
-PING = {"type": "ping"}
-OPENED = (start(), begin(0, type="text", text=""), PING)
-CLOSED = ({"type": "content_block_stop", "index": 0}, *end())
+PING: Event = {"type": "ping"}
+OPENED: tuple[Event, ...] = (start(), begin(0, type="text", text=""), PING)
+CLOSED: tuple[Event, ...] = ({"type": "content_block_stop", "index": 0}, *end())
 
 
 def stream(*events: Event | bytes) -> bytes:
@@ -142,8 +144,19 @@ async def test_thinking_and_tool_calls_come_in_parts() -> None:
     assert chunks[-1].stop_reason == "tool_use"
 
 
+async def test_the_parts_of_a_stream_can_be_put_together() -> None:
+    chunks, _ = await chunks_of(*OPENED, text("Hel"), text("lo."), *CLOSED)
+    assert MessageReply.of(chunks) == MessageReply(
+        id="msg_1",
+        model="claude-haiku-4-5-20251001",
+        text="Hello.",
+        stop_reason="end_turn",
+        usage=chunks[-1].usage or Usage(),
+    )
+
+
 async def test_what_the_api_may_add_one_day_is_passed_over() -> None:
-    news = [
+    news: list[Event] = [
         {"type": "weather", "sky": "grey"},
         begin(1, type="server_tool_use", id="srv_1", name="web_search", input={}),
         begin(2, type="web_search_tool_result", content=[{"url": "u"}]),

@@ -29,6 +29,11 @@ from relight.supervisors import ProviderError
 
 SAID = (ChatMessage("user", "Hello?"),)
 
+
+def typed(kind: str, rest: dict[str, object]) -> bytes:
+    return msgspec.json.encode(rest | {"type": kind})
+
+
 WORDS = """
     error code type message details choices delta content finish_reason usage prompt_tokens index id model
     output response status item input text refusal tool_calls function name arguments stop_reason
@@ -48,7 +53,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 OBJECTS = st.dictionaries(NAMES, JSON, max_size=5)
-EVENTS = st.builds(lambda kind, rest: msgspec.json.encode(rest | {"type": kind}), TYPES, OBJECTS)
+EVENTS = st.builds(typed, TYPES, OBJECTS)
 DATA = st.one_of(
     EVENTS, JSON.map(msgspec.json.encode), st.sampled_from([b"[DONE]", b"", b"{", b"<html>", b"\xff"])
 )

@@ -137,3 +137,9 @@ def test_each_provider_has_its_slots_and_its_patience(
 
 def test_an_attempt_at_a_job_lasts_longer_than_the_job_may() -> None:
     assert RunPod.policy.attempt_timeout > 300.0 + 600.0 + 30.0
+
+
+@pytest.mark.parametrize("service", [OpenAI("k"), Anthropic("k"), HttpService("http://localhost")])
+def test_a_stream_has_a_minute_to_begin_and_ninety_seconds_between_its_bytes(service: HttpService) -> None:
+    connect, first_byte, idle = service._timeouts
+    assert (connect, first_byte, idle) == (5.0, 60.0, 90.0)

@@ -45,7 +45,8 @@ async def test_embeddings_are_asked_for_as_the_api_wants_it() -> None:
 async def test_vectors_come_in_the_texts_order_with_their_price() -> None:
     reply, _ = await reply_to(answer(1, 0))
     assert reply.vectors == ((0.0, 0.5), (1.0, 0.5))
-    assert (reply.usage.input_tokens, reply.usage.usd) == (1000, pytest.approx(1000 * 0.02 / 1e6))
+    assert reply.usage.input_tokens == 1000
+    assert reply.usage.usd == pytest.approx(1000 * 0.02 / 1e6)
 
 
 @pytest.mark.parametrize("indices", [(0,), (0, 1, 2), (0, 0), (0, 1, 1), (1, 2), ()])

@@ -1,6 +1,6 @@
 """The Responses API: what one attempt sends, and what it makes of the answer, whole or in a stream."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -29,15 +29,16 @@ ASK = CreateResponse(model="gpt-4o-mini", input="Hello?")
 STREAM_ASK = StreamResponse(model="gpt-4o-mini", input="Hello?")
 
 
-def answer(*more: dict[str, object], **changes: object) -> dict[str, object]:
-    said = {"type": "message", "content": [{"type": "output_text", "text": "Hello.", "annotations": []}]}
+def answer(*more: Mapping[str, object], **changes: object) -> dict[str, object]:
+    said = {"type": "message", "content": [{"type": "output_text", "text": "Hello.", "logprobs": None}]}
     usage = {
         "input_tokens": 1000,
         "output_tokens": 100,
         "input_tokens_details": {"cached_tokens": 400},
         "output_tokens_details": {"reasoning_tokens": 30},
     }
-    output = [{"type": "reasoning", "summary": []}, said, *more]
+    thought = {"type": "reasoning", "content": None}
+    output: list[Mapping[str, object]] = [thought, said, *more]
     return {
         "id": "resp_1",
         "model": "gpt-4o-mini-2024-07-18",
@@ -241,6 +242,11 @@ async def test_tool_calls_come_in_parts() -> None:
         ToolCallDelta(1, "c1", "look"),
         ToolCallDelta(1, arguments='{"at":1}'),
     ]
+
+
+async def test_the_parts_of_a_stream_can_be_put_together() -> None:
+    chunks = await chunks_of(CREATED, HEL, LO, COMPLETED)
+    assert ResponseReply.of(chunks) == await reply_to(http_json(200, answer()))
 
 
 async def test_a_clean_early_end_is_a_broken_stream_with_what_came() -> None:

@@ -29,7 +29,7 @@ def part(content: str | None = None, finish_reason: str | None = None, **delta: 
     return {"id": "chatcmpl-1", "model": "gpt-4o-mini-2024-07-18", "choices": [choice]}
 
 
-COUNTED = {"id": "chatcmpl-1", "choices": [], "usage": USAGE}
+COUNTED: dict[str, object] = {"id": "chatcmpl-1", "choices": [], "usage": USAGE}
 WHOLE = events(part("", role="assistant"), part("Hel"), part("lo."), part(None, "stop"), COUNTED, "[DONE]")
 
 
@@ -114,6 +114,24 @@ async def test_tool_calls_come_in_parts() -> None:
         ToolCallDelta(0, arguments="1}"),
     ]
     assert chunks[-1].finish_reason == "tool_calls"
+
+
+async def test_the_parts_of_a_stream_can_be_put_together() -> None:
+    chunks, _ = await chunks_of(WHOLE)
+    assert ChatReply.of(chunks) == ChatReply(
+        id="chatcmpl-1",
+        model="gpt-4o-mini-2024-07-18",
+        text="Hello.",
+        finish_reason="stop",
+        usage=chunks[-1].usage or Usage(),
+    )
+    assert ChatReply.of([]).text == ""
+
+
+async def test_tool_calls_of_servers_that_do_not_number_them_are_told_apart() -> None:
+    calls = [{"id": f"c{n}", "function": {"name": "look", "arguments": "{}"}} for n in (1, 2)]
+    chunks, _ = await chunks_of(events(part(None, tool_calls=calls), part(None, "tool_calls")))
+    assert ChatReply.of(chunks).tool_calls == (ToolCall("c1", "look", "{}"), ToolCall("c2", "look", "{}"))
 
 
 async def test_other_choices_than_the_first_are_left_out() -> None:
