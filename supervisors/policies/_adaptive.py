@@ -84,14 +84,14 @@ class AdaptiveBulkhead(Bulkhead):
 
     def grow(self) -> None:
         """Note a success, whose slot has been given back."""
-        limit = self._limit
+        limit = self.limit
         if limit < self._full_limit:
-            self._limit = limit + 1
-        elif limit < self._high and 2 * (self._in_flight + 1) >= limit:
+            self.limit = limit + 1
+        elif limit < self._high and 2 * (self.in_flight + 1) >= limit:
             self._successes += 1
             if self._successes >= limit:
                 self._successes = 0
-                self._limit = self._full_limit = limit + 1
+                self.limit = self._full_limit = limit + 1
 
     def bound(self, most: int) -> bool:
         """Heed the provider, who says that it takes *most* at once: never more, and soon as many."""
@@ -104,4 +104,4 @@ class AdaptiveBulkhead(Bulkhead):
             return
         self._shrunk_at = now
         self._successes = 0
-        self._limit = self._full_limit = max(self._least, int(self._limit * self._shrink))
+        self.limit = self._full_limit = max(self._least, int(self.limit * self._shrink))
