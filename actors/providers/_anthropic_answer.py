@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -12,11 +12,9 @@ from .._http_messages import HttpReply
 from .._sse import ServerSentEvent
 from .._usage import Usage
 from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage
-from ._chat import estimate_output
+from ._chat import Pricing, estimate_output
 from ._streaming import Reading, in_stream
 from ._tools import ToolCall, ToolCallDelta
-
-Charge = Callable[[Usage], Usage]
 
 
 class _Usage(msgspec.Struct):
@@ -59,7 +57,7 @@ class Answer(msgspec.Struct):
     model: str = ""
     stop_reason: str | None = None
 
-    def read(self, service: HttpService, message: CreateMessage, charge: Charge) -> MessageReply:
+    def read(self, service: HttpService, message: CreateMessage, price: Pricing) -> MessageReply:
         """Say it in our words.
 
         Raises:
@@ -77,7 +75,7 @@ class Answer(msgspec.Struct):
                 if block.type == "tool_use"
             ),
             thinking="".join(block.thinking for block in self.content),
-            usage=charge(self.usage.normal()),
+            usage=price(self.usage.normal()),
         )
 
 
@@ -112,11 +110,11 @@ class _Event(msgspec.Struct):
 class MessageReading(Reading[MessageChunk]):
     """Read a streamed message."""
 
-    def __init__(self, service: HttpService, message: StreamMessage, charge: Charge) -> None:
+    def __init__(self, service: HttpService, message: StreamMessage, price: Pricing) -> None:
         super().__init__(message.model)
         self._service = service
         self._message = message
-        self._charge = charge
+        self._price = price
         self._head = _Head()
         self._usage = _Usage()
         self._stop_reason: str | None = None
@@ -193,7 +191,7 @@ class MessageReading(Reading[MessageChunk]):
         """Return what the API counted at the end; before it, an estimate of the output."""
         counted = self._usage.normal()
         if self._is_stopped:
-            return self._charge(counted)
+            return self._price(counted)
         estimate = msgspec.structs.replace(
             counted,
             input_tokens=counted.input_tokens or self._message.input_tokens,
@@ -202,4 +200,4 @@ class MessageReading(Reading[MessageChunk]):
             ),
             is_estimate=True,
         )
-        return self._charge(estimate)
+        return self._price(estimate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, Self
 
 import msgspec
@@ -13,6 +13,8 @@ from .._prices import PriceTable, estimate_tokens
 from .._usage import Usage
 from ._tools import Tool, ToolCall
 
+Pricing = Callable[[Usage], Usage]
+"""Puts the price of a usage into it."""
 DEFAULT_OUTPUT_TOKENS = 1024
 """Assumed of an answer whose length the request leaves open."""
 _IMAGE_TOKENS = 1000

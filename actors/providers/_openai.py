@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
 from typing import ClassVar, Self
@@ -19,7 +19,7 @@ from .._http_messages import HttpReply, HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable, estimate_tokens
 from .._secret import Secret
 from .._usage import Usage
-from ._chat import estimate_call
+from ._chat import Pricing, estimate_call
 from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat, chat_payload
 from ._openai_completion import ChatReading, Completion, EndMarker
 from ._openai_embeddings import CreateEmbeddings, EmbeddingsReply, WireEmbeddings, embeddings_payload
@@ -48,7 +48,8 @@ class OpenAI(HttpService):
 
     Args:
         key: The API key; None for a server that wants none.
-        base_url: Where the API is, with its version.
+        base_url: Where the API is, with its version. For Azure ``https://NAME.openai.azure.com/openai/v1``;
+            there a limit clears sooner, so set ``rate_limit_wait`` to 10 seconds.
         headers: Sent with every request.
         prices: What the models cost.
         end_marker: How a streamed chat says that it is whole. A stream that ends otherwise is broken.
@@ -96,13 +97,13 @@ class OpenAI(HttpService):
     async def complete(self, message: ChatCompletion) -> ChatReply:
         """Ask the model once."""
         answer = self.decode(await self._post("/chat/completions", self._payload(message)), Completion)
-        return answer.read(self, message, self._charge(message.model))
+        return answer.read(self, message, self._pricing(message.model))
 
     @handles
     async def stream_chat(self, message: StreamChat) -> AsyncGenerator[ChatChunk]:
         """Ask the model once, and pass on what it writes."""
         request = _request("/chat/completions", self._payload(message))
-        reading = ChatReading(self, message, self._charge(message.model), self._end_marker)
+        reading = ChatReading(self, message, self._pricing(message.model), self._end_marker)
         async with aclosing(read_stream(self, message, request, reading)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -111,13 +112,13 @@ class OpenAI(HttpService):
     async def respond(self, message: CreateResponse) -> ResponseReply:
         """Ask the model once."""
         answer = self.decode(await self._post("/responses", response_payload(message)), WireResponse)
-        return answer.read(self, message, self._charge(message.model))
+        return answer.read(self, message, self._pricing(message.model))
 
     @handles
     async def stream_response(self, message: StreamResponse) -> AsyncGenerator[ResponseChunk]:
         """Ask the model once, and pass on what it writes."""
         request = _request("/responses", response_payload(message))
-        reading = ResponseReading(self, message, self._charge(message.model))
+        reading = ResponseReading(self, message, self._pricing(message.model))
         async with aclosing(read_stream(self, message, request, reading)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -163,7 +164,7 @@ class OpenAI(HttpService):
         is_openai = self.base_url.startswith("https://api.openai.com/")
         return chat_payload(message, limit_name="max_completion_tokens" if is_openai else "max_tokens")
 
-    def _charge(self, model: str) -> Callable[[Usage], Usage]:
+    def _pricing(self, model: str) -> Pricing:
         return partial(self._prices.charge, model)
 
 

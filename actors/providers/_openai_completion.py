@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -12,14 +12,13 @@ from .._http import HttpService
 from .._http_messages import HttpReply
 from .._sse import ServerSentEvent
 from .._usage import Usage
-from ._chat import estimate_output
+from ._chat import Pricing, estimate_output
 from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat
 from ._openai_usage import ChatUsage
 from ._streaming import Reading, in_stream
 from ._tools import ToolCall, ToolCallDelta
 
 EndMarker = Literal["finish_reason", "done", "any"]
-Charge = Callable[[Usage], Usage]
 
 
 class _Function(msgspec.Struct):
@@ -52,7 +51,7 @@ class Completion(msgspec.Struct):
     model: str = ""
     usage: ChatUsage | None = None
 
-    def read(self, service: HttpService, message: ChatCompletion, charge: Charge) -> ChatReply:
+    def read(self, service: HttpService, message: ChatCompletion, price: Pricing) -> ChatReply:
         """Say it in our words.
 
         Raises:
@@ -68,7 +67,7 @@ class Completion(msgspec.Struct):
             text=choice.message.content or "",
             finish_reason=choice.finish_reason,
             tool_calls=tuple(map(_whole_call, choice.message.tool_calls or ())),
-            usage=charge(self.usage.normal()) if self.usage else Usage(),
+            usage=price(self.usage.normal()) if self.usage else Usage(),
         )
 
 
@@ -103,12 +102,12 @@ class ChatReading(Reading[ChatChunk]):
     """Read a streamed chat completion."""
 
     def __init__(
-        self, service: HttpService, message: StreamChat, charge: Charge, end_marker: EndMarker
+        self, service: HttpService, message: StreamChat, price: Pricing, end_marker: EndMarker
     ) -> None:
         super().__init__(message.model)
         self._service = service
         self._message = message
-        self._charge = charge
+        self._price = price
         self._end_marker = end_marker
         self._id = self._answering = ""
         self._refusals: list[str] = []
@@ -173,7 +172,7 @@ class ChatReading(Reading[ChatChunk]):
     def usage(self) -> Usage:
         """Return what the server counted at its end, else an estimate."""
         if self._usage is not None and (self._finish_reason is not None or self._is_done):
-            return self._charge(self._usage.normal())
+            return self._price(self._usage.normal())
         written = [*self._refusals, *(chunk.written for chunk in self._chunks)]
         counted = self._usage.normal() if self._usage is not None else Usage()
         estimate = Usage(
@@ -181,7 +180,7 @@ class ChatReading(Reading[ChatChunk]):
             output_tokens=max(counted.output_tokens, estimate_output(written)),
             is_estimate=True,
         )
-        return self._charge(estimate)
+        return self._price(estimate)
 
 
 def _delta(number: int, call: _Call) -> ToolCallDelta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TypeVar
 
 import msgspec
@@ -12,13 +12,12 @@ from .._http import HttpService
 from .._http_messages import HttpReply
 from .._sse import ServerSentEvent
 from .._usage import Usage
-from ._chat import estimate_output
+from ._chat import Pricing, estimate_output
 from ._openai_responses import CreateResponse, ResponseChunk, ResponseReply, StreamResponse
 from ._openai_usage import ResponseUsage
 from ._streaming import Reading, in_stream
 from ._tools import ToolCall, ToolCallDelta
 
-Charge = Callable[[Usage], Usage]
 PartT = TypeVar("PartT")
 
 
@@ -53,7 +52,7 @@ class WireResponse(msgspec.Struct):
     usage: ResponseUsage | None = None
 
     def read(
-        self, service: HttpService, message: CreateResponse | StreamResponse, charge: Charge
+        self, service: HttpService, message: CreateResponse | StreamResponse, price: Pricing
     ) -> ResponseReply:
         """Say it in our words.
 
@@ -80,7 +79,7 @@ class WireResponse(msgspec.Struct):
                 for item in self.output
                 if item.type == "function_call"
             ),
-            usage=charge(self.usage.normal()) if self.usage else Usage(),
+            usage=price(self.usage.normal()) if self.usage else Usage(),
         )
 
 
@@ -101,11 +100,11 @@ class _Head(msgspec.Struct):
 class ResponseReading(Reading[ResponseChunk]):
     """Read a streamed response."""
 
-    def __init__(self, service: HttpService, message: StreamResponse, charge: Charge) -> None:
+    def __init__(self, service: HttpService, message: StreamResponse, price: Pricing) -> None:
         super().__init__(message.model)
         self._service = service
         self._message = message
-        self._charge = charge
+        self._price = price
         self._head = _Head()
         self._end: ResponseReply | None = None
 
@@ -126,7 +125,7 @@ class ResponseReading(Reading[ResponseChunk]):
                 raise in_stream(self._service, reply)
             case "response.created":
                 self._head = self._part(heard.response, _Head)
-            case "response.output_text.delta":
+            case "response.output_text.delta" if heard.delta:
                 yield self._made(ResponseChunk(text=_text(heard.delta)))
             case "response.output_item.added":
                 item = self._part(heard.item, _Item)
@@ -136,7 +135,7 @@ class ResponseReading(Reading[ResponseChunk]):
                 yield self._called(heard.output_index, _Item(arguments=heard.delta))
             case "response.completed" | "response.incomplete" | "response.failed":
                 end = self._part(heard.response, WireResponse)
-                self._end = end.read(self._service, self._message, self._charge)
+                self._end = end.read(self._service, self._message, self._price)
             case _:
                 return
 
@@ -168,7 +167,7 @@ class ResponseReading(Reading[ResponseChunk]):
             output_tokens=estimate_output(chunk.written for chunk in self._chunks),
             is_estimate=True,
         )
-        return self._charge(estimate)
+        return self._price(estimate)
 
 
 def _text(value: object) -> str:

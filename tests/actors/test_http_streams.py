@@ -106,6 +106,12 @@ async def test_an_error_status_is_raised_before_the_block_begins(reply: bytes, k
     assert (error.kind, seen) == (kind, b"")
 
 
+async def test_a_redirect_of_a_get_is_followed() -> None:
+    replies = (http(302, b"", "location: /other"), STREAM + b"there")
+    async with running(*replies) as (service, _), service.exchange_stream(GET) as stream:
+        assert await read(stream) == b"there"
+
+
 async def test_an_error_body_without_an_end_is_not_read_for_ever() -> None:
     error, _ = await failure(b"HTTP/1.1 500 No\r\n\r\n" + b"x" * 300, most_bytes=200)
     assert error.kind is FailureKind.INVALID_RESPONSE

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from random import Random
 
 import anyio
 import anyio.abc
@@ -12,6 +13,7 @@ from relight.actors.providers import Anthropic, ChatMessage, OpenAI, StreamChat,
 from relight.runtime import Ref
 from relight.supervisors import Child, FailureKind, ProviderError, StreamBrokenError, System, open_system
 from relight.supervisors.policies import Exponential, Retry
+from relight.testing import assert_no_leaks
 from tests.actors.raw_http import STREAM, Reply, events, http, http_json, serve, wait_closed
 
 pytestmark = pytest.mark.anyio
@@ -197,3 +199,43 @@ async def test_anthropics_streams_pass_the_guard_too() -> None:
         async with (await system.spawn(child)).stream(ask) as chunks:
             assert [chunk.text async for chunk in chunks] == ["Hi", ""]
     assert len(server.requests) == 2
+
+
+@pytest.mark.slow
+async def test_readers_who_leave_at_any_moment_leave_nothing_behind() -> None:
+    """Each leaves after a random number of chunks, or is cancelled at a random moment."""
+    random = Random(7)
+    open_connections = 0
+
+    async def talk(stream: anyio.abc.SocketStream) -> None:
+        nonlocal open_connections
+        open_connections += 1
+        try:
+            await stream.send(STREAM)
+            for _ in range(20):
+                await anyio.sleep(0.001)
+                await stream.send(b"data: %s\n\n" % msgspec.json.encode(HEL))
+            await stream.send(events(part(None, "stop"), "[DONE]").removeprefix(STREAM))
+        finally:
+            open_connections -= 1
+
+    async def visit(openai: Ref, most: int, patience: float) -> None:
+        await anyio.sleep(patience / 2)
+        with anyio.move_on_after(patience):
+            async with openai.stream(ASK, timeout=30.0) as chunks:
+                async for _ in chunks:
+                    most -= 1
+                    if most == 0:
+                        break
+
+    async with serve(talk) as server, open_system() as system:
+        openai = await spawn(system, server.url)
+        async with anyio.create_task_group() as group:
+            for _ in range(200):
+                group.start_soon(visit, openai, random.randrange(1, 40), random.uniform(0.0, 0.3))
+        await assert_no_leaks(system, timers=False)
+        # The slots are free, and the client's pool works.
+        assert len(await openai.ask(ASK)) == 21
+        with anyio.fail_after(5):
+            while open_connections:  # noqa: ASYNC110 - any of them may be the last to close
+                await anyio.sleep(0.01)

@@ -20,7 +20,7 @@ from relight.actors.providers import (
     SupabaseStorage,
     UploadFile,
 )
-from relight.runtime import RefusalError, Request, StreamRequest
+from relight.runtime import RefusalError, Request
 from relight.supervisors import Child, ProviderError, open_system
 from relight.testing import assert_no_leaks
 from tests.actors.providers.servers import Servers, impatient
@@ -69,7 +69,7 @@ async def test_askers_who_leave_at_any_moment_leave_nothing_behind(
         async def ask(message: Request[object], patience: float) -> None:
             with anyio.move_on_after(patience):
                 try:
-                    if isinstance(message, StreamRequest):
+                    if isinstance(message, StreamSpeech):
                         async with ref.stream(message) as chunks:
                             async for _ in chunks:
                                 await anyio.sleep(rng.random() * 0.01)

@@ -216,7 +216,8 @@ async def failure(reply: Reply) -> ProviderError:
 
 async def test_the_text_comes_in_parts_and_the_last_one_closes_the_account() -> None:
     added = event("output_item.added", output_index=0, item={"type": "message", "content": []})
-    chunks = await chunks_of(CREATED, event("in_progress"), added, HEL, LO, COMPLETED)
+    empty = event("output_text.delta", output_index=0, delta="")
+    chunks = await chunks_of(CREATED, event("in_progress"), added, empty, HEL, LO, COMPLETED)
     assert [chunk.text for chunk in chunks] == ["Hel", "lo.", ""]
     last = chunks[-1]
     assert (last.status, last.id, last.model) == ("completed", "resp_1", "gpt-4o-mini-2024-07-18")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,7 +26,7 @@ from relight.actors.providers import (
     StreamMessage,
     StreamResponse,
 )
-from relight.runtime import Ref, StreamRequest
+from relight.runtime import Ref, Request, StreamRequest
 from relight.supervisors import Child, FailureKind, ProviderError, StreamBrokenError, open_system
 from relight.supervisors.policies import Breaker, Exponential, Fixed, Policy
 
@@ -96,12 +97,12 @@ async def running(servers: Servers, name: str) -> AsyncGenerator[Ref, None]:
         yield await system.spawn(child)
 
 
-async def read(ref: Ref, message: StreamRequest[object]) -> str:
+async def read(ref: Ref, message: StreamRequest[Any]) -> str:
     async with ref.stream(message, timeout=30.0) as chunks:
         return "".join([str(getattr(chunk, "text", "")) async for chunk in chunks])
 
 
-async def failure(servers: Servers, name: str, message: StreamRequest[object]) -> ProviderError:
+async def failure(servers: Servers, name: str, message: StreamRequest[Any]) -> ProviderError:
     async with running(servers, name) as ref:
         with pytest.raises(ProviderError) as caught:
             await read(ref, message)
@@ -156,7 +157,7 @@ async def test_a_stream_is_the_whole_answer_in_parts(servers: Servers) -> None:
     ],
 )
 async def test_a_stream_that_fails_in_the_middle_is_sent_once_and_keeps_what_came(
-    servers: Servers, name: str, message: StreamRequest[object], fault: FaultKind, kind: FailureKind
+    servers: Servers, name: str, message: StreamRequest[Any], fault: FaultKind, kind: FailureKind
 ) -> None:
     servers.script(name, Step(fault=fault))
     error = await failure(servers, name, message)
@@ -180,12 +181,34 @@ async def test_a_stream_that_fails_in_the_middle_is_sent_once_and_keeps_what_cam
     ],
 )
 async def test_a_stream_that_fails_before_its_first_word_is_begun_again(
-    servers: Servers, name: str, message: StreamRequest[object], fault: FaultKind
+    servers: Servers, name: str, message: StreamRequest[Any], fault: FaultKind
 ) -> None:
     servers.script(name, Step(fault=fault, after=0))
     async with running(servers, name) as ref:
         assert await read(ref, message)
     assert len(servers.requests(name)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("openai", ChatCompletion(model="gpt-4o-mini", messages=SAID)),
+        ("openai", CreateResponse(model="gpt-4o-mini", input=SAID)),
+        ("openai", CreateEmbeddings(model="text-embedding-3-small", texts=("sea",))),
+        ("openai", CreateImages(model="gpt-image-1", prompt="A ship.")),
+        ("anthropic", CreateMessage(model="claude-haiku-4-5", messages=SAID)),
+    ],
+    ids=["chat", "response", "embeddings", "images", "message"],
+)
+@pytest.mark.parametrize("fault", [FaultKind.WRONG_LENGTH, FaultKind.BROKEN_JSON, FaultKind.TRUNCATED])
+async def test_an_answer_that_is_garbled_is_asked_for_again_and_spoils_no_other(
+    servers: Servers, name: str, message: Request[object], fault: FaultKind
+) -> None:
+    servers.script(name, Step(fault=fault))
+    async with running(servers, name) as ref:
+        await ref.ask(message, timeout=30.0)
+        await ref.ask(message, timeout=30.0)
+    assert len(servers.requests(name)) == 3
 
 
 MONEY = FailureKind.QUOTA
