@@ -23,6 +23,15 @@ Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fak
 """
 
 from . import _interrupt as _interrupt
+from .actors import (
+    Agent,
+    CircuitBreaker,
+    OutputValidationError,
+    RetryConfig,
+    Validated,
+    json_reply,
+    retry_with_backoff,
+)
 from .runtime import (
     KILLED,
     NORMAL,
@@ -75,6 +84,7 @@ from .runtime import (
     handles,
 )
 from .supervisors import (
+    Adaptation,
     AlreadyPresentError,
     AlreadyStartedError,
     Attempt,
@@ -91,6 +101,8 @@ from .supervisors import (
     DynamicSupervisorRef,
     Estimate,
     FailureKind,
+    FallbackRef,
+    FallbackStatistics,
     GuardedActor,
     GuardStatistics,
     Health,
@@ -129,6 +141,7 @@ from .supervisors.policies import (
     Concurrency,
     Decorrelated,
     Exponential,
+    Fallback,
     Fixed,
     Policy,
     Retry,
@@ -146,7 +159,9 @@ __all__ = [
     "ActorState",
     "ActorStatistics",
     "ActorStoppedError",
+    "Adaptation",
     "Adaptive",
+    "Agent",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "AskError",
@@ -162,6 +177,7 @@ __all__ = [
     "ChildRunningError",
     "ChildSpecError",
     "ChildStatus",
+    "CircuitBreaker",
     "CircuitBreakerOpenError",
     "CircuitState",
     "Concurrency",
@@ -180,6 +196,9 @@ __all__ = [
     "Exited",
     "Exponential",
     "FailureKind",
+    "Fallback",
+    "FallbackRef",
+    "FallbackStatistics",
     "Fixed",
     "Group",
     "GuardStatistics",
@@ -196,6 +215,7 @@ __all__ = [
     "NameTakenError",
     "NoSuchActorError",
     "NotRunningError",
+    "OutputValidationError",
     "Overflow",
     "Policy",
     "Pool",
@@ -215,6 +235,7 @@ __all__ = [
     "RestartIntensityError",
     "RetriesExhaustedError",
     "Retry",
+    "RetryConfig",
     "SelfAskError",
     "Settings",
     "SettingsError",
@@ -236,9 +257,12 @@ __all__ = [
     "TracePhase",
     "TreeNode",
     "UnhandledMessageError",
+    "Validated",
     "WrongThreadError",
     "current_attempt",
     "handles",
+    "json_reply",
     "open_system",
+    "retry_with_backoff",
     "run",
 ]

@@ -11,6 +11,7 @@ about every call by the `Policy`, and its failures stay its own.
 """
 
 from ..runtime import claim
+from ._adaptation import Adaptation
 from ._administration import ChildCounts, ChildStatus
 from ._child import Child, Restart, RestartName
 from ._errors import (
@@ -33,6 +34,8 @@ from ._errors import (
     SupervisionError,
 )
 from ._failures import FailureKind
+from ._fallback_ref import FallbackRef, FallbackStatistics
+from ._find import find_actor
 from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey, TransitionKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._health import Health, Problem
@@ -41,6 +44,8 @@ from ._losses import Loss
 from ._outlook import restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
+from ._retry_layers import NestedRetries, enclosing_retry_layer, retry_layer
+from ._retrying_parts import how_it_retries
 from ._run import run
 from ._settings import ProviderSettings, Settings
 from ._specs import (
@@ -57,6 +62,7 @@ from ._system import System, open_system
 from ._tree_view import Supervision, TreeNode
 
 __all__ = [
+    "Adaptation",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "Attempt",
@@ -75,12 +81,15 @@ __all__ = [
     "DynamicSupervisorRef",
     "Estimate",
     "FailureKind",
+    "FallbackRef",
+    "FallbackStatistics",
     "GuardStatistics",
     "GuardedActor",
     "Health",
     "Histogram",
     "Loss",
     "MaxChildrenError",
+    "NestedRetries",
     "Pool",
     "PoolRef",
     "Portal",
@@ -109,8 +118,12 @@ __all__ = [
     "TransitionKey",
     "TreeNode",
     "current_attempt",
+    "enclosing_retry_layer",
+    "find_actor",
+    "how_it_retries",
     "open_system",
     "restarts_due",
+    "retry_layer",
     "run",
 ]
 

@@ -81,7 +81,7 @@ class Call(msgspec.Struct, eq=False):
         """Describe the attempt under way to its handler."""
         if not self.key:
             self.key = token_hex(16)  # never from the seeded source: two runs must not share keys
-        return Attempt(self.attempts, self.key, self.due, self.key[:16])
+        return Attempt(self.attempts, self.key, self.due, self.key[:16], self.cell.provider)
 
 
 class Running(msgspec.Struct, eq=False):

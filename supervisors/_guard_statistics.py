@@ -87,6 +87,7 @@ class GuardCounters:
         "calls",
         "durations",
         "failures",
+        "fallbacks",
         "latencies",
         "refusals",
         "retries",
@@ -101,6 +102,7 @@ class GuardCounters:
         self.retries: Counter[RetryKey] = Counter()
         self.failures: Counter[FailureKind] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.fallbacks: Counter[tuple[str, str]] = Counter()
         self.wait_seconds = 0.0
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
         self.transitions: Counter[TransitionKey] = Counter()
@@ -176,6 +178,8 @@ class GuardStatistics:
     """Attempts that failed, by kind."""
     refusals: Mapping[str, int]
     """Calls that were refused, by error class."""
+    fallbacks: Mapping[tuple[str, str], int]
+    """Calls another provider was asked to answer, by its id and the reason."""
     breaker: CircuitStatistics | None
     """The breaker; None where the policy has none."""
     breaker_transitions: Mapping[TransitionKey, int]

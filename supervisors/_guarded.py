@@ -37,6 +37,8 @@ class Attempt:
     """The moment, on the system's clock, when the caller stops waiting; ``inf`` for a told message."""
     correlation_id: str
     """The same for every attempt and log line of one call."""
+    provider: str = ""
+    """The service that makes it, by its child's id."""
 
 
 attempt_in_hand: ContextVar[Callable[[], Attempt] | None] = ContextVar("relight_attempt", default=None)

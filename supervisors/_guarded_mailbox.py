@@ -28,6 +28,7 @@ from ._errors import ProviderError
 from ._guard import Guard
 from ._guard_statistics import RetryKey, TransitionKey
 from ._guarded import GuardedActor
+from ._retry_layers import NestedRetries, guard_of, retry_layer
 from .policies import CircuitState, Forced, GiveUp, Policy, RetryIn, wait_of
 
 VERDICT_POLL = 0.1
@@ -37,7 +38,7 @@ VERDICT_POLL = 0.1
 class GuardedMailbox(ActorCell):
     """The mailbox of a service: what waits for the guard, and what the guard refuses."""
 
-    __slots__ = ("calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
+    __slots__ = ("_nested", "calls", "due_retries", "guard", "policy", "provider", "waiting_retries")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class GuardedMailbox(ActorCell):
         self.call_timeout = policy.call_timeout
         self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
         self.concurrency = self.guard.bulkhead.limit
+        self._nested = NestedRetries()
         self.calls: dict[Slot, Call] = {}
         """Calls that were begun and are waited for."""
         self.waiting_retries: set[Call] = set()
@@ -75,6 +77,8 @@ class GuardedMailbox(ActorCell):
         """
         if self.active is None and not self.is_alive:
             return super().offer(item)
+        if layer := retry_layer.get():
+            self.warn_nested(layer, guard_of(self.provider))
         refusal = self.guard.refusal(self.kernel.now(), _due(item))
         if refusal is None:
             return self._take_in(item) or (self.overflow is not Overflow.WAIT and self.drop_for(item))
@@ -83,6 +87,10 @@ class GuardedMailbox(ActorCell):
             raise refusal
         self.bury(item, type(refusal).__name__)
         return True
+
+    def warn_nested(self, outer: str, inner: str) -> None:
+        """Say, once, that a layer of retries stands inside another one."""
+        self._nested.warn(self.kernel.events, outer, inner)
 
     def _take_in(self, item: Item) -> bool:
         if self.length >= self.capacity:

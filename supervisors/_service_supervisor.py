@@ -13,6 +13,8 @@ from ._children import ChildRecord
 from ._guarded import GuardedActor
 from ._guarded_cell import GuardedCell
 from ._keeper import TreeContext
+from ._retry_layers import guard_of
+from ._retrying_parts import retrying_parts
 from ._specs import Supervisor
 from ._supervisor import SupervisorActor
 from .policies import Policy
@@ -138,6 +140,8 @@ class ServiceSupervisor(SupervisorActor):
         super().has_begun(record)
         cell = record.cell
         assert isinstance(cell, GuardedCell)
+        for part in retrying_parts(cell.actor):
+            cell.warn_nested(guard_of(self._provider), part)
         if cell.guard.is_failed:
             cell.guard.recovered()
             self.kernel.events.info("provider.recovered", provider=self._provider)

@@ -22,6 +22,7 @@ def look_at_service(cell: GuardedMailbox) -> GuardStatistics:
         retries=dict(counters.retries),
         failures=dict(counters.failures),
         refusals=dict(counters.refusals),
+        fallbacks=dict(counters.fallbacks),
         breaker=None if guard.circuit is None else guard.circuit.statistics(),
         breaker_transitions=dict(counters.transitions),
         bulkhead=guard.bulkhead.statistics(),

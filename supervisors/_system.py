@@ -26,6 +26,7 @@ from ..runtime import (
 )
 from ._child import Child
 from ._dynamic_supervisor import DynamicSupervisorActor
+from ._find import find_actor
 from ._guard_statistics import GuardStatistics
 from ._guarded_cell import GuardedCell
 from ._health import Health, judge
@@ -131,10 +132,7 @@ class System(SystemTies):
 
         A service is found by its own path: ``providers/openai``.
         """
-        found = self._kernel.registry.find(name)
-        if isinstance(found, Cell):
-            return getattr(found.actor, "front", None) or found
-        return found
+        return find_actor(self._kernel, name)
 
     def get(self, name: str) -> Ref:
         """Return the live actor at this path or with this name.

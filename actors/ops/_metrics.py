@@ -18,12 +18,14 @@ from ...runtime import ActorState
 from ...supervisors import GuardStatistics, System
 from ...supervisors import Histogram as Times
 from ...supervisors.policies import CircuitState
+from .._plain_calls import PLAIN_CALLS, PlainCalls
 from ._labels import LabelCaps
 
 CAPS = {
     "provider": 32,
     "breaker": 64,
-    "operation": 16,
+    "to": 32,
+    "operation": 64,
     "model": 64,
     "reason": 12,
     "actor_kind": 64,
@@ -39,12 +41,18 @@ class SystemCollector(Collector):
 
         registry.register(SystemCollector(system))
 
-    Scrape it from the thread the system runs in, or accept that figures of one scrape may be a
-    moment apart.
+    The decorators and breakers of code that is no actor yet belong to the process, not to a system; they are
+    shown beside the services, by the same metrics. Scrape it from the thread the system runs in, or accept
+    that figures of one scrape may be a moment apart.
+
+    Args:
+        system: Whose services and actors.
+        plain_calls: Whose decorators and breakers; None shows none, for the second collector of a process.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, plain_calls: PlainCalls | None = PLAIN_CALLS) -> None:
         self._system = system
+        self._plain = PlainCalls() if plain_calls is None else plain_calls
         self._caps = LabelCaps(CAPS)
 
     def collect(self) -> Iterator[Metric]:
@@ -78,6 +86,9 @@ class SystemCollector(Collector):
                 cost.add(usd, service.provider, model)
             for model, count in service.unpriced_retries.items():
                 unpriced.add(count, service.provider, model)
+        for plain in self._plain.statistics():
+            for (reason, outcome), count in plain.retries.items():
+                retries.add(count, plain.provider, plain.operation, reason, outcome)
         yield from (retries.metric(), cost.metric(), unpriced.metric())
 
     def _breakers(self, services: list[GuardStatistics]) -> Iterator[Metric]:
@@ -103,6 +114,10 @@ class SystemCollector(Collector):
                 if service.breaker.forced is not None:
                     forced.add(1, provider, provider, service.breaker.forced)
                 would_open.add(service.breaker.would_have_opened, provider, provider)
+        for breaker in self._plain.breakers():
+            state.add(float(breaker.state), breaker.name, breaker.name)
+        for (name, old, new), count in self._plain.breaker_transitions().items():
+            transitions.add(count, name, name, _word(old), _word(new), "auto")
         for series in (state, transitions, forced, would_open):
             yield series.metric()
 
@@ -112,13 +127,24 @@ class SystemCollector(Collector):
         )
         attempts = self._counter("provider_attempts", "Times the service was called.", "provider")
         failures = self._counter("provider_attempt_failures", "Attempts that failed.", "provider", "reason")
+        fallbacks = self._counter(
+            "provider_fallbacks", "Calls another provider was asked to answer.", "provider", "to", "reason"
+        )
         for service in services:
             for key, count in service.calls.items():
                 calls.add(count, service.provider, key.model, key.operation, key.outcome)
+            for (to, reason), count in service.fallbacks.items():
+                fallbacks.add(count, service.provider, to, reason)
             attempts.add(service.attempts, service.provider)
             for kind, count in service.failures.items():
                 failures.add(count, service.provider, kind)
-        yield from (calls.metric(), attempts.metric(), failures.metric())
+        for plain in self._plain.statistics():
+            for outcome, count in plain.calls.items():
+                calls.add(count, plain.provider, "", plain.operation, outcome)
+            attempts.add(plain.attempts, plain.provider)
+            for reason, count in plain.failures.items():
+                failures.add(count, plain.provider, reason)
+        yield from (calls.metric(), attempts.metric(), failures.metric(), fallbacks.metric())
 
     def _durations(self, services: list[GuardStatistics]) -> Metric:
         labels = ("provider", "operation", "outcome")
@@ -142,6 +168,8 @@ class SystemCollector(Collector):
         paused = self._gauge("provider_paused", "1 while no call is made.", "provider", "reason")
         pauses = self._counter("provider_pause_seconds", "Seconds everybody was told to wait.", "provider")
         waits = self._counter("provider_retry_wait_seconds", "Seconds calls waited for retries.", "provider")
+        for plain in self._plain.statistics():
+            waits.add(plain.wait_seconds, plain.provider)
         for service in services:
             in_flight.add(service.bulkhead.in_flight, service.provider)
             limit.add(service.bulkhead.limit, service.provider)

@@ -8,6 +8,7 @@ looks at a clock, so hours of failure are tested in milliseconds.
     waits;
     `Breaker` leaves a service alone that keeps failing (its machine is a `Circuit`);
     `Concurrency` caps the attempts in flight, `Adaptive` finds the cap (their counter is a `Bulkhead`);
+    `Fallback` decides whether the next provider is asked;
     `Gate` holds everybody back while the provider asked for a pause.
 
 Specs are frozen and checked when they are built; the machines they make hold the state.
@@ -15,12 +16,13 @@ Specs are frozen and checked when they are built; the machines they make hold th
 
 from ...runtime import claim
 from ._adaptive import Adaptive
-from ._backoff import Backoff, Decorrelated, Exponential, Fixed, flaw_of, wait_of
+from ._backoff import Backoff, Decorrelated, Exponential, Fixed, Jitter, flaw_of, wait_of
 from ._breaker import Breaker
 from ._circuit import Circuit, CircuitStatistics, TransitionCause
 from ._circuit_state import CircuitState, Forced, OpenReason
 from ._circuit_states import Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
+from ._fallback import Fallback
 from ._gate import Gate, GateStatistics
 from ._policy import Policy
 from ._retry import GiveUp, Retry, RetryIn
@@ -37,11 +39,13 @@ __all__ = [
     "Concurrency",
     "Decorrelated",
     "Exponential",
+    "Fallback",
     "Fixed",
     "Forced",
     "Gate",
     "GateStatistics",
     "GiveUp",
+    "Jitter",
     "OpenReason",
     "Permit",
     "Policy",
