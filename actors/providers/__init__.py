@@ -11,14 +11,14 @@ recommended for it. When to retry, wait or stop is the supervisor's business.
 
 from ...runtime import claim
 from ._adaptations import anthropic_as_chat, chat_as_anthropic
-from ._anthropic import Anthropic, CreateMessage, MessageReply
-from ._anthropic_messages import MessageChunk, StreamMessage
+from ._anthropic import Anthropic
+from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage
 from ._catalogue import PROVIDERS
 from ._chat import ChatMessage, ImagePart, TextPart
 from ._elevenlabs import ElevenLabs
 from ._elevenlabs_messages import ListVoices, Speak, Speech, SpeechChunk, StreamSpeech, Voice
-from ._openai import ChatCompletion, ChatReply, OpenAI
-from ._openai_chat import ChatChunk, StreamChat
+from ._openai import OpenAI
+from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat
 from ._openai_embeddings import CreateEmbeddings, EmbeddingsReply
 from ._openai_images import CreateImages, ImagesReply, MadeImage
 from ._openai_responses import CreateResponse, ResponseChunk, ResponseReply, StreamResponse
