@@ -150,7 +150,7 @@ class Supabase(SupabaseProject):
     def _rows(self, reply: HttpReply, *, is_minimal: bool = False) -> Rows:
         is_empty = not reply.body and (is_minimal or reply.status == 204)
         rows = () if is_empty else self.decode(reply, tuple[msgspec.Raw, ...])
-        if any(memoryview(row)[:1] != b"{" for row in rows):
+        if any(bytes(memoryview(row)[:1]) != b"{" for row in rows):
             raise self.failure(FailureKind.INVALID_RESPONSE, "the answer holds something that is no row")
         total = reply.headers.get("content-range", "").rpartition("/")[2]
         return Rows(rows=rows, total=int(total) if total.isdecimal() else None)
