@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...supervisors import Adaptation
-from ._anthropic import CreateMessage, MessageReply
+from ._anthropic_messages import CreateMessage, MessageReply
 from ._chat import DEFAULT_OUTPUT_TOKENS, ChatMessage
-from ._openai import ChatCompletion, ChatReply
+from ._openai_chat import ChatCompletion, ChatReply
 
 _STOPS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -26,7 +26,7 @@ def chat_as_anthropic(
     """
 
     def request(asked: ChatCompletion) -> CreateMessage:
-        system = "\n\n".join(turn.content for turn in asked.messages if turn.role == "system")
+        system = "\n\n".join(turn.text for turn in asked.messages if turn.role == "system")
         return CreateMessage(
             model=(models or {}).get(asked.model, model),
             messages=tuple(turn for turn in asked.messages if turn.role != "system"),
@@ -34,6 +34,8 @@ def chat_as_anthropic(
             system=system or None,
             # Anthropic's scale ends at 1, OpenAI's at 2.
             temperature=None if asked.temperature is None else min(asked.temperature, 1.0),
+            tools=asked.tools,
+            tool_choice=asked.tool_choice,
         )
 
     def reply(answer: MessageReply) -> ChatReply:
@@ -43,6 +45,7 @@ def chat_as_anthropic(
             model=answer.model,
             text=answer.text,
             finish_reason=None if reason is None else _STOPS.get(reason, reason),
+            tool_calls=answer.tool_calls,
             usage=answer.usage,
         )
 
@@ -68,6 +71,8 @@ def anthropic_as_chat(
             messages=(*system, *asked.messages),
             temperature=asked.temperature,
             max_tokens=asked.max_tokens,
+            tools=asked.tools,
+            tool_choice=asked.tool_choice,
         )
 
     def reply(answer: ChatReply) -> MessageReply:
@@ -77,6 +82,7 @@ def anthropic_as_chat(
             model=answer.model,
             text=answer.text,
             stop_reason=None if reason is None else _REASONS.get(reason, reason),
+            tool_calls=answer.tool_calls,
             usage=answer.usage,
         )
 
