@@ -5,6 +5,7 @@ fits". So a rule looks at the status, at the error's type or code, and at its te
 matches wins, and the rules all providers share come last.
 """
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import datetime
 from typing import cast
@@ -35,6 +36,8 @@ class ErrorRule(msgspec.Struct, frozen=True, kw_only=True):
     statuses: Container[int] | None = None
     names: frozenset[str] = frozenset()
     """The error's type or its code is one of these."""
+    pattern: str = ""
+    """All of the error's code fits this regular expression."""
     texts: tuple[str, ...] = ()
     """One of these, in lower case, is part of the error's text."""
     retryable: bool | None = None
@@ -45,6 +48,7 @@ class ErrorRule(msgspec.Struct, frozen=True, kw_only=True):
         return (
             (self.statuses is None or status in self.statuses)
             and (not self.names or not self.names.isdisjoint((error.type, error.code)))
+            and (not self.pattern or re.fullmatch(self.pattern, error.code) is not None)
             and (not self.texts or any(text in error.message.lower() for text in self.texts))
         )
 

@@ -459,9 +459,9 @@ class GuardedMailbox(ActorCell):
 
     def bound_concurrency(self, most: int) -> None:
         """Hear how many attempts the provider takes at once. The policy's own limit stays the highest."""
-        limit = max(1, min(most, self.policy.concurrency.limit))
+        limit = max(1, min(most, self.policy.concurrency.most))
         if self.guard.bulkhead.bound(limit):
-            self.kernel.events.warning(
+            self.kernel.events.info(
                 "provider.concurrency_bounded", provider=self.provider, limit=limit, most=most
             )
 

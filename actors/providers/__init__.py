@@ -16,7 +16,7 @@ from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, Stre
 from ._catalogue import PROVIDERS
 from ._chat import ChatMessage, ImagePart, TextPart
 from ._elevenlabs import ElevenLabs
-from ._elevenlabs_messages import ListVoices, Speak, Speech, Voice
+from ._elevenlabs_messages import ListVoices, Speak, Speech, SpeechChunk, StreamSpeech, Voice
 from ._openai import OpenAI
 from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat
 from ._openai_embeddings import CreateEmbeddings, EmbeddingsReply
@@ -107,9 +107,11 @@ __all__ = [
     "SignFile",
     "Speak",
     "Speech",
+    "SpeechChunk",
     "StreamChat",
     "StreamMessage",
     "StreamResponse",
+    "StreamSpeech",
     "SubmitJob",
     "Supabase",
     "SupabaseStorage",

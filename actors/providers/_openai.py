@@ -167,7 +167,7 @@ class OpenAI(HttpService):
         return estimate_call(self._prices, message.model, message.input_tokens, most)
 
     def _estimate(self, model: str, usage: Usage) -> Estimate:
-        return Estimate(model, self._prices.cost(model, usage))
+        return Estimate(model, self._prices.cost(model, usage), usage.input_tokens)
 
     async def _post(self, path: str, payload: object) -> HttpReply:
         return await self.exchange(_request(path, payload))

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from ...runtime import Message, handles
-from ...supervisors import ProviderError, current_attempt
+from ...supervisors import FailureKind, ProviderError, current_attempt
 from ...supervisors.policies import Concurrency, Exponential, Policy, Retry
 from .._classification import ErrorTable
 from .._http_messages import HttpReply, HttpRequest
@@ -32,6 +32,7 @@ from ._supabase_messages import (
 from ._supabase_project import MOST_BYTES, SupabaseProject, judged
 
 _MOST_DOUBTS = 1024
+_MINIMAL = "return=minimal"
 
 
 class Supabase(SupabaseProject):
@@ -126,7 +127,7 @@ class Supabase(SupabaseProject):
 
     async def _write(self, request: HttpRequest, *, is_repeatable: bool = False) -> Rows:
         with judged(is_repeatable=is_repeatable):
-            return self._rows(await self.exchange(request))
+            return self._rows(await self.exchange(request), is_minimal=_is_minimal(request))
 
     async def _insert_once(self, message: InsertRows, request: HttpRequest) -> Rows:
         """Insert under the caller's own key: a duplicate after an attempt in doubt is the rows themselves."""
@@ -136,7 +137,7 @@ class Supabase(SupabaseProject):
         self._doubt(call)
         with judged(is_repeatable=True):
             try:
-                rows = self._rows(await self.exchange(request))
+                rows = self._rows(await self.exchange(request), is_minimal=_is_minimal(request))
             except ProviderError as error:
                 if error.code == DUPLICATE and was_doubted:
                     return _echo(message)
@@ -151,8 +152,11 @@ class Supabase(SupabaseProject):
         if len(self._doubts) > _MOST_DOUBTS:
             self._doubts.popitem(last=False)
 
-    def _rows(self, reply: HttpReply) -> Rows:
-        rows = self.decode(reply, tuple[msgspec.Raw, ...]) if reply.body else ()
+    def _rows(self, reply: HttpReply, *, is_minimal: bool = False) -> Rows:
+        is_empty = not reply.body and (is_minimal or reply.status == 204)
+        rows = () if is_empty else self.decode(reply, tuple[msgspec.Raw, ...])
+        if any(bytes(memoryview(row)[:1]) != b"{" for row in rows):
+            raise self.failure(FailureKind.INVALID_RESPONSE, "the answer holds something that is no row")
         total = reply.headers.get("content-range", "").rpartition("/")[2]
         return Rows(rows=rows, total=int(total) if total.isdecimal() else None)
 
@@ -163,7 +167,11 @@ def _rows_request(method: str, path: str, rows: Iterable[object], prefer: str) -
 
 
 def _returned(message: InsertRows | UpsertRows | UpdateRows | DeleteRows) -> str:
-    return "return=representation" if message.is_returned else "return=minimal"
+    return "return=representation" if message.is_returned else _MINIMAL
+
+
+def _is_minimal(request: HttpRequest) -> bool:
+    return _MINIMAL in request.headers["prefer"]
 
 
 def _echo(message: InsertRows) -> Rows:

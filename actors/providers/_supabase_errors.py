@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from ...supervisors import FailureKind, ProviderError
-from .._classification import ErrorBody, ErrorRule, ErrorTable
+from .._classification import ErrorRule, ErrorTable
 
 NOT_CARRIED_OUT = frozenset({"PGRST000", "PGRST001", "PGRST002"})
 """PostgREST has no connection to the database: whatever was asked, it was not done."""
@@ -17,17 +17,7 @@ _NOT_DONE = NOT_CARRIED_OUT | {"PGRST003"}
 DUPLICATE = "23505"
 """The database's word for a row whose key is taken."""
 
-_SQL_STATE = re.compile(r"[0-9A-Z]{5}")
-
-
-class _SqlRule(ErrorRule, frozen=True, kw_only=True):
-    """Recognise the database's own codes, by how they begin."""
-
-    prefixes: tuple[str, ...]
-
-    def matches(self, status: int, error: ErrorBody) -> bool:
-        is_sql = _SQL_STATE.fullmatch(error.code) is not None and error.code.startswith(self.prefixes)
-        return is_sql and super().matches(status, error)
+_SQL_STATE = "[0-9A-Z]{5}"
 
 
 SUPABASE_ERRORS = ErrorTable(
@@ -43,9 +33,9 @@ SUPABASE_ERRORS = ErrorTable(
         # The transaction met another one and was undone. The database is well, so no breaker counts it.
         ErrorRule(kind=FailureKind.BAD_REQUEST, names=frozenset({"40001", "40P01"}), retryable=True),
         # Lost its connections, or has no room for more.
-        _SqlRule(kind=FailureKind.OVERLOADED, prefixes=("08", "53", "57P")),
+        ErrorRule(kind=FailureKind.OVERLOADED, pattern="(08...|53...|57P..)"),
         # Any other word of the database is about the statement, a timeout of it included.
-        _SqlRule(kind=FailureKind.BAD_REQUEST, prefixes=("",)),
+        ErrorRule(kind=FailureKind.BAD_REQUEST, pattern=_SQL_STATE),
         ErrorRule(kind=FailureKind.SERVER, statuses={500}, retryable=False),
     ]
 )
@@ -63,7 +53,7 @@ def may_be_done(error: ProviderError) -> bool:
     if error.status < 500:
         return error.status < 400
     # The database's own word means that the transaction was undone; a gateway's means nothing.
-    return error.code not in _NOT_DONE and not _SQL_STATE.fullmatch(error.code or "")
+    return error.code not in _NOT_DONE and not re.fullmatch(_SQL_STATE, error.code or "")
 
 
 class StorageErrorTable(ErrorTable):

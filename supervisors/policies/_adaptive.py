@@ -100,6 +100,11 @@ class AdaptiveBulkhead(Bulkhead):
                 self._successes = 0
                 self.limit = self._full_limit = limit + 1
 
+    def bound(self, most: int) -> bool:
+        """Heed the provider, who says that it takes *most* at once: never more, and soon as many."""
+        self._high = most
+        return super().bound(most)
+
     def congested(self, began: float, now: float) -> None:
         """Allow fewer, unless the attempt began before that was done last."""
         if began <= self._shrunk_at:

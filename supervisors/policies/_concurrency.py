@@ -58,7 +58,7 @@ class Bulkhead:
         least: A cut leaves this many at least.
     """
 
-    __slots__ = ("_cuts", "_full_limit", "_least", "_peak", "in_flight", "limit")
+    __slots__ = ("_bound", "_cuts", "_full_limit", "_least", "_peak", "in_flight", "limit")
 
     def __init__(self, limit: int, least: int = 1) -> None:
         self._full_limit: int = limit
@@ -68,6 +68,7 @@ class Bulkhead:
         self.in_flight: int = 0
         """Slots taken now."""
         self._least = least
+        self._bound: int | None = None
         self._peak: int = 0
         self._cuts: int = 0
 
@@ -105,22 +106,32 @@ class Bulkhead:
             self.limit += 1
 
     def take_over(self, before: Bulkhead) -> None:
-        """Go on where *before* was, which had other limits. A cut stays, and so does what is in flight."""
+        """Go on where *before* was, which had other limits.
+
+        A cut stays, and so do what is in flight and a bound of the provider's that is lower.
+        """
         self.in_flight, self._peak, self._cuts = before.in_flight, before._peak, before._cuts
         if before.limit < before._full_limit:
             self.limit = max(self._least, min(before.limit, self._full_limit))
+        if before._bound is not None and before._bound < self._full_limit:
+            self.bound(before._bound)
 
-    def bound(self, full_limit: int) -> bool:
-        """Allow this many when all is well, from now on; True where that is a change.
+    def bound(self, most: int) -> bool:
+        """Heed the provider, who says that it takes *most* at once; True where that is news.
+
+        It is the full limit from now on, grown into as after a cut.
 
         Raises:
             ValueError: Less than 1.
         """
-        check_least("Bulkhead.bound()", full_limit, 1)
-        is_change = full_limit != self._full_limit
-        self._full_limit = full_limit
-        self.limit = min(self.limit, full_limit)
-        return is_change
+        check_least("Bulkhead.bound()", most, 1)
+        if most == self._bound:
+            return False
+        is_news = most != self._full_limit
+        self._bound = self._full_limit = most
+        self._least = min(self._least, most)
+        self.limit = min(self.limit, most)
+        return is_news
 
     def statistics(self) -> BulkheadStatistics:
         """Return the counts at this moment."""

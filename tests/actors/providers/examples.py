@@ -10,13 +10,20 @@ from relight.actors.providers import (
     ChatCompletion,
     ChatMessage,
     CreateMessage,
+    ElevenLabs,
+    ListFiles,
+    ListVoices,
     OpenAI,
     RunJob,
     RunPod,
+    SelectRows,
+    Supabase,
+    SupabaseStorage,
 )
 from relight.runtime import Request
 
 KEY = "key-0123456789"
+_MOST_BYTES = 32 * 1024 * 1024
 _HELLO = (ChatMessage("user", "Hello"),)
 
 
@@ -57,6 +64,24 @@ EXAMPLES: dict[type[HttpService], Example] = {
         request=RunJob(input={}),
         answer={"id": "1", "status": "COMPLETED", "output": 1},
         quota=(402, {"error": "insufficient balance"}),
+    ),
+    ElevenLabs: Example(
+        make=lambda kind, url: _keyed(kind)(KEY, base_url=url),
+        request=ListVoices(),
+        answer={"voices": []},
+        quota=(401, {"detail": {"status": "quota_exceeded", "message": "no credits"}}),
+    ),
+    Supabase: Example(
+        make=lambda kind, url: _keyed(kind)(url, KEY, most_bytes=_MOST_BYTES),
+        request=SelectRows(table="t"),
+        answer=[],
+        quota=(402, {"message": "project restricted"}),
+    ),
+    SupabaseStorage: Example(
+        make=lambda kind, url: _keyed(kind)(url, KEY, most_bytes=_MOST_BYTES),
+        request=ListFiles(bucket="b"),
+        answer=[],
+        quota=(402, {"statusCode": "402", "error": "exceeded", "message": "project restricted"}),
     ),
 }
 

@@ -116,6 +116,23 @@ async def test_nothing_comes_back_where_nothing_is_wanted(servers: Servers) -> N
         assert (await ref.ask(SelectRows(table="nothing"))).first(Page) is None
 
 
+@pytest.mark.parametrize("status", [200, 201, 204])
+async def test_an_answer_without_a_body_is_one_where_nothing_is_wanted(status: int) -> None:
+    message = UpsertRows(table="t", rows=({"id": 1},), is_returned=False)
+    async with serve(http(status)) as server, running(server.url) as ref:
+        assert await ref.ask(message) == Rows(rows=())
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"[7]", b'["a"]', b"{}", b"null"])
+async def test_what_is_no_rows_is_an_invalid_response(body: bytes) -> None:
+    async with serve(http(201, body)) as server, running(server.url) as ref:
+        with pytest.raises(ProviderError) as caught:
+            await ref.ask(InsertRows(table="t", rows=({"id": 1},)))
+    assert caught.value.kind is FailureKind.INVALID_RESPONSE
+    assert len(server.requests) == 1
+
+
 async def test_a_function_is_called(servers: Servers) -> None:
     async with database(servers) as ref:
         result = await ref.ask(CallFunction(function="echo", arguments={"numbers": [1, 2]}))

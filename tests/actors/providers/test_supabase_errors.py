@@ -4,10 +4,14 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from relight.actors.providers import Supabase, SupabaseStorage
+from relight.actors import ErrorTable
+from relight.actors.providers import ElevenLabs, Supabase, SupabaseStorage
 from relight.supervisors import FailureKind, ProviderError
 
+NAMES = st.sampled_from(["detail", "code", "status", "statusCode", "error", "message", "msg"])
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
 
@@ -143,3 +147,17 @@ def test_the_status_in_a_files_body_is_the_one_that_counts(
 ) -> None:
     error = classify_file(400, body)
     assert (error.kind, error.status) == (kind, status)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner),
+    max_leaves=8,
+)
+
+
+@given(st.integers(100, 999), st.binary() | JSON.map(msgspec.json.encode))
+@pytest.mark.parametrize("table", [Supabase.errors, SupabaseStorage.errors, ElevenLabs.errors])
+def test_whatever_comes_is_a_typed_error(table: ErrorTable, status: int, body: bytes) -> None:
+    error = table.classify("p", status, {}, body, now=NOW)
+    assert error.kind in FailureKind

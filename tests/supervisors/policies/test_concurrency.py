@@ -187,3 +187,42 @@ def test_a_higher_bound_is_grown_into() -> None:
 def test_a_bound_leaves_one_at_least(limit: int) -> None:
     with pytest.raises(ValueError, match="bound"):
         Concurrency().bulkhead().bound(limit)
+
+
+def test_a_bound_holds_also_below_what_is_always_allowed() -> None:
+    bulkhead = Adaptive(low=4, high=8, start=8).bulkhead()
+    bulkhead.bound(2)
+    assert bulkhead.limit == 2
+    bulkhead.cut()
+    assert bulkhead.limit == 2
+
+
+def test_an_adaptive_limit_soon_grows_to_its_bound_and_no_further() -> None:
+    bulkhead = Adaptive(low=1, high=15, start=2).bulkhead()
+    assert bulkhead.bound(5)
+    limits: list[int] = []
+    for _ in range(30):
+        bulkhead.grow()
+        limits.append(bulkhead.limit)
+    assert limits[:4] == [3, 4, 5, 5]
+    assert max(limits) == 5
+
+
+def test_a_bound_that_is_known_does_not_undo_what_was_found_since() -> None:
+    bulkhead = Adaptive(low=1, high=15, start=10).bulkhead()
+    bulkhead.bound(10)
+    bulkhead.congested(1.0, 2.0)
+    assert not bulkhead.bound(10)
+    assert bulkhead.limit == 7
+    for _ in range(3):
+        bulkhead.grow()
+    assert bulkhead.limit == 7
+
+
+def test_an_adaptive_limit_does_not_outgrow_a_bound_it_has_reached() -> None:
+    bulkhead = Adaptive(low=1, high=15, start=5).bulkhead()
+    assert not bulkhead.bound(5)
+    for _ in range(50):
+        bulkhead.try_acquire()
+        bulkhead.grow()
+    assert bulkhead.limit == 5
