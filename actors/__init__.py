@@ -26,6 +26,7 @@ from ._http_stream import HttpStream
 from ._plain_calls import PLAIN_CALLS, PlainCalls, PlainCallStatistics
 from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens, prices_in_force
 from ._probe import Probe
+from ._rate_headers import rate_report
 from ._retry_config import RetryConfig
 from ._retrying import Retrying, retry_with_backoff
 from ._secret import Secret
@@ -68,6 +69,7 @@ __all__ = [
     "json_reply",
     "parse_wait",
     "prices_in_force",
+    "rate_report",
     "read_error",
     "repair_chat",
     "retry_with_backoff",

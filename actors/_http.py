@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 import msgspec
 
 from ..runtime import Message, handles
-from ..supervisors import FailureKind, ProviderError
+from ..supervisors import FailureKind, ProviderError, follows_limits, report_limits
 from ..supervisors.policies import Concurrency, Exponential, Policy, Retry
 from ._classification import ErrorTable
 from ._connection import Connection
@@ -20,6 +20,7 @@ from ._http_messages import HttpReply, HttpRequest
 from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, PriceTable
 from ._probe import Probe
+from ._rate_headers import rate_report
 from ._secret import Secret
 from ._service import Service
 
@@ -131,6 +132,7 @@ class HttpService(Service):
                 if *message* is not repeatable and may have been carried out.
         """
         reply = await self._running_client().send(message)
+        self.note_limits(reply.headers)
         if reply.is_success:
             return reply
         raise self.failure_of(reply)
@@ -148,6 +150,7 @@ class HttpService(Service):
                 connection broke or fell silent, INVALID_RESPONSE where the answer is too long.
         """
         async with self._running_client().stream(message) as stream:
+            self.note_limits(stream.headers)
             if not stream.is_success:
                 raise self.failure_of(await stream.read())
             yield stream
@@ -172,6 +175,13 @@ class HttpService(Service):
         if self._client is None:
             raise RuntimeError(f"{self!r} is not running: ask it through its ref")
         return self._client
+
+    def note_limits(self, headers: Mapping[str, str]) -> None:
+        """Correct the service's rate limit, where it has one, by what an answer's headers say of it."""
+        if follows_limits():
+            report = rate_report(headers, now=datetime.now(UTC))
+            if report.requests is not None or report.tokens is not None:
+                report_limits(report)
 
     def failure_of(self, reply: HttpReply) -> ProviderError:
         """Classify a response that is not what was asked for."""

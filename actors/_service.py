@@ -1,14 +1,15 @@
 """Service: an actor that stands for one external service."""
 
 from contextlib import suppress
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from ..runtime import Message, RelightError, cell_of, message_types
-from ..supervisors import FailureKind, GuardedActor, ProviderError, Settings
+from ..supervisors import Charge, FailureKind, GuardedActor, ProviderError, Settings
 from ..supervisors.policies import Policy
 from ._prices import DEFAULT_PRICES, PriceTable, prices_in_force
 from ._probe import Probe
 from ._secret import Secret
+from ._usage import Usage
 
 
 class Service(GuardedActor):
@@ -74,6 +75,14 @@ class Service(GuardedActor):
         """
         return None
 
+    def charge(self, message: Message, reply: object) -> Charge | None:
+        """Read what an attempt used from its reply's ``usage``; of a list, as of a stream, the last one's."""
+        usage = usage_of(reply)
+        if usage is None:
+            return None
+        # No call uses no tokens at all: the server did not count them, or counts something else.
+        return Charge(usage.usd, usage.input_tokens + usage.output_tokens or None)
+
     def hide(self, text: str) -> str:
         """Return *text* with the key masked: servers have been seen to echo it."""
         return text if self._key is None else self._key.hide_in(text)
@@ -88,3 +97,10 @@ class Service(GuardedActor):
         """Emit an event of this service, if it runs in a system."""
         with suppress(RelightError):  # not adopted: nobody listens
             cell_of(self.ref).kernel.events.info(event, **fields)
+
+
+def usage_of(reply: object) -> Usage | None:
+    """Find the usage in a reply, or in the last part of one that came in parts."""
+    parts = cast("list[object]", reply) if isinstance(reply, list) else [reply]
+    found = (getattr(part, "usage", None) for part in reversed(parts))
+    return next((usage for usage in found if isinstance(usage, Usage)), None)

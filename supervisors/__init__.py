@@ -37,10 +37,19 @@ from ._failures import FailureKind
 from ._fallback_ref import FallbackRef, FallbackStatistics
 from ._find import find_actor
 from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey, TransitionKey
-from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
+from ._guarded import (
+    Attempt,
+    Charge,
+    Estimate,
+    GuardedActor,
+    current_attempt,
+    follows_limits,
+    report_limits,
+)
 from ._health import Health, Problem
 from ._intensity import RestartWindow
 from ._losses import Loss
+from ._metering import SpendingStatistics
 from ._operation_settings import OperationSettings
 from ._outlook import restarts_due
 from ._pool_ref import PoolRef
@@ -73,6 +82,7 @@ __all__ = [
     "AutoShutdownName",
     "BudgetExceededError",
     "CallKey",
+    "Charge",
     "Child",
     "ChildCounts",
     "ChildNotFoundError",
@@ -117,6 +127,7 @@ __all__ = [
     "Settings",
     "SettingsFile",
     "Spec",
+    "SpendingStatistics",
     "StrategyName",
     "StreamBrokenError",
     "Supervision",
@@ -129,8 +140,10 @@ __all__ = [
     "current_attempt",
     "enclosing_retry_layer",
     "find_actor",
+    "follows_limits",
     "how_it_retries",
     "open_system",
+    "report_limits",
     "restarts_due",
     "retry_layer",
     "run",

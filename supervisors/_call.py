@@ -12,10 +12,11 @@ from ..runtime import Item, Message, Slot, Timer, Worker, sink_of
 from ._errors import ProviderError
 from ._failures import FailureKind
 from ._guarded import Attempt
-from .policies import Permit
+from .policies import Permit, RateReport
 
 if TYPE_CHECKING:
     from ._guarded_mailbox import GuardedMailbox
+    from ._metering import Bill
 
 
 UNWIND = 5.0
@@ -45,6 +46,10 @@ class Call(msgspec.Struct, eq=False):
     """The attempt under way."""
     timer: Timer | None = None
     """The wait for its next attempt."""
+    bill: Bill | None = None
+    """What its attempts take of rate limit and money; None where nobody counts."""
+    has_grant: bool = False
+    """The retry budget counts a retry that it has not made yet."""
 
     @classmethod
     def of(cls, cell: GuardedMailbox, item: Item, began: float) -> Call:
@@ -72,6 +77,11 @@ class Call(msgspec.Struct, eq=False):
         sink = sink_of(self.slot)
         return sink is not None and sink.delivered > 0
 
+    def last_part(self) -> object:
+        """Return the last part of a stream that was handed over; None where the reply is none."""
+        sink = None if self.slot is None else sink_of(self.slot)
+        return None if sink is None else sink.newest
+
     @property
     def reason(self) -> FailureKind | None:
         """What made the next attempt a retry."""
@@ -82,6 +92,16 @@ class Call(msgspec.Struct, eq=False):
         if not self.key:
             self.key = token_hex(16)  # never from the seeded source: two runs must not share keys
         return Attempt(self.attempts, self.key, self.due, self.key[:16], self.cell.provider)
+
+    @property
+    def follows_limits(self) -> bool:
+        """Tell whether the service has a rate limit, which the provider's answers correct."""
+        return self.bill is not None and self.bill.limiter is not None
+
+    def report_limits(self, report: RateReport) -> None:
+        """Correct the service's rate limit by an answer of the provider."""
+        if self.bill is not None:
+            self.cell.limits_reported(self.bill, report)
 
 
 class Running(msgspec.Struct, eq=False):

@@ -6,14 +6,13 @@ looks at a clock: `GuardedCell` does.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from math import inf
 from random import Random
-from typing import Final
 
 from ..runtime import RefusalError
-from ._call import Running
+from ._account import Account
+from ._call import Call, Running
 from ._errors import (
     CircuitBreakerOpenError,
     ProviderBlockedError,
@@ -23,48 +22,44 @@ from ._errors import (
 )
 from ._failures import FailureKind
 from ._guard_statistics import GuardCounters
-from .policies import Bulkhead, Circuit, CircuitState, Gate, GiveUp, Permit, Policy, RetryIn
+from ._metering import Meter
+from .policies import Bulkhead, Circuit, CircuitState, GiveUp, Permit, Policy, RetryIn, RetryLedger
 
 Transition = Callable[[CircuitState, CircuitState, float], None]
-
-
-class Block(enum.Enum):
-    """Whether the provider refuses the account."""
-
-    NONE = enum.auto()
-    BLOCKED = enum.auto()
-    PROBING = enum.auto()
-    """One call is out to see whether it still does."""
-
-
-# Looked up once: an enum member costs 70 ns on Python 3.11, and every call asks for five.
-_NONE: Final = Block.NONE
-_BLOCKED: Final = Block.BLOCKED
 
 
 class Guard:
     """Decide about the calls of one service."""
 
     __slots__ = (
-        "_block",
-        "_blocked_by",
         "_failed_until",
         "_is_timing",
         "_on_transition",
         "_operations",
-        "_probe_at",
-        "blocks",
+        "account",
+        "block",
         "bulkhead",
         "circuit",
         "counters",
         "gate",
+        "held_until",
+        "last_begun",
+        "ledger",
+        "meter",
         "policy",
         "provider",
+        "retries_denied",
         "rng",
     )
 
     def __init__(
-        self, provider: str, policy: Policy, rng: Random, on_transition: Transition | None = None
+        self,
+        provider: str,
+        policy: Policy,
+        rng: Random,
+        on_transition: Transition | None = None,
+        *,
+        account: Account,
     ) -> None:
         self.provider = provider
         self.policy: Policy = policy
@@ -76,13 +71,23 @@ class Guard:
             self.circuit = policy.breaker.circuit(on_transition)
         self._is_timing = policy.breaker is not None and policy.breaker.slow_seconds is not None
         self.bulkhead: Bulkhead = policy.concurrency.bulkhead()
-        self.gate = Gate()
+        self.account = account
+        self.gate = account.gate
+        self.block = account.block
+        self.ledger: RetryLedger | None = None
+        """Bounds the retries of all calls together."""
+        if policy.retry_budget is not None:
+            self.ledger = policy.retry_budget.ledger()
+        self.retries_denied = False
+        """A budget had no room for the last retry that was wanted."""
+        self.meter: Meter | None = None
+        """Counts what calls take of rate limit and money; None where neither is bounded."""
+        self.take_limits()
+        self.held_until = -inf
+        """No call may begin before this moment: the next one's turn under the rate limit."""
+        self.last_begun = 0
+        """When it last began a call, in the account's count of them."""
         self.counters = GuardCounters()
-        self.blocks = 0
-        """How often the provider was blocked. What was begun before the last time says nothing about it."""
-        self._block = Block.NONE
-        self._blocked_by = FailureKind.QUOTA
-        self._probe_at = inf
         self._failed_until: float | None = None
 
     def policy_of(self, operation: str) -> Policy:
@@ -108,8 +113,25 @@ class Guard:
         else:
             self.circuit.reconfigure(policy.breaker)
         self._is_timing = policy.breaker is not None and policy.breaker.slow_seconds is not None
+        if policy.retry_budget is None:
+            self.ledger = None
+        elif self.ledger is None:
+            self.ledger = policy.retry_budget.ledger()
+        else:
+            self.ledger.reconfigure(policy.retry_budget)
         # Whoever changed the settings may have changed what it was blocked for: a key, a plan.
-        self._probe_at = min(self._probe_at, now)
+        self.block.may_be_tried(now)
+        self.held_until = -inf
+
+    def take_limits(self) -> None:
+        """Keep to the limits that the account has now."""
+        limiter, purse = self.account.limiter, self.account.purse
+        if self.meter is None:
+            if limiter is None and purse is None:
+                return
+            self.meter = Meter(self.provider)
+        self.meter.limiter = limiter
+        self.meter.purses = () if purse is None else (purse,)
 
     # --- admit -----------------------------------------------------------------------------------
 
@@ -117,7 +139,7 @@ class Guard:
         """Say why a call that must end by *due* is not taken now; None when it is."""
         if self._failed_until is not None:
             return ProviderFailedError(self.provider, retry_after=max(0.0, self._failed_until - now))
-        if self._block is not _NONE and not (self._block is _BLOCKED and now >= self._probe_at):
+        if now < self.block.refuses_until:
             return self.blocked_error(now)
         if self.circuit is not None and not self.circuit.is_admitting(now):
             return self.breaker_error(now)
@@ -130,13 +152,16 @@ class Guard:
 
         The caller holds a slot of the bulkhead, and `refusal` said at this moment that there is none.
         """
-        if self._block is _BLOCKED:
-            self._block = Block.PROBING
+        self.block.probe()
         return None if self.circuit is None else self.circuit.admit(now)
 
     def may_begin(self, now: float) -> bool:
-        """Tell whether an attempt could begin: the gate is open and a slot is free."""
-        return self.bulkhead.in_flight < self.bulkhead.limit and self.gate.is_open(now)
+        """Tell whether an attempt could begin: a slot is free, the gate is open, its turn has come."""
+        return (
+            self.bulkhead.in_flight < self.bulkhead.limit
+            and now >= self.held_until
+            and self.gate.is_open(now)
+        )
 
     def breaker_error(self, now: float) -> CircuitBreakerOpenError:
         """Make the refusal of an open or probing circuit."""
@@ -155,16 +180,16 @@ class Guard:
 
     def blocked_error(self, now: float) -> ProviderBlockedError:
         """Make the refusal of a blocked provider."""
-        after = max(0.0, self._probe_at - now) if self._block is Block.BLOCKED else None
-        what = "no quota left" if self._blocked_by is FailureKind.QUOTA else "the key is refused"
+        after = None if self.block.is_probing else max(0.0, self.block.probe_at - now)
+        what = "no quota left" if self.block.by is FailureKind.QUOTA else "the key is refused"
         return ProviderBlockedError(self.provider, f"blocked, {what}: a person has to act", retry_after=after)
 
     # --- what became of an attempt -----------------------------------------------------------------
 
     def succeeded(self, attempt: Running, now: float) -> bool:
         """Note an answer; True when one more attempt may be in flight than before."""
-        if attempt.blocks == self.blocks:
-            self._block = _NONE
+        if attempt.blocks == self.block.count and self.block.is_on:
+            self.block.lift()
         if attempt.permit is not None and self.circuit is not None:
             self.circuit.succeeded(attempt.permit, now, self._seconds(attempt, now))
         limit = self.bulkhead.limit
@@ -186,12 +211,9 @@ class Guard:
 
     def failed(self, attempt: Running, error: ProviderError, now: float) -> bool:
         """Note a failure, before it is decided what follows; True when it blocks the provider."""
-        is_blocking = error.kind.blocks_provider and attempt.blocks == self.blocks
+        is_blocking = error.kind.blocks_provider and attempt.blocks == self.block.count
         if is_blocking:
-            self.blocks += 1
-            self._block = Block.BLOCKED
-            self._blocked_by = error.kind
-            self._probe_at = now + self.policy.blocked_probe
+            self.block.shut(error.kind, now + self.policy.blocked_probe)
         else:
             self._unprobe(attempt)
         if attempt.permit is not None and self.circuit is not None:
@@ -248,9 +270,28 @@ class Guard:
         self.bulkhead.cut()
         return wait
 
+    def unaffordable(self, call: Call, error: ProviderError, wait: float, now: float) -> GiveUp | None:
+        """Say which budget has no room for a retry in *wait* seconds; None: there is, and it is kept."""
+        # A wait at the provider's gate is free: it is over when the provider said that we may come.
+        is_free = self.ledger is None or error.kind is FailureKind.RATE_LIMIT
+        if self.ledger is not None and not is_free and not self.ledger.grant(now):
+            return GiveUp("retry_budget", None)
+        call.has_grant = not is_free
+        if self.meter is not None and call.bill is not None:
+            refusal = self.meter.shortfall(call.bill, now)
+            if refusal is not None and (refusal.retry_after is None or refusal.retry_after > wait):
+                return GiveUp("cost_budget", refusal.retry_after)
+        return None
+
+    def give_back_grant(self, call: Call) -> None:
+        """Note that a retry will not be made."""
+        if call.has_grant and self.ledger is not None:
+            call.has_grant = False
+            self.ledger.give_back()
+
     def _unprobe(self, attempt: Running) -> None:
-        if self._block is Block.PROBING and attempt.blocks == self.blocks:
-            self._block = Block.BLOCKED
+        if attempt.blocks == self.block.count:
+            self.block.probe_again()
 
     # --- the service itself --------------------------------------------------------------------------
 
@@ -270,4 +311,4 @@ class Guard:
     @property
     def is_blocked(self) -> bool:
         """Tell whether the provider refuses the account."""
-        return self._block is not _NONE
+        return self.block.is_on

@@ -12,7 +12,16 @@ from typing import ClassVar, NamedTuple
 from ..runtime import ActorStatistics, Message
 from ._failures import FailureKind
 from ._guarded import Estimate
-from .policies import BulkheadStatistics, CircuitState, CircuitStatistics, GateStatistics, TransitionCause
+from ._metering import SpendingStatistics
+from .policies import (
+    BulkheadStatistics,
+    CircuitState,
+    CircuitStatistics,
+    GateStatistics,
+    RateLimiterStatistics,
+    RetryBudgetStatistics,
+    TransitionCause,
+)
 
 LATENCIES = 4096
 """Call times kept for percentiles."""
@@ -20,6 +29,8 @@ COST_WINDOW = 60.0
 """Seconds for which the cost of a retry is shown: the window of the retry budget."""
 BUCKETS = (*(0.01 * 2**n for n in range(14)), inf)
 """Upper bounds of the histogram of call times, in seconds: 0.01 to 81.92, doubling."""
+NEVER_MADE = frozenset({"breaker_open", "retry_budget", "cost_budget"})
+"""Outcomes of retries that were not made."""
 
 
 class RetryKey(NamedTuple):
@@ -30,7 +41,8 @@ class RetryKey(NamedTuple):
     reason: FailureKind
     """What the attempt before it failed of."""
     outcome: str
-    """``success``, ``failed``, ``cancelled``, or ``breaker_open`` for one that was never made."""
+    """``success``, ``failed``, ``cancelled``, or why it was never made: ``breaker_open``, ``retry_budget``,
+    ``cost_budget``."""
 
 
 class TransitionKey(NamedTuple):
@@ -187,7 +199,13 @@ class GuardStatistics:
     bulkhead: BulkheadStatistics
     """The attempts in flight."""
     gate: GateStatistics
-    """The pauses."""
+    """The pauses; those of its account, where services share one."""
+    rate_limit: RateLimiterStatistics | None
+    """What is left of the rate limit, which an account shares; None where the policy has none."""
+    retry_budget: RetryBudgetStatistics | None
+    """The retries of all calls together; None where the policy does not bound them."""
+    spending: SpendingStatistics | None
+    """What its calls have cost; None where no budget counts it."""
     waiting_retries: int
     """Calls that wait for their next attempt."""
     wait_seconds: float
@@ -206,4 +224,4 @@ class GuardStatistics:
     @property
     def retries_total(self) -> int:
         """How many retries were made."""
-        return sum(count for key, count in self.retries.items() if key.outcome != "breaker_open")
+        return sum(count for key, count in self.retries.items() if key.outcome not in NEVER_MADE)

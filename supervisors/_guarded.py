@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from ..runtime import Actor, Message, RelightError, cell_of
 from ._errors import ProviderError
-from .policies import Policy
+from .policies import Policy, RateReport
 
 if TYPE_CHECKING:
     from ._guarded_mailbox import GuardedMailbox
@@ -24,6 +23,18 @@ class Estimate:
     """The model or product it is charged for."""
     usd: float | None
     """US dollars; None when the price is not known, which is not the same as nothing."""
+    tokens: float | None = None
+    """What it may use of a limit of tokens a minute; None when nobody can guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one attempt did use."""
+
+    usd: float | None = None
+    """US dollars; None when nobody knows: what was estimated stands."""
+    tokens: float | None = None
+    """Of a limit of tokens a minute; None when nobody knows: what was estimated stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +53,25 @@ class Attempt:
     """The service that makes it, by its child's id."""
 
 
-attempt_in_hand: ContextVar[Callable[[], Attempt] | None] = ContextVar("relight_attempt", default=None)
-"""Describes the attempt; most handlers never ask."""
+class AttemptInHand(Protocol):
+    """The guard's side of the attempt under way."""
+
+    def describe(self) -> Attempt:
+        """Describe it."""
+        ...
+
+    @property
+    def follows_limits(self) -> bool:
+        """Tell whether anybody wants to know what the provider says of its limits."""
+        ...
+
+    def report_limits(self, report: RateReport) -> None:
+        """Take over what the provider says of its limits."""
+        ...
+
+
+attempt_in_hand: ContextVar[AttemptInHand | None] = ContextVar("relight_attempt", default=None)
+"""The attempt; most handlers never ask."""
 
 
 def current_attempt() -> Attempt:
@@ -52,10 +80,29 @@ def current_attempt() -> Attempt:
     Raises:
         RelightError: Called outside a handler of a guarded actor.
     """
-    describe = attempt_in_hand.get()
-    if describe is None:
+    attempt = attempt_in_hand.get()
+    if attempt is None:
         raise RelightError("current_attempt(): call it in a handler of a service")
-    return describe()
+    return attempt.describe()
+
+
+def follows_limits() -> bool:
+    """Tell whether it is worth the while to read what the provider says of its limits.
+
+    False outside a handler, and where the service's policy has no `RateLimit`.
+    """
+    attempt = attempt_in_hand.get()
+    return attempt is not None and attempt.follows_limits
+
+
+def report_limits(report: RateReport) -> None:
+    """Say what an answer told of the provider's limits; the service's rate limit is corrected by it.
+
+    `HttpService` does it for every answer. Outside a handler, or without a `RateLimit`, it does nothing.
+    """
+    attempt = attempt_in_hand.get()
+    if attempt is not None:
+        attempt.report_limits(report)
 
 
 class GuardedActor(Actor):
@@ -108,5 +155,16 @@ class GuardedActor(Actor):
         return True
 
     def estimate(self, message: Message) -> Estimate | None:
-        """Say what one attempt at *message* may cost; None when it costs nothing."""
+        """Say what one attempt at *message* may cost; None when it costs nothing.
+
+        Asked once a call, and only where the policy has a rate limit or a cost budget, or for a retry.
+        """
+        return None
+
+    def charge(self, message: Message, reply: object) -> Charge | None:
+        """Say what the attempt that ended with *reply* did use; None when nobody knows.
+
+        Of a stream *reply* is the last part, or the list of all where it was asked for as one.
+        Asked only where the policy has a rate limit or a cost budget.
+        """
         return None

@@ -26,8 +26,9 @@ from ._call import Call, Running
 from ._errors import ProviderError, RetriesExhaustedError, StreamBrokenError
 from ._failures import FailureKind
 from ._guard_statistics import GuardStatistics, RetryKey
-from ._guarded import GuardedActor, attempt_in_hand
+from ._guarded import Charge, GuardedActor, attempt_in_hand
 from ._guarded_mailbox import GuardedMailbox
+from ._metering import UNKNOWN, Bill, charge_of, charge_of_failure
 from ._service_view import look_at_service
 from .policies import GiveUp
 
@@ -90,6 +91,8 @@ class GuardedCell(GuardedMailbox):
         if handler is None:
             error = UnhandledMessageError(self, call.message, type(actor).__name__)
             self.end_call(call)
+            if call.bill is not None:
+                self._not_sent(call.bill)
             self.bury(call.item, "unhandled", error)
             return
         running = self._begin(worker, call)
@@ -116,7 +119,13 @@ class GuardedCell(GuardedMailbox):
         guard.bulkhead.try_acquire()
         guard.counters.attempts += 1
         call.attempts += 1
-        call.running = running = Running(call, worker, guard.admit(now), guard.blocks, now)
+        if guard.ledger is not None:
+            if call.attempts == 1:
+                guard.ledger.called(now)
+            elif call.has_grant:
+                call.has_grant = False
+                guard.ledger.made(now)
+        call.running = running = Running(call, worker, guard.admit(now), guard.block.count, now)
         worker.hand = running
         slot = call.slot
         if slot is not None:
@@ -131,13 +140,15 @@ class GuardedCell(GuardedMailbox):
         return running
 
     async def _handle(self, handler: Handler, actor: GuardedActor, call: Call) -> object:
+        if call.bill is not None and call.bill.flaw is not None:
+            raise call.bill.flaw
         if call.attempts == 1:
             call.is_repeatable = actor.is_repeatable(call.message)
         else:
-            estimate = actor.estimate(call.message)
+            estimate = actor.estimate(call.message) if call.bill is None else call.bill.estimate
             if estimate is not None:
                 self.guard.counters.charged(estimate, self.kernel.now())
-        attempt = attempt_in_hand.set(call.describe)
+        attempt = attempt_in_hand.set(call)
         request = current_request.set(call.slot)
         try:
             return await handler(actor, call.message)
@@ -145,18 +156,37 @@ class GuardedCell(GuardedMailbox):
             current_request.reset(request)
             attempt_in_hand.reset(attempt)
 
-    def _attempt_over(self, running: Running, outcome: str) -> Call:
+    def _attempt_over(
+        self, running: Running, outcome: str, charge: Charge = UNKNOWN, now: float | None = None
+    ) -> Call:
         call = running.call
         running.done = True
         call.running = None
         self.guard.bulkhead.release()
+        if call.bill is not None and call.bill.is_open:
+            self._settle(call, call.bill, charge, self.kernel.now() if now is None else now)
         if call.attempts > 1 and call.reason is not None:
             self.guard.counters.retries[RetryKey(call.operation, call.reason, outcome)] += 1
         return call
 
+    def _settle(self, call: Call, bill: Bill, charge: Charge, now: float) -> None:
+        """Replace what the attempt had taken of rate limit and money by what it used."""
+        meter = self.guard.meter
+        assert meter is not None
+        meter.settle(bill, charge, now, is_retry=call.attempts > 1)
+        if charge.tokens is not None and self.guard.account.line:
+            self.guard.account.wake_line()
+
+    def _not_sent(self, bill: Bill) -> None:
+        assert self.guard.meter is not None
+        self.guard.meter.cancel(bill, self.kernel.now())
+        self.guard.account.wake_line()
+
     def _attempt_succeeded(self, running: Running, reply: object) -> None:
-        call = self._attempt_over(running, "success")
-        now = self.kernel.now()
+        call, charge, now = running.call, UNKNOWN, self.kernel.now()
+        if call.bill is not None:
+            charge = charge_of(self.actor, call.message, call.last_part() if reply is None else reply)
+        self._attempt_over(running, "success", charge, now)
         has_grown = self.guard.succeeded(running, now)
         self.end_call(call)
         self.handled += 1
@@ -176,7 +206,7 @@ class GuardedCell(GuardedMailbox):
         except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
             error, raised = None, bug
         if error is not None:
-            self._attempt_over(running, "failed")
+            self._attempt_over(running, "failed", charge_of_failure(error))
             self._decide(running, error)
         elif isinstance(raised, actor.declines):
             self._attempt_declined(running, raised)
@@ -240,17 +270,17 @@ class GuardedCell(GuardedMailbox):
         if error.kind is FailureKind.RATE_LIMIT:
             self.pause(error, decision, call, now)
         if blocked:
-            self.kernel.events.error(
-                "provider.blocked", provider=self.provider, reason=str(error.kind), code=error.code
-            )
-            self.sweep()
+            self.blocked(error)
         if isinstance(decision, GiveUp):
             self.fail_call(call, _last_word(call, error, decision))
         elif not self.is_alive:
             self.fail_call(call, _last_word(call, error, GiveUp("attempts", None)))
         elif len(self.waiting_retries) + len(self.due_retries) >= max(1, self.capacity // 4):
             self.fail_call(call, RetriesExhaustedError.after(error, call.attempts))
+        elif (denied := guard.unaffordable(call, error, decision.wait, now)) is not None:
+            self.deny_retry(call, denied)
         else:
+            guard.retries_denied = False
             guard.counters.wait_seconds += decision.wait
             self.wait_for_retry(call, now + decision.wait)
             self.kernel.events.info(

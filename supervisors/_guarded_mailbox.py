@@ -24,16 +24,24 @@ from ..runtime import (
     Slot,
     message_of,
 )
+from ._account import Account
 from ._call import Call, Running
-from ._errors import ProviderError
+from ._errors import BudgetExceededError, ProviderError, RetriesExhaustedError
 from ._guard import Guard
 from ._guard_statistics import RetryKey, TransitionKey
 from ._guarded import GuardedActor
+from ._metering import Bill, Meter
 from ._retry_layers import NestedRetries, guard_of, retry_layer
-from .policies import CircuitState, Forced, GiveUp, Policy, RetryIn, wait_of
+from .policies import CircuitState, Forced, GiveUp, Policy, RateReport, RetryIn, wait_of
 
 VERDICT_POLL = 0.1
 """Seconds at least between two looks of a due retry at a half-open breaker whose probe is out."""
+LONGER = 1.0
+"""Seconds by which the wait for the rate limit has to grow for all that is queued to be looked at again."""
+_BECAUSE = {
+    "retry_budget": "as too many calls are retried already (the retry budget is spent)",
+    "cost_budget": "as there is no money for another (the cost budget is spent)",
+}
 
 
 class GuardedMailbox(ActorCell):
@@ -59,6 +67,7 @@ class GuardedMailbox(ActorCell):
         shutdown: float,
         provider: str,
         policy: Policy,
+        account: Account,
     ) -> None:
         super().__init__(kernel, path, actor, owner, shutdown)
         self.provider = provider
@@ -67,7 +76,8 @@ class GuardedMailbox(ActorCell):
         self.open_capacity = 0  # every sender has to ask the guard first
         self.call_timeout = policy.call_timeout
         self.has_timeouts = bool(policy.by_operation)
-        self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
+        self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed, account=account)
+        account.join(self)
         self.concurrency = self.guard.bulkhead.limit
         self._nested = NestedRetries()
         self.calls: dict[Slot, Call] = {}
@@ -94,7 +104,10 @@ class GuardedMailbox(ActorCell):
             return super().offer(item)
         if layer := retry_layer.get():
             self.warn_nested(layer, guard_of(self.provider))
-        refusal = self.guard.refusal(self.kernel.now(), _due(item))
+        now = self.kernel.now()
+        refusal = self.guard.refusal(now, _due(item))
+        if refusal is None and self.guard.meter is not None:
+            refusal = self._hopeless(self.guard.meter, item, now)
         if refusal is None:
             return self._take_in(item) or (self.overflow is not Overflow.WAIT and self.drop_for(item))
         self.guard.counters.refused(message_of(item), refusal)
@@ -208,13 +221,17 @@ class GuardedMailbox(ActorCell):
         retry = self._next_retry(now) if self.due_retries else None
         if self.senders:
             self._admit_next()
+        if now < self.guard.held_until:
+            return None
         return retry or self._next_queued(now)
 
     def _next_retry(self, now: float) -> Call | None:
         while self.due_retries:
             call = self.due_retries.popleft()
-            if self._may_retry(call, now):
+            if self._may_retry(call, now) and (self.guard.meter is None or self._is_metered_in(call, now)):
                 return call
+            if now < self.guard.held_until:
+                break
         return None
 
     def _next_queued(self, now: float) -> Call | None:
@@ -227,7 +244,11 @@ class GuardedMailbox(ActorCell):
             elif (refusal := self.guard.refusal(now, inf)) is not None:
                 self._refuse(item, refusal)
             else:
-                return Call.of(self, item, now)
+                call = Call.of(self, item, now)
+                if self.guard.meter is None or self._is_metered_in(call, now):
+                    return call
+                if now < self.guard.held_until:
+                    break
         return None
 
     def _admit_next(self) -> None:
@@ -258,6 +279,113 @@ class GuardedMailbox(ActorCell):
             self.wait_for_retry(call, now + wait)
         return False
 
+    # --- rate limit and money ------------------------------------------------------------------------------
+
+    def _hopeless(self, meter: Meter, item: Item, now: float) -> RefusalError | None:
+        """Refuse, in its sender's stack, what would wait for a turn that comes too late, or for money."""
+        if self.room and not self.queue and now >= self.guard.held_until:
+            return None  # its turn is now, and there it is looked at
+        late = meter.lateness(now, _due(item), len(self.queue) + len(self.due_retries))
+        if late is not None or not meter.is_spent(now):
+            return late
+        return self._say_if_spent(meter.shortfall(self._bill(meter, message_of(item)), now))
+
+    def _objection(self, item: Item, now: float) -> RefusalError | None:
+        """Say why what is queued, behind those that are, can't be served in time; None where it can."""
+        refusal = self.guard.refusal(now, _due(item))
+        if refusal is None and self.guard.meter is not None:
+            return self.guard.meter.lateness(now, _due(item), len(self.queue))
+        return refusal
+
+    def _is_metered_in(self, call: Call, now: float) -> bool:
+        """Take what an attempt needs of rate limit and money; False: it waits in its place, or is refused."""
+        meter = self.guard.meter
+        assert meter is not None
+        bill = call.bill
+        if bill is None:
+            bill = call.bill = self._bill(meter, call.message)
+        verdict = meter.admit(call, bill, now)
+        if verdict is None:
+            account = self.guard.account
+            account.turns = self.guard.last_begun = account.turns + 1
+            return True
+        if isinstance(verdict, RefusalError):
+            self._metered_out(call, verdict)
+        else:
+            self._hold(call, now + verdict)
+        return False
+
+    def _bill(self, meter: Meter, message: Message) -> Bill:
+        # No cast: it costs as much as the rest of the call.
+        return Bill(self.actor, message, meter.purses)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    def _hold(self, call: Call, until: float) -> None:
+        """Put a call back to its place, and begin nothing before its turn."""
+        if call.attempts:
+            self.due_retries.appendleft(call)
+        else:
+            self.queue.appendleft(call.item)
+        self.guard.held_until = until
+        self.guard.account.wait_in_line(self, until)
+
+    def _metered_out(self, call: Call, refusal: RefusalError) -> None:
+        self._say_if_spent(refusal)
+        if not call.attempts:
+            self._refuse(call.item, refusal)
+        elif isinstance(refusal, BudgetExceededError):
+            self.deny_retry(call, GiveUp("cost_budget", refusal.retry_after))
+        else:
+            self.fail_call(call, refusal)
+
+    def deny_retry(self, call: Call, decision: GiveUp) -> None:
+        """End a call with its last error, because a budget of all calls has no room for its retry."""
+        assert call.error is not None
+        self.guard.counters.retries[RetryKey(call.operation, call.error.kind, decision.reason)] += 1
+        if not self.guard.retries_denied:
+            self.guard.retries_denied = True
+            self.kernel.events.warning(
+                "provider.retries_denied", provider=self.provider, reason=decision.reason
+            )
+        because = _BECAUSE[decision.reason]
+        self.fail_call(
+            call,
+            RetriesExhaustedError.after(
+                call.error, call.attempts, retry_after=decision.retry_after, because=because
+            ),
+        )
+
+    def _say_if_spent(self, refusal: RefusalError | None) -> BudgetExceededError | None:
+        """Tell the operator, once each time that it runs out."""
+        if not isinstance(refusal, BudgetExceededError):
+            return None
+        meter = self.guard.meter
+        if meter is not None and not meter.is_said:
+            meter.is_said = True
+            self.kernel.events.warning(
+                "provider.budget_spent",
+                provider=self.provider,
+                scope=refusal.scope,
+                window=refusal.window,
+                limit_usd=refusal.limit_usd,
+                retry_after=refusal.retry_after,
+            )
+        return refusal
+
+    def limits_reported(self, bill: Bill, report: RateReport) -> None:
+        """Correct the rate limit by what the provider said in its answer to a call."""
+        limiter = bill.limiter
+        if limiter is None:
+            return
+        now, account = self.kernel.now(), self.guard.account
+        before = limiter.wait(now)
+        limiter.report(report, now, bill.tokens)
+        after = limiter.wait(now)
+        if after < before:
+            account.wake_line()
+        elif after > before + LONGER:
+            for member in tuple(account.members):
+                member.sweep()
+
     # --- the end of a call ---------------------------------------------------------------------------------
 
     def fail_call(self, call: Call, error: Exception) -> None:
@@ -273,6 +401,8 @@ class GuardedMailbox(ActorCell):
     def end_call(self, call: Call) -> None:
         if call.slot is not None:
             self.calls.pop(call.slot, None)
+        if call.has_grant:
+            self.guard.give_back_grant(call)
 
     def count_end(self, call: Call, outcome: str) -> None:
         self.guard.counters.ended(call.message, outcome, self.kernel.now() - call.began)
@@ -306,8 +436,26 @@ class GuardedMailbox(ActorCell):
         self.kernel.events.warning(
             "provider.paused", provider=self.provider, seconds=round(wait, 3), source=source
         )
+        self._gate_shut()
+        for other in tuple(self.guard.account.members):
+            if other is not self:
+                other.guard.bulkhead.cut()
+                self.kernel.events.warning(
+                    "provider.paused", provider=other.provider, seconds=round(wait, 3), source="account"
+                )
+                other._gate_shut()
+
+    def _gate_shut(self) -> None:
         self.kernel.timers.call_at(self.guard.gate.reopens_at, self.kick)
         self.sweep()
+
+    def blocked(self, error: ProviderError) -> None:
+        """Refuse what waits: the provider refuses the account, of all services that use it."""
+        for member in tuple(self.guard.account.members):
+            self.kernel.events.error(
+                "provider.blocked", provider=member.provider, reason=str(error.kind), code=error.code
+            )
+            member.sweep()
 
     def bound_concurrency(self, most: int) -> None:
         """Hear how many attempts the provider takes at once. The policy's own limit stays the highest."""
@@ -362,12 +510,12 @@ class GuardedMailbox(ActorCell):
         for item in self.take_all():
             if isinstance(item, Slot) and item.done:
                 self.abandoned += 1
-            elif (refusal := self.guard.refusal(now, _due(item))) is not None:
+            elif (refusal := self._objection(item, now)) is not None:
                 self._refuse(item, refusal)
             else:
                 self.queue.append(item)
         for item, turn in self.dismiss_senders():
-            if (refusal := self.guard.refusal(now, _due(item))) is None:
+            if (refusal := self._objection(item, now)) is None:
                 self.wait_in_line(item, turn)
             else:
                 self._refuse_in_line(item, turn, refusal)
@@ -393,6 +541,7 @@ class GuardedMailbox(ActorCell):
     def close(self, reason: ExitReason) -> None:
         """Take no more messages and fail what is queued or waits for a retry, at once."""
         super().close(reason)
+        self.guard.account.leave(self)
         for call in (*self.waiting_retries, *self.due_retries):
             self.take_back(call)
             self.end_call(call)

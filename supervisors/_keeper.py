@@ -30,6 +30,7 @@ from ..runtime import (
     start_incarnation,
     text_of,
 )
+from ._account import Accounts
 from ._child import Child
 from ._children import RESTARTING, RUNNING, UNDEFINED, ChildRecord, factory_class, has_start_hooks
 from ._errors import (
@@ -62,6 +63,8 @@ class TreeContext:
     """Makes the supervisor of a service; called with its path, its spec and its first object."""
     losses: Losses
     """What was given up."""
+    accounts: Accounts
+    """What services share that call a provider with the same key."""
 
 
 class Keeper(Actor):

@@ -12,8 +12,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from ._call_numbers import call_numbers
 from ._failures import FailureKind
-from ._policy_numbers import call_numbers
 from .policies import Backoff, Decorrelated, Exponential, Fixed, OperationPolicy, Policy, Retry
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)

@@ -1,22 +1,13 @@
 """A policy as a flat list of numbers, for people to read and for settings to be checked against."""
 
-from ._failures import FailureKind
-from .policies import (
-    Adaptive,
-    Backoff,
-    Breaker,
-    Concurrency,
-    Decorrelated,
-    Exponential,
-    Fixed,
-    Policy,
-    Retry,
-)
+from ._budget_settings import budget_numbers
+from ._call_numbers import call_numbers, exponential_numbers
+from .policies import Adaptive, Breaker, Concurrency, Policy
 
 
 def policy_numbers(policy: Policy) -> dict[str, float | None]:
     """Return the numbers of *policy*, as `Settings.numbers` tells them."""
-    restart_initial, restart_cap, _ = _exponential(policy.restart_backoff)
+    restart_initial, restart_cap, _ = exponential_numbers(policy.restart_backoff)
     return {
         **call_numbers(policy),
         **_concurrency_numbers(policy.concurrency),
@@ -28,24 +19,8 @@ def policy_numbers(policy: Policy) -> dict[str, float | None]:
         "period": policy.period,
         "restart_initial_delay": restart_initial,
         "restart_max_delay": restart_cap,
+        **budget_numbers(policy),
         **_numbers_by_operation(policy),
-    }
-
-
-def call_numbers(policy: Policy) -> dict[str, float | None]:
-    """Return the numbers of *policy* that are about single calls."""
-    retry = policy.retry
-    initial, cap, base = _exponential(retry.backoff)
-    return {
-        "attempts": retry.attempts,
-        "initial_delay": initial,
-        "max_delay": cap,
-        "base": base,
-        "rate_limit_wait": _fixed(retry.backoff_by_kind.get(FailureKind.RATE_LIMIT, retry.backoff)),
-        **_numbers_by_kind(retry),
-        "max_wait": retry.max_wait,
-        "call_timeout": policy.call_timeout,
-        "attempt_timeout": policy.attempt_timeout,
     }
 
 
@@ -55,23 +30,6 @@ def _numbers_by_operation(policy: Policy) -> dict[str, float | None]:
         for operation in policy.by_operation
         for name, value in call_numbers(policy.of(operation)).items()
     }
-
-
-def _numbers_by_kind(retry: Retry) -> dict[str, float | None]:
-    numbers: dict[str, float | None] = {}
-    for kind, attempts in retry.attempts_by_kind.items():
-        numbers[f"attempts[{kind}]"] = attempts
-    for kind, backoff in retry.backoff_by_kind.items():
-        numbers |= _waits_of(kind, backoff)
-    return numbers
-
-
-def _waits_of(kind: FailureKind, backoff: Backoff) -> dict[str, float | None]:
-    if isinstance(backoff, Fixed):
-        # The one with a setting of its own is listed under that.
-        return {} if kind is FailureKind.RATE_LIMIT else {f"wait[{kind}]": backoff.delay}
-    names = (f"initial_delay[{kind}]", f"max_delay[{kind}]", f"base[{kind}]")
-    return dict(zip(names, _exponential(backoff), strict=True))
 
 
 def _breaker_numbers(breaker: Breaker | None) -> dict[str, float | None]:
@@ -96,13 +54,3 @@ def _concurrency_numbers(concurrency: Concurrency | Adaptive) -> dict[str, float
         "concurrency_low": None if adaptive is None else adaptive.low,
         "concurrency_high": None if adaptive is None else adaptive.high,
     }
-
-
-def _exponential(backoff: Backoff) -> tuple[float | None, float | None, float | None]:
-    if isinstance(backoff, Exponential | Decorrelated):
-        return backoff.initial, backoff.cap, backoff.base
-    return None, None, None
-
-
-def _fixed(backoff: Backoff) -> float | None:
-    return backoff.delay if isinstance(backoff, Fixed) else None

@@ -13,6 +13,8 @@ from typing import cast
 import msgspec
 
 from ..runtime import Kernel, SettingsError
+from ._account import Account, limits_of
+from ._budget_settings import budget_words
 from ._guarded import GuardedActor
 from ._guarded_cell import GuardedCell
 from ._keeper import TreeContext
@@ -44,11 +46,15 @@ class SettingChange:
 def apply_settings(kernel: Kernel, context: TreeContext, settings: Settings) -> list[SettingChange]:
     """Put *settings* in force; see `System.apply_settings`."""
     services = list(_services(kernel))
-    policies = [_policy(supervisor, settings) for supervisor, _ in services]
+    wanted = [_policy(supervisor, settings) for supervisor, _ in services]
+    policies = [_with_account_of(cell, policy) for (_, cell), policy in zip(services, wanted, strict=True)]
+    accounts = _by_account([cell for _, cell in services], policies)
     before, context.settings = context.settings, settings
     changes = list(_changes(before, settings))
-    for (supervisor, cell), policy in zip(services, policies, strict=True):
-        changes += _policy_changes(supervisor.provider, cell.policy, policy)
+    for account, members in accounts.items():
+        account.readjust(members, kernel.now())
+    for (supervisor, cell), asked, policy in zip(services, wanted, policies, strict=True):
+        changes += _policy_changes(supervisor.provider, cell.policy, asked)
         supervisor.reconfigure(policy)
         cell.reconfigure(policy)
         cast("GuardedActor", cell.actor).configured(settings)
@@ -68,6 +74,23 @@ def _services(kernel: Kernel) -> Iterator[tuple[ServiceSupervisor, GuardedCell]]
     for cell in kernel.registry.cells():
         if isinstance(cell, GuardedCell) and isinstance(cell.owner, ServiceSupervisor):
             yield cell.owner, cell
+
+
+def _by_account(cells: list[GuardedCell], policies: list[Policy]) -> dict[Account, list[Policy]]:
+    accounts: dict[Account, list[Policy]] = {}
+    for cell, policy in zip(cells, policies, strict=True):
+        accounts.setdefault(cell.guard.account, []).append(policy)
+    for account, members in accounts.items():
+        try:
+            limits_of(account.name, members)
+        except ValueError as error:
+            raise SettingsError("providers", str(error)) from error
+    return accounts
+
+
+def _with_account_of(cell: GuardedCell, policy: Policy) -> Policy:
+    """Leave a service in its account: its pauses, its spending and its neighbours are that one's."""
+    return msgspec.structs.replace(policy, account=cell.policy.account)
 
 
 def _policy(supervisor: ServiceSupervisor, settings: Settings) -> Policy:
@@ -99,6 +122,7 @@ def _prices(settings: Settings) -> dict[str, object]:
 def _policy_changes(provider: str, before: Policy, now: Policy) -> Iterator[SettingChange]:
     if before != now:
         yield from _differences(provider, policy_numbers(before), policy_numbers(now))
+        yield from _differences(provider, budget_words(before), budget_words(now))
 
 
 def _differences(
@@ -106,4 +130,5 @@ def _differences(
 ) -> Iterator[SettingChange]:
     for name in {**before, **now}:
         if before.get(name) != now.get(name):
-            yield SettingChange(provider, name, before.get(name), now.get(name))
+            is_applied = name != "account"
+            yield SettingChange(provider, name, before.get(name), now.get(name), is_applied=is_applied)

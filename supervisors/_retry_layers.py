@@ -51,8 +51,8 @@ def enclosing_retry_layer() -> str:
     layer = retry_layer.get()
     if layer:
         return layer
-    describe = attempt_in_hand.get()
-    return "" if describe is None else guard_of(describe().provider)
+    attempt = attempt_in_hand.get()
+    return "" if attempt is None else guard_of(attempt.describe().provider)
 
 
 def guard_of(provider: str) -> str:

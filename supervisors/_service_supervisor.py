@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from ..runtime import SHUTDOWN, Actor, Cell, Exit, ExitReason, StartError
+from ._account import Account
 from ._child import Child
 from ._children import ChildRecord
 from ._guarded import GuardedActor
@@ -29,9 +30,12 @@ SERVICE = "service"
 class ServiceSupervisor(SupervisorActor):
     """Keep one service running behind its guard."""
 
-    def __init__(self, child: Child, first: GuardedActor, policy: Policy, context: TreeContext) -> None:
+    def __init__(
+        self, child: Child, first: GuardedActor, policy: Policy, account: Account, context: TreeContext
+    ) -> None:
         super().__init__(Supervisor(child.id, intensity=policy.intensity, period=policy.period), context)
         self._policy = policy
+        self._account = account
         self._fixed_policy = child.policy
         self._default_policy = first.policy
         self._fixed_backoff = child.backoff
@@ -120,6 +124,7 @@ class ServiceSupervisor(SupervisorActor):
             record.spec.shutdown,
             provider=self.provider,
             policy=self._policy,
+            account=self._account,
         )
 
     async def restart(self, record: ChildRecord, reason: ExitReason) -> None:
@@ -197,10 +202,11 @@ def service_supervisor(
     """Put a supervisor around a service, with the child spec's policy, or the settings and the class's.
 
     Raises:
-        StartError: The settings contradict the class's policy.
+        StartError: The settings contradict the class's policy, or its limits those of its account.
     """
     try:
         policy = child.policy or context.settings.policy(child.id, actor.policy)
+        account = context.accounts.open(policy, child.id)
     except ValueError as error:
         raise StartError(path, str(error), error) from error
-    return ServiceSupervisor(child, actor, policy, context)
+    return ServiceSupervisor(child, actor, policy, account, context)

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from ..runtime import Loaded, load_settings, same_setting
+from ._budget_settings import BudgetSettings, budget_words
 from ._operation_settings import (
-    CallSettings,
     InitialDelay,
     MaxDelay,
     OperationSettings,
@@ -38,7 +38,7 @@ _Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Share = Annotated[float, Meta(ge=0.01, le=1.0)]
 
 
-class ProviderSettings(CallSettings, frozen=True, kw_only=True):
+class ProviderSettings(BudgetSettings, frozen=True, kw_only=True):
     """Override numbers of one service's policy. None keeps the service's own.
 
     What is set for single calls also holds for operations that the service has numbers of its own for.
@@ -116,6 +116,7 @@ class ProviderSettings(CallSettings, frozen=True, kw_only=True):
             restart_backoff=backoff_of(
                 policy.restart_backoff, initial=self.restart_initial_delay, cap=self.restart_max_delay
             ),
+            **self.budgets(policy),
         )
         return self._with_operations(applied)
 
@@ -227,6 +228,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for one kind of failure alone has the kind in brackets: ``attempts[overloaded]``.
         """
         return policy_numbers(self.policy(provider, default))
+
+    def words(self, provider: str, default: Policy) -> dict[str, str | None]:
+        """Return what is in force for *provider* and is no number, by the names in `ProviderSettings`."""
+        return budget_words(self.policy(provider, default))
 
     def provider_name(self, provider: str) -> str | None:
         """Return how the settings spell *provider*; None if they don't mention it."""

@@ -34,6 +34,7 @@ UNITS = {
     "tests/supervisors/conformance/test_restart_groups.py": ("relight.supervisors._administration",),
     "tests/supervisors/conformance/trees.py": ("relight.supervisors._supervisor",),
     "tests/supervisors/test_forced_exit.py": ("relight.supervisors._process",),
+    "tests/supervisors/test_metering.py": ("relight.supervisors._metering",),
     "tests/supervisors/test_strategy.py": (
         "relight.supervisors._specs",
         "relight.supervisors._strategy",

@@ -86,8 +86,9 @@ def _rows(loaded: Loaded[Settings], services: Mapping[str, Policy]) -> Iterator[
             yield _row(loaded, path, getattr(settings, path))
     for service, policy in sorted(services.items()):
         name = settings.provider_name(service) or service
-        for number, value in settings.numbers(service, policy).items():
-            yield _row(loaded, f"providers.{name}.{number}", value)
+        in_force = {**settings.numbers(service, policy), **settings.words(service, policy)}
+        for setting, value in in_force.items():
+            yield _row(loaded, f"providers.{name}.{setting}", value)
     # Of a service that is not known here only what is set can be told.
     for name in _unknown(settings, services):
         yield from _set_rows(loaded, f"providers.{name}", settings.providers[name])

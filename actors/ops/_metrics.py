@@ -63,6 +63,7 @@ class SystemCollector(Collector):
         yield from self._calls(services)
         yield self._durations(services)
         yield from self._load(services)
+        yield from self._budgets(services)
         yield from self._actors()
         yield from self._dead_letters()
         yield from self._loop()
@@ -179,6 +180,39 @@ class SystemCollector(Collector):
             pauses.add(service.gate.seconds_paused, service.provider)
             waits.add(service.wait_seconds, service.provider)
         for series in (in_flight, limit, queue, paused, pauses, waits):
+            yield series.metric()
+
+    def _budgets(self, services: list[GuardStatistics]) -> Iterator[Metric]:
+        retries = self._gauge("retry_budget_left", "Retries that would be granted now.", "provider")
+        rate = self._gauge(
+            "provider_rate_limit_left", "What the next call could take at once.", "provider", "limit"
+        )
+        cost = self._counter("provider_cost_usd", "Charged to a budget, USD.", "provider", "attempt")
+        unknown = self._counter(
+            "provider_cost_unknown", "Attempts whose cost nobody knew.", "provider", "when"
+        )
+        refused = self._counter("provider_cost_refused", "Calls and retries without money.", "provider")
+        left = self._gauge("provider_budget_left_usd", "What may still be spent, USD.", "provider", "window")
+        for service in services:
+            provider = service.provider
+            if service.retry_budget is not None:
+                retries.add(service.retry_budget.left, provider)
+            if service.rate_limit is not None:
+                if service.rate_limit.requests_left is not None:
+                    rate.add(service.rate_limit.requests_left, provider, "requests")
+                if service.rate_limit.tokens_left is not None:
+                    rate.add(service.rate_limit.tokens_left, provider, "tokens")
+            spending = service.spending
+            if spending is not None:
+                cost.add(spending.first_usd, provider, "first")
+                cost.add(spending.retry_usd, provider, "retry")
+                unknown.add(spending.unpriced, provider, "before")
+                unknown.add(spending.unreported, provider, "after")
+                refused.add(spending.refused, provider)
+                for purse in spending.purses:
+                    for window, usd in purse.left_usd.items():
+                        left.add(usd, provider, window)
+        for series in (retries, rate, cost, unknown, refused, left):
             yield series.metric()
 
     def _actors(self) -> Iterator[Metric]:

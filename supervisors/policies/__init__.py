@@ -9,7 +9,10 @@ looks at a clock, so hours of failure are tested in milliseconds.
     `Breaker` leaves a service alone that keeps failing (its machine is a `Circuit`);
     `Concurrency` caps the attempts in flight, `Adaptive` finds the cap (their counter is a `Bulkhead`);
     `Fallback` decides whether the next provider is asked;
-    `Gate` holds everybody back while the provider asked for a pause.
+    `Gate` holds everybody back while the provider asked for a pause;
+    `RateLimit` begins no more calls than the provider takes (its machine is a `RateLimiter`);
+    `RetryBudget` bounds the retries of all calls together (its machine is a `RetryLedger`);
+    `CostBudget` bounds the money (its machine is a `Purse`).
 
 Specs are frozen and checked when they are built; the machines they make hold the state.
 """
@@ -22,14 +25,19 @@ from ._circuit import Circuit, CircuitStatistics, TransitionCause
 from ._circuit_state import CircuitState, Forced, OpenReason
 from ._circuit_states import Permit
 from ._concurrency import Bulkhead, BulkheadStatistics, Concurrency
+from ._cost_budget import CostBudget, Purse, PurseStatistics, Shortfall, Unpriced, shortfall_of
 from ._fallback import Fallback
 from ._gate import Gate, GateStatistics
 from ._operation import OperationPolicy
 from ._policy import Policy
+from ._rate_limit import Allowance, RateLimit, RateLimiter, RateLimiterStatistics, RateReport
 from ._retry import GiveUp, Retry, RetryIn
+from ._retry_budget import RetryBudget, RetryBudgetStatistics, RetryLedger
+from ._sliding import SlidingSum
 
 __all__ = [
     "Adaptive",
+    "Allowance",
     "Backoff",
     "Breaker",
     "Bulkhead",
@@ -38,6 +46,7 @@ __all__ = [
     "CircuitState",
     "CircuitStatistics",
     "Concurrency",
+    "CostBudget",
     "Decorrelated",
     "Exponential",
     "Fallback",
@@ -51,10 +60,23 @@ __all__ = [
     "OperationPolicy",
     "Permit",
     "Policy",
+    "Purse",
+    "PurseStatistics",
+    "RateLimit",
+    "RateLimiter",
+    "RateLimiterStatistics",
+    "RateReport",
     "Retry",
+    "RetryBudget",
+    "RetryBudgetStatistics",
     "RetryIn",
+    "RetryLedger",
+    "Shortfall",
+    "SlidingSum",
     "TransitionCause",
+    "Unpriced",
     "flaw_of",
+    "shortfall_of",
     "wait_of",
 ]
 

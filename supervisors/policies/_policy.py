@@ -10,8 +10,11 @@ from ._backoff import Backoff, Exponential, flaw_of
 from ._breaker import Breaker
 from ._checks import check_least, check_positive
 from ._concurrency import Concurrency
+from ._cost_budget import CostBudget
 from ._operation import OperationPolicy
+from ._rate_limit import RateLimit
 from ._retry import Retry
+from ._retry_budget import RetryBudget
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +24,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         retry: Which failures are retried, and when.
         breaker: When the service is left alone; None: never.
         concurrency: How many attempts may be in flight: a number, or as many as the provider takes.
+        rate_limit: How many calls and tokens a minute; None: whatever the provider lets through.
+        retry_budget: How many retries all calls may cause together; None: as many as *retry* says.
+        cost_budget: How much money may be spent; None: any.
+        account: The API account it uses. Services of one account share its gate, its block, its rate limit
+            and its cost budget. None: it has one of its own.
         call_timeout: Seconds for a whole call, waits and retries included, where the caller gave none.
         attempt_timeout: Seconds for one attempt.
         mailbox: Calls that may be waiting.
@@ -35,6 +43,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     retry: Retry = Retry()
     breaker: Breaker | None = Breaker()
     concurrency: Concurrency | Adaptive = Concurrency()
+    rate_limit: RateLimit | None = None
+    retry_budget: RetryBudget | None = RetryBudget()
+    cost_budget: CostBudget | None = None
+    account: str | None = None
     call_timeout: float = 180.0
     attempt_timeout: float = 30.0
     mailbox: int = 1024
@@ -46,6 +58,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     by_operation: Mapping[str, OperationPolicy] = {}
 
     def __post_init__(self) -> None:
+        if self.account is not None and not self.account.strip():
+            raise ValueError(f"Policy.account must be a name or None, got {self.account!r}")
         check_positive("Policy.call_timeout", self.call_timeout)
         check_positive("Policy.attempt_timeout", self.attempt_timeout)
         check_least("Policy.mailbox", self.mailbox, 1)

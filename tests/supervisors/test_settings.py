@@ -12,11 +12,14 @@ from relight.supervisors.policies import (
     Backoff,
     Breaker,
     Concurrency,
+    CostBudget,
     Decorrelated,
     Exponential,
     Fixed,
     Policy,
+    RateLimit,
     Retry,
+    RetryBudget,
 )
 
 RATE_LIMIT, OVERLOADED = FailureKind.RATE_LIMIT, FailureKind.OVERLOADED
@@ -30,6 +33,13 @@ class Custom:
 
 
 RANGES: dict[str, tuple[float, float]] = {
+    "requests_per_minute": (0.1, 1_000_000.0),
+    "tokens_per_minute": (1.0, 1_000_000_000.0),
+    "rate_burst": (0.1, 3_600.0),
+    "retry_share": (0.0, 10.0),
+    "retries_per_minute": (0.0, 1_000_000.0),
+    "usd_per_minute": (0.0001, 1_000_000.0),
+    "usd_per_day": (0.0001, 1_000_000.0),
     "attempts": (1, 10),
     "initial_delay": (0.1, 10.0),
     "max_delay": (1.0, 300.0),
@@ -59,6 +69,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "restart_initial_delay": (0.1, 10.0),
     "restart_max_delay": (1.0, 300.0),
 }
+
+WORDS = {"unpriced", "account"}
+"""Settings that are no numbers."""
 
 ORDERED = [
     ("initial_delay", "max_delay"),
@@ -106,7 +119,7 @@ def as_toml(given: dict[str, float]) -> str:
 
 
 def test_every_setting_is_tried_here() -> None:
-    assert [*RANGES, "operations"] == list(ProviderSettings.__struct_fields__)
+    assert {*RANGES, *WORDS, "operations"} == set(ProviderSettings.__struct_fields__)
 
 
 def test_without_sources_the_defaults_are_in_force() -> None:
@@ -132,8 +145,10 @@ def test_the_ends_of_a_range_are_allowed_and_what_lies_beyond_is_refused(tmp_pat
 @given(some_numbers.map(without_contradictions))
 def test_what_is_set_is_in_force_and_all_else_stays(tmp_path: Path, given_numbers: dict[str, float]) -> None:
     settings = load(tmp_path, as_toml(given_numbers)).settings
-    before = Settings().numbers("openai", Policy())
-    assert settings.numbers("openai", Policy()) == {**before, **given_numbers}
+    in_force = {**Settings().numbers("openai", Policy()), **given_numbers}
+    if {"requests_per_minute", "tokens_per_minute"} & given_numbers.keys() and not in_force["rate_burst"]:
+        in_force["rate_burst"] = 6.0  # the default of a limit that is switched on
+    assert settings.numbers("openai", Policy()) == in_force
 
 
 def test_each_number_reaches_the_policy_it_belongs_to() -> None:
@@ -164,6 +179,15 @@ def test_each_number_reaches_the_policy_it_belongs_to() -> None:
         period=30.0,
         restart_initial_delay=0.2,
         restart_max_delay=4.0,
+        requests_per_minute=500.0,
+        tokens_per_minute=30_000.0,
+        rate_burst=3.0,
+        retry_share=0.1,
+        retries_per_minute=5.0,
+        usd_per_minute=0.5,
+        usd_per_day=20.0,
+        unpriced="refuse",
+        account="acme",
     )
     assert settings.apply(Policy()) == Policy(
         retry=Retry(
@@ -193,6 +217,10 @@ def test_each_number_reaches_the_policy_it_belongs_to() -> None:
         period=30.0,
         restart_backoff=Exponential(0.2, cap=4.0),
         failed_probe=12.0,
+        rate_limit=RateLimit(requests_per_minute=500.0, tokens_per_minute=30_000.0, burst=3.0),
+        retry_budget=RetryBudget(share=0.1, per_minute=5.0),
+        cost_budget=CostBudget(usd_per_minute=0.5, usd_per_day=20.0, unpriced="refuse"),
+        account="acme",
     )
 
 
@@ -235,6 +263,27 @@ def test_a_wait_of_another_form_becomes_exponential_once_it_is_set() -> None:
 
 def test_a_number_for_the_breaker_switches_it_on() -> None:
     assert ProviderSettings(breaker_failures=2).apply(Policy(breaker=None)).breaker == Breaker(failures=2)
+
+
+def test_a_number_for_a_budget_switches_it_on_and_leaves_the_others_of_it() -> None:
+    policy = Policy(retry_budget=None)
+    applied = ProviderSettings(usd_per_day=5.0, retry_share=0.2, tokens_per_minute=100.0).apply(policy)
+    assert applied.cost_budget == CostBudget(usd_per_day=5.0)
+    assert applied.retry_budget == RetryBudget(share=0.2)
+    assert applied.rate_limit == RateLimit(tokens_per_minute=100.0)
+    own = Policy(cost_budget=CostBudget(usd_per_minute=1.0), rate_limit=RateLimit(burst=2.0))
+    applied = ProviderSettings(usd_per_day=5.0, requests_per_minute=10.0).apply(own)
+    assert applied.cost_budget == CostBudget(usd_per_minute=1.0, usd_per_day=5.0)
+    assert applied.rate_limit == RateLimit(requests_per_minute=10.0, burst=2.0)
+
+
+def test_words_are_told_beside_the_numbers(tmp_path: Path) -> None:
+    toml = '[providers.openai]\naccount = "acme"\nunpriced = "refuse"'
+    settings = load(tmp_path, toml).settings
+    assert settings.words("openai", Policy()) == {"unpriced": "refuse", "account": "acme"}
+    assert Settings().words("openai", Policy()) == {"unpriced": None, "account": None}
+    assert "account" in refusal(tmp_path, '[providers.openai]\naccount = ""')
+    assert "unpriced" in refusal(tmp_path, '[providers.openai]\nunpriced = "free"')
 
 
 def test_a_decorrelated_wait_stays_one_when_its_numbers_are_set() -> None:
@@ -384,5 +433,10 @@ def test_numbers_a_policy_has_not_are_none() -> None:
         "breaker_open_seconds",
         "breaker_open_cap",
         "probes",
+        "requests_per_minute",
+        "tokens_per_minute",
+        "rate_burst",
+        "usd_per_minute",
+        "usd_per_day",
         "probe_timeout",
     }
