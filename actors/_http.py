@@ -137,13 +137,6 @@ class HttpService(Service):
             return reply
         raise self.failure_of(reply)
 
-    def note_limits(self, headers: Mapping[str, str]) -> None:
-        """Correct the service's rate limit, where it has one, by what an answer's headers say of it."""
-        if follows_limits():
-            report = rate_report(headers, now=datetime.now(UTC))
-            if report.requests is not None or report.tokens is not None:
-                report_limits(report)
-
     @asynccontextmanager
     async def exchange_stream(self, message: HttpRequest) -> AsyncGenerator[HttpStream]:
         """Send one request, within a handler, and read the response as it comes.
@@ -182,6 +175,13 @@ class HttpService(Service):
         if self._client is None:
             raise RuntimeError(f"{self!r} is not running: ask it through its ref")
         return self._client
+
+    def note_limits(self, headers: Mapping[str, str]) -> None:
+        """Correct the service's rate limit, where it has one, by what an answer's headers say of it."""
+        if follows_limits():
+            report = rate_report(headers, now=datetime.now(UTC))
+            if report.requests is not None or report.tokens is not None:
+                report_limits(report)
 
     def failure_of(self, reply: HttpReply) -> ProviderError:
         """Classify a response that is not what was asked for."""

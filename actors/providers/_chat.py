@@ -85,5 +85,9 @@ def estimate_output(written: Iterable[str]) -> int:
 def estimate_call(prices: PriceTable, model: str, input_tokens: int, max_tokens: int | None) -> Estimate:
     """Guess what one attempt may cost: the whole input, and the longest answer the request allows."""
     longest = DEFAULT_OUTPUT_TOKENS if max_tokens is None else max_tokens
-    usd = prices.cost(model, Usage(input_tokens=input_tokens, output_tokens=longest))
-    return Estimate(model, usd, input_tokens + longest)
+    return estimate_usage(prices, model, Usage(input_tokens=input_tokens, output_tokens=longest))
+
+
+def estimate_usage(prices: PriceTable, model: str, usage: Usage) -> Estimate:
+    """Say what one attempt may cost that uses this at most."""
+    return Estimate(model, prices.cost(model, usage), usage.input_tokens + usage.output_tokens)

@@ -20,7 +20,7 @@ from .._prices import DEFAULT_PRICES, PriceTable, estimate_tokens
 from .._probe import Probe
 from .._secret import Secret
 from .._usage import Usage
-from ._chat import PROBE_MESSAGES, Pricing, estimate_call
+from ._chat import PROBE_MESSAGES, Pricing, estimate_call, estimate_usage
 from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat, chat_payload
 from ._openai_completion import ChatReading, Completion, EndMarker
 from ._openai_embeddings import CreateEmbeddings, EmbeddingsReply, WireEmbeddings, embeddings_payload
@@ -167,7 +167,7 @@ class OpenAI(HttpService):
         return estimate_call(self._prices, message.model, message.input_tokens, most)
 
     def _estimate(self, model: str, usage: Usage) -> Estimate:
-        return Estimate(model, self._prices.cost(model, usage), usage.input_tokens)
+        return estimate_usage(self._prices, model, usage)
 
     async def _post(self, path: str, payload: object) -> HttpReply:
         return await self.exchange(_request(path, payload))
