@@ -17,6 +17,7 @@ Needs ``pip install "relight[web]"``; steering a running fake needs ``relight[ht
 
 from ...runtime import claim
 from ._command import run_fakes
+from ._errors import ERRORS
 from ._fakes import Fakes, open_fakes
 from ._log import FakeStatistics, LogEntry
 from ._options import FakeOptions
@@ -27,6 +28,7 @@ from ._steps import Step
 
 __all__ = [
     "DEFAULT_WEIGHTS",
+    "ERRORS",
     "FakeOptions",
     "FakeStartError",
     "FakeStatistics",

@@ -19,6 +19,10 @@ class Route(msgspec.Struct, frozen=True):
     method: str
     path: str
     operation: str
+    streams: bool = False
+    """The path itself asks for a stream; elsewhere ``"stream": true`` in the body does."""
+    is_open: bool = False
+    """No key, no money and no place in the rate limit is needed."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     is_oversized: bool = False
     """The body was larger than the fake reads; it is not kept."""
+    streams: bool = False
+    """The answer is to come as a stream."""
+    is_open: bool = False
+    """As the route says."""
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):

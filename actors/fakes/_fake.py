@@ -9,20 +9,24 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from ._anthropic import AnthropicDialect, request_identity
+from ._courses import Course, course_of, halves, middle
 from ._dialects import Call, Circumstances, Dialect
+from ._errors import KINDS, check_error, error_names, error_row
 from ._limits import Quota, RateBucket
-from ._log import BODY_LIMIT, FakeStatistics, LogEntry, RequestLog, without_secrets
+from ._log import BODY_LIMIT, Ending, FakeStatistics, LogEntry, RequestLog, without_secrets
 from ._openai import OpenAIDialect
 from ._options import FakeSpec
 from ._outages import Outage, OutageClock
-from ._plan import FaultKind, FaultPlan, RetryAfterForm
-from ._replies import Hint, Reply, html_reply
+from ._plan import STREAM_KINDS, FaultKind, FaultPlan, RetryAfterForm
+from ._replies import Hint, Reply, Stream, html_reply
 from ._runpod import RunPodDialect
+from ._scenarios import Scenarios
 from ._steps import Script, Step
 
 _DIALECTS: Final[Mapping[str, Callable[[FakeSpec], Dialect]]] = {
@@ -30,9 +34,14 @@ _DIALECTS: Final[Mapping[str, Callable[[FakeSpec], Dialect]]] = {
     "anthropic": AnthropicDialect,
     "runpod": RunPodDialect,
 }
-_AFTER_WORK = frozenset(
-    {FaultKind.BROKEN_JSON, FaultKind.TRUNCATED, FaultKind.JOB_FAILED, FaultKind.COLD_START}
-)
+_AFTER_WORK = STREAM_KINDS | {
+    FaultKind.BROKEN_JSON,
+    FaultKind.TRUNCATED,
+    FaultKind.WRONG_LENGTH,
+    FaultKind.JOB_FAILED,
+    FaultKind.COLD_START,
+}
+_TELLING = frozenset({FaultKind.STREAM_ERROR, FaultKind.RESPONSE_FAILED})
 _OUTAGE_KINDS: Final[Mapping[int | None, FaultKind]] = {
     None: FaultKind.RESET,
     500: FaultKind.SERVER_ERROR,
@@ -67,6 +76,7 @@ class Fake:
         self.spec = spec
         self.plan = spec.plan
         self._clock = clock
+        self._names = error_names(spec.provider)
         self._open()
 
     def _open(self) -> None:
@@ -75,6 +85,7 @@ class Fake:
         self._log = RequestLog()
         self._places: Counter[str] = Counter()
         self._script = Script()
+        self._scenarios = Scenarios(self._names)
         self._outages = OutageClock(self.spec.outages, 0.0)
         self._quota = Quota(self.spec.options.quota)
         self._bucket = RateBucket(self.spec.options.requests_per_minute, 0.0)
@@ -89,9 +100,10 @@ class Fake:
         now, number = self.now, self._log.requests + 1
         self._places[call.operation] += 1
         place = self._places[call.operation]
-        step = self._script.take(call.operation)
-        source, fault, wait = ("script", step.fault, 0.0) if step else self._choose(call, place, number, now)
-        step = step or Step()
+        source, step = self._ordered(call)
+        fault, wait = step.fault, 0.0
+        if not source:
+            source, fault, wait = self._choose(call, place, number, now)
         verdict = Verdict(
             call=call,
             entry=_entry(call, number, now, source, fault),
@@ -121,31 +133,76 @@ class Fake:
         return self.dialect.refuse(kind, request_identity(0), hint)
 
     def _body(self, verdict: Verdict, request_id: str, now: float) -> Reply:
-        if verdict.step.status is not None:
-            return _literal(verdict.step.status, verdict.step.body or "")
-        if verdict.fault is None or verdict.fault in _AFTER_WORK:
-            return self.dialect.answer(verdict.call, self._circumstances(verdict, now))
-        reply = self.dialect.refuse(verdict.fault, request_id, verdict.hint)
+        step, fault = verdict.step, verdict.fault
+        if step.status is not None:
+            return _literal(step.status, step.body or "")
+        if fault is None and step.error is not None:
+            return self._refusal(verdict, request_id)
+        if fault is None or fault in _AFTER_WORK:
+            reply = self.dialect.answer(verdict.call, self._circumstances(verdict, now))
+            return self._spoilt(reply, verdict, request_id)
+        reply = self.dialect.refuse(fault, request_id, verdict.hint)
         return Reply(413, reply.body, reply.headers) if verdict.call.is_oversized else reply
 
-    def complete(self, verdict: Verdict, status: int) -> None:
-        """Note that a request has been dealt with; *status* 0: without a reply."""
-        verdict.log.complete(verdict.entry, status, self.now)
+    def _spoilt(self, reply: Reply, verdict: Verdict, request_id: str) -> Reply:
+        """Prepare what a fault does to an answer, as far as that is not the connection's business."""
+        fault = verdict.fault
+        if reply.status != 200 or reply.stream is not None or fault not in STREAM_KINDS:
+            return reply
+        if fault in _TELLING:
+            is_told = fault is FaultKind.RESPONSE_FAILED and verdict.call.operation == "responses"
+            return reply if is_told else self._refusal(verdict, request_id)
+        return msgspec.structs.replace(reply, stream=halves(reply.body))
+
+    def _refusal(self, verdict: Verdict, request_id: str) -> Reply:
+        name = verdict.step.error or FaultKind.OVERLOADED
+        if name in KINDS:
+            return self.dialect.refuse(FaultKind(name), request_id, verdict.hint)
+        return error_row(self.spec.provider, name, request_id)
+
+    def course(self, verdict: Verdict, stream: Stream) -> Course:
+        """Tell how the stream of a reply runs."""
+        step, options = verdict.step, self.spec.options
+        refusal = partial(self._refusal, verdict, request_identity(verdict.entry.number))
+        course = course_of(stream, verdict.fault, self._after(verdict, stream), refusal)
+        delay = options.chunk_delay if step.chunk_delay is None else step.chunk_delay
+        return msgspec.structs.replace(course, delay=delay, limit=verdict.hang_seconds)
+
+    def _after(self, verdict: Verdict, stream: Stream) -> int:
+        if verdict.step.after is not None:
+            return verdict.step.after
+        if verdict.entry.source != "plan":
+            return middle(stream)
+        purpose = f"{verdict.call.operation}/after"
+        drawn = self.plan.between((0.0, len(stream.pieces)), self.spec.provider, purpose, verdict.place)
+        return int(drawn)
+
+    def complete(self, verdict: Verdict, ending: Ending) -> None:
+        """Note that a request has been dealt with."""
+        verdict.log.complete(verdict.entry, ending, self.now)
+
+    def _ordered(self, call: Call) -> tuple[str, Step]:
+        """Return the step that somebody ordered for this request, and who: "" for nobody."""
+        step = self._script.take(call.operation)
+        if step is not None:
+            return "script", step
+        step = self._scenarios.take(call.headers)
+        return ("", Step()) if step is None else ("scenario", step)
 
     def _choose(self, call: Call, place: int, number: int, now: float) -> tuple[str, FaultKind | None, float]:
         outage = self._outages.strike(now, number)
         if outage is not None:
             return "outage", _OUTAGE_KINDS[outage.status], 0.0
-        if not self.dialect.is_authorized(call.headers):
+        if not (call.is_open or self.dialect.is_authorized(call.headers)):
             return "auth", FaultKind.AUTH, 0.0
         if call.is_oversized:
             return "size", FaultKind.TOO_LARGE, 0.0
-        if not self._quota.spend():
+        if not (call.is_open or self._quota.spend()):
             return "quota", FaultKind.QUOTA, 0.0
-        wait = self._bucket.take(now)
+        wait = 0.0 if call.is_open else self._bucket.take(now)
         if wait > 0.0:
             return "limit", FaultKind.RATE_LIMIT, wait
-        fault = self.plan.fault(self.spec.provider, call.operation, place)
+        fault = self.plan.fault(self.spec.provider, call.operation, place, streams=call.streams)
         return "plan" if fault else "", fault, 0.0
 
     def _hint(self, call: Call, place: int, step: Step, wait: float) -> Hint:
@@ -168,6 +225,8 @@ class Fake:
 
     def script(self, steps: list[Step]) -> None:
         """Put *steps* behind the script's."""
+        for step in steps:
+            check_error(self.spec.provider, step.error)
         self._script.add(steps)
 
     def set_plan(self, plan: FaultPlan) -> None:

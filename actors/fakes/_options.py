@@ -15,6 +15,8 @@ class FakeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The API key it accepts; None: ``fake-<provider>-key``."""
     latency: tuple[float, float] = (0.005, 0.03)
     """Each answer takes a time drawn evenly from these bounds."""
+    chunk_delay: float = 0.0
+    """Seconds before each piece of a stream."""
     quota: int | None = None
     """Requests until the money is spent; None: endless."""
     requests_per_minute: int | None = None
@@ -36,6 +38,7 @@ class FakeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for field, (low, high) in {"latency": self.latency, "run_seconds": self.run_seconds}.items():
             check_range(f"FakeOptions.{field}[0]", low, 0.0, 600.0)
             check_range(f"FakeOptions.{field}[1]", high, low, 600.0)
+        check_range("FakeOptions.chunk_delay", self.chunk_delay, 0.0, 600.0)
         if self.quota is not None:
             check_range("FakeOptions.quota", self.quota, 0, 10**9)
         if self.requests_per_minute is not None:

@@ -140,7 +140,7 @@ async def test_an_order_that_makes_no_sense_is_refused(
         ({"status": 99}, "Step.status"),
         ({"times": 0}, "Step.times"),
         ({"delay": -1.0}, "Step.delay"),
-        ({"status": 500, "answer": "no"}, "one of fault, status and answer"),
+        ({"status": 500, "answer": "no"}, "one of fault, status, answer and error"),
     ],
 )
 def test_an_impossible_step_is_refused_by_name(changes: dict[str, object], text: str) -> None:
