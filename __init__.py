@@ -23,6 +23,7 @@ Services are in `relight.actors.providers`, metrics in `relight.actors.ops`, fak
 """
 
 from . import _interrupt as _interrupt
+from .actors import transport
 from .runtime import (
     KILLED,
     NORMAL,
@@ -237,4 +238,5 @@ __all__ = [
     "handles",
     "open_system",
     "run",
+    "transport",
 ]

@@ -18,6 +18,8 @@ from ._http import HttpService
 from ._http_messages import HttpReply, HttpRequest
 from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
+from ._relay import RelayedHead, RelayRequest, StreamWatch
+from ._relaying import transport
 from ._secret import Secret
 from ._service import Service
 from ._usage import Usage
@@ -35,12 +37,16 @@ __all__ = [
     "MissingExtraError",
     "Price",
     "PriceTable",
+    "RelayRequest",
+    "RelayedHead",
     "Secret",
     "Service",
+    "StreamWatch",
     "Usage",
     "estimate_tokens",
     "parse_wait",
     "read_error",
+    "transport",
     "wait_hint",
 ]
 

@@ -49,8 +49,8 @@ class Exchange:
             timeout=timeout,
         )
 
-    async def begin(self) -> httpx2.Response:
-        """Send the request and return the head of the response, its body still to be read.
+    async def begin(self, body: httpx2.AsyncByteStream | httpx2.SyncByteStream) -> httpx2.Response:
+        """Send the request and return the response, its *body* still to be read.
 
         Raises:
             httpx2.TransportError: There is no response.
@@ -68,7 +68,7 @@ class Exchange:
                 raise self._translated(error) from error
             raise
         assert isinstance(head, RelayedHead)
-        return httpx2.Response(head.status, headers=dict(head.headers))
+        return httpx2.Response(head.status, headers=dict(head.headers), stream=body)
 
     async def read(self) -> bytes:
         """Return more of the body; none at its end.
@@ -112,10 +112,7 @@ class AsyncActorTransport(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Make one exchange; see `transport`."""
         exchange = Exchange(self._ref, request, await request.aread(), self._timeout)
-        response = await exchange.begin()
-        if response.is_success:
-            response.stream = _AsyncBody(exchange)
-        return response
+        return await exchange.begin(_AsyncBody(exchange))
 
 
 class ActorTransport(httpx2.BaseTransport):
@@ -129,10 +126,7 @@ class ActorTransport(httpx2.BaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Make one exchange; see `transport`."""
         exchange = Exchange(self._ref, request, request.read(), self._timeout)
-        response = self._portal.call(exchange.begin)
-        if response.is_success:
-            response.stream = _Body(exchange, self._portal)
-        return response
+        return self._portal.call(exchange.begin, _Body(exchange, self._portal))
 
 
 class _AsyncBody(httpx2.AsyncByteStream):

@@ -89,7 +89,7 @@ class Call:
 class Running:
     """One attempt under way, as its timeout and its cancellation see it."""
 
-    __slots__ = ("blocks", "call", "cause", "done", "is_released", "permit", "worker")
+    __slots__ = ("_unwinding", "blocks", "call", "cause", "done", "is_released", "permit", "worker")
 
     def __init__(self, call: Call, worker: Worker, permit: Permit | None, blocks: int) -> None:
         self.call = call
@@ -103,6 +103,7 @@ class Running:
         """The guard has its permit back."""
         self.cause = ""
         """Why it was cancelled: ``timeout`` or ``left``."""
+        self._unwinding: Timer | None = None
 
     def expire(self) -> None:
         """End it: its time is up. A stream that flows has only its caller's deadline, and its socket's."""
@@ -115,8 +116,13 @@ class Running:
             self.cause = cause
             self.worker.cancel(self)
             kernel = self.call.cell.kernel
-            kernel.timers.call_at(kernel.now() + UNWIND, self._give_up)
+            self._unwinding = kernel.timers.call_at(kernel.now() + UNWIND, self._give_up)
+
+    def end(self) -> None:
+        """Note that its handler has ended."""
+        self.done = True
+        if self._unwinding is not None:
+            self._unwinding.cancel()
 
     def _give_up(self) -> None:
-        if not self.done:
-            self.call.cell.leave_behind(self)
+        self.call.cell.leave_behind(self)

@@ -141,7 +141,7 @@ class GuardedCell(GuardedMailbox):
 
     def _attempt_over(self, running: Running, outcome: str) -> Call:
         call = running.call
-        running.done = True
+        running.end()
         call.running = None
         self.guard.bulkhead.release()
         if call.attempts > 1 and call.reason is not None:

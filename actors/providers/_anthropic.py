@@ -15,9 +15,11 @@ from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable
+from .._relay import RelayRequest, StreamWatch
 from .._secret import Secret
 from .._usage import Usage
 from ._anthropic_errors import ANTHROPIC_ERRORS
+from ._anthropic_watch import AnthropicWatch
 from ._chat import ChatMessage, estimate_chat
 
 _BASE_URL = "https://api.anthropic.com"
@@ -107,6 +109,14 @@ class Anthropic(HttpService):
             stop_reason=answer.stop_reason,
             usage=self._prices.charge(message.model, answer.usage.normal()),
         )
+
+    def watch_stream(self, message: RelayRequest) -> StreamWatch | None:
+        """Watch a relayed stream for its errors and its end marker."""
+        return AnthropicWatch(self)
+
+    def is_repeatable(self, message: Message) -> bool:
+        """Tell that everything may be attempted again: at worst an answer is paid for twice."""
+        return True
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""

@@ -15,10 +15,12 @@ from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable
+from .._relay import RelayRequest, StreamWatch
 from .._secret import Secret
 from .._usage import Usage
 from ._chat import ChatMessage, estimate_chat
 from ._openai_errors import OPENAI_ERRORS
+from ._openai_watch import OpenAIWatch
 
 _BASE_URL = "https://api.openai.com/v1"
 
@@ -95,6 +97,14 @@ class OpenAI(HttpService):
             HttpRequest("POST", "/chat/completions", json=self._payload(message), idempotent=True)
         )
         return self._read(message, self.decode(reply, _Completion))
+
+    def watch_stream(self, message: RelayRequest) -> StreamWatch | None:
+        """Watch a relayed stream for its errors and its end marker."""
+        return OpenAIWatch(self)
+
+    def is_repeatable(self, message: Message) -> bool:
+        """Tell that everything may be attempted again: at worst an answer is paid for twice."""
+        return True
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""
