@@ -123,10 +123,12 @@ from .supervisors import (
     run,
 )
 from .supervisors.policies import (
+    Adaptive,
     Backoff,
     Breaker,
     CircuitState,
     Concurrency,
+    Decorrelated,
     Exponential,
     Fixed,
     Policy,
@@ -145,6 +147,7 @@ __all__ = [
     "ActorState",
     "ActorStatistics",
     "ActorStoppedError",
+    "Adaptive",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "AskError",
@@ -166,6 +169,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterStatistics",
     "DeadlineExceededError",
+    "Decorrelated",
     "DeliveryError",
     "Down",
     "DynamicSupervisor",

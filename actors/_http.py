@@ -89,7 +89,7 @@ class HttpService(Service):
             base_url=self.base_url,
             headers=self._headers,
             secret_headers=self.secret_headers(),
-            attempts=self.policy.concurrency.limit,
+            attempts=self.policy.concurrency.most,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             idle_timeout=idle_timeout,

@@ -33,7 +33,7 @@ from ._errors import (
     SupervisionError,
 )
 from ._failures import FailureKind
-from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
+from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey, TransitionKey
 from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
 from ._health import Health, Problem
 from ._intensity import RestartWindow
@@ -106,6 +106,7 @@ __all__ = [
     "Supervisor",
     "SupervisorRef",
     "System",
+    "TransitionKey",
     "TreeNode",
     "current_attempt",
     "open_system",

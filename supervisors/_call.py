@@ -6,7 +6,9 @@ from math import inf
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from ..runtime import Item, Message, Slot, Timer, Worker, message_of, sink_of
+import msgspec
+
+from ..runtime import Item, Message, Slot, Timer, Worker, sink_of
 from ._errors import ProviderError
 from ._failures import FailureKind
 from ._guarded import Attempt
@@ -20,41 +22,37 @@ UNWIND = 5.0
 """Seconds a cancelled attempt may take to unwind before its slot is given to others."""
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One message on its way through the guard. It lives while it is attempted or waits for a retry."""
 
-    __slots__ = (
-        "attempts",
-        "began",
-        "cell",
-        "due",
-        "error",
-        "is_repeatable",
-        "item",
-        "key",
-        "message",
-        "running",
-        "timer",
-    )
+    # A msgspec class, as it is made in a fifth of the time; so is `Running`.
+    cell: GuardedMailbox
+    item: Item
+    slot: Slot | None
+    """Its asker's; None where it was told. Kept, as `isinstance` costs 60 ns on a msgspec class."""
+    message: Message
+    due: float
+    """The moment its caller stops waiting; told messages have none."""
+    began: float
+    """The moment of its first attempt."""
+    attempts: int = 0
+    is_repeatable: bool = True
+    """An attempt that got no answer in time may be made again."""
+    key: str = ""
+    error: ProviderError | None = None
+    """Why its last attempt failed."""
+    running: Running | None = None
+    """The attempt under way."""
+    timer: Timer | None = None
+    """The wait for its next attempt."""
 
-    def __init__(self, cell: GuardedMailbox, item: Item, began: float) -> None:
-        self.cell = cell
-        self.item = item
-        self.message: Message = message_of(item)
-        self.due = item.due if isinstance(item, Slot) else inf
-        """The moment its caller stops waiting; told messages have none."""
-        self.began = began
-        """The moment of its first attempt."""
-        self.attempts = 0
-        self.is_repeatable = True
-        """An attempt that got no answer in time may be made again."""
-        self.key = ""
-        self.error: ProviderError | None = None
-        """Why its last attempt failed."""
-        self.running: Running | None = None
-        """The attempt under way."""
-        self.timer: Timer | None = None
-        """The wait for its next attempt."""
+    @classmethod
+    def of(cls, cell: GuardedMailbox, item: Item, began: float) -> Call:
+        """Begin the call that *item* asks for."""
+        if isinstance(item, Slot):
+            assert item.message is not None
+            return cls(cell, item, item, item.message, item.due, began)
+        return cls(cell, item, None, item, inf, began)
 
     @property
     def operation(self) -> str:
@@ -64,14 +62,14 @@ class Call:
     @property
     def is_abandoned(self) -> bool:
         """Tell whether nobody waits for it any more."""
-        return isinstance(self.item, Slot) and self.item.done
+        return self.slot is not None and self.slot.done
 
     @property
     def has_delivered(self) -> bool:
         """Tell whether a part of its reply is out: then it can't be begun anew unnoticed."""
-        if not isinstance(self.item, Slot):
+        if self.slot is None:
             return False
-        sink = sink_of(self.item)
+        sink = sink_of(self.slot)
         return sink is not None and sink.delivered > 0
 
     @property
@@ -86,24 +84,24 @@ class Call:
         return Attempt(self.attempts, self.key, self.due, self.key[:16])
 
 
-class Running:
+class Running(msgspec.Struct, eq=False):
     """One attempt under way, as its timeout and its cancellation see it."""
 
-    __slots__ = ("_unwinding", "blocks", "call", "cause", "done", "is_released", "permit", "worker")
-
-    def __init__(self, call: Call, worker: Worker, permit: Permit | None, blocks: int) -> None:
-        self.call = call
-        self.worker = worker
-        self.permit = permit
-        """The circuit's; None where that is off."""
-        self.blocks = blocks
-        """How often the provider had been blocked when it began."""
-        self.done = False
-        self.is_released = False
-        """The guard has its permit back."""
-        self.cause = ""
-        """Why it was cancelled: ``timeout`` or ``left``."""
-        self._unwinding: Timer | None = None
+    call: Call
+    worker: Worker
+    permit: Permit | None
+    """The circuit's; None where that is off."""
+    blocks: int
+    """How often the provider had been blocked when it began."""
+    began: float
+    """The moment it began."""
+    done: bool = False
+    is_released: bool = False
+    """The guard has its permit back."""
+    cause: str = ""
+    """Why it was cancelled: ``timeout`` or ``left``."""
+    unwinding: Timer | None = None
+    """Until when it may unwind, once it was cancelled."""
 
     def expire(self) -> None:
         """End it: its time is up. A stream that flows has only its caller's deadline, and its socket's."""
@@ -116,13 +114,13 @@ class Running:
             self.cause = cause
             self.worker.cancel(self)
             kernel = self.call.cell.kernel
-            self._unwinding = kernel.timers.call_at(kernel.now() + UNWIND, self._give_up)
+            self.unwinding = kernel.timers.call_at(kernel.now() + UNWIND, self._give_up)
 
     def end(self) -> None:
         """Note that its handler has ended."""
         self.done = True
-        if self._unwinding is not None:
-            self._unwinding.cancel()
+        if self.unwinding is not None:
+            self.unwinding.cancel()
 
     def _give_up(self) -> None:
         self.call.cell.leave_behind(self)

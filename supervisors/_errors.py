@@ -20,6 +20,18 @@ class CircuitBreakerOpenError(_ProviderRefusedError):
 
     default_reason = "the circuit breaker is open"
 
+    def __init__(
+        self,
+        provider: str,
+        reason: str | None = None,
+        *,
+        retry_after: float | None = None,
+        is_forced: bool = False,
+    ) -> None:
+        super().__init__(provider, reason, retry_after=retry_after)
+        self.is_forced = is_forced
+        """An operator holds it open: waiting does not help."""
+
 
 class ProviderBlockedError(_ProviderRefusedError):
     """The provider refuses the account: no quota, or a bad key. A person has to act."""

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 from ..runtime import ActorStatistics, Message
 from ._failures import FailureKind
 from ._guarded import Estimate
-from .policies import BulkheadStatistics, CircuitState, CircuitStatistics, GateStatistics
+from .policies import BulkheadStatistics, CircuitState, CircuitStatistics, GateStatistics, TransitionCause
 
 LATENCIES = 4096
 """Call times kept for percentiles."""
@@ -31,6 +31,17 @@ class RetryKey(NamedTuple):
     """What the attempt before it failed of."""
     outcome: str
     """``success``, ``failed``, ``cancelled``, or ``breaker_open`` for one that was never made."""
+
+
+class TransitionKey(NamedTuple):
+    """Which transitions of a breaker are counted together."""
+
+    old: CircuitState
+    """Where it was."""
+    new: CircuitState
+    """Where it went."""
+    cause: TransitionCause
+    """``auto``, or ``forced`` by an operator, also where it was given back to itself."""
 
 
 class CallKey(NamedTuple):
@@ -70,6 +81,7 @@ class GuardCounters:
     """The counters of one guard. Only the guard's cell writes them."""
 
     __slots__ = (
+        "_accounts",
         "_costs",
         "attempts",
         "calls",
@@ -91,20 +103,27 @@ class GuardCounters:
         self.refusals: Counter[str] = Counter()
         self.wait_seconds = 0.0
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
-        self.transitions: Counter[tuple[CircuitState, CircuitState]] = Counter()
+        self.transitions: Counter[TransitionKey] = Counter()
         self.durations: dict[tuple[str, str], Histogram] = {}
         self.unpriced: Counter[str] = Counter()
         self._costs: dict[str, deque[tuple[float, float]]] = {}
+        # Where a call is counted, found by a bare tuple: to make a key for each call would take 200 ns.
+        self._accounts: dict[tuple[str, str, str], tuple[CallKey, Histogram]] = {}
 
     def ended(self, message: Message, outcome: str, seconds: float) -> None:
         """Count a call that reached the service at least once."""
-        operation = type(message).__name__
-        self.calls[CallKey(_model(message), operation, outcome)] += 1
-        self.latencies.append(seconds)
-        histogram = self.durations.get((operation, outcome))
-        if histogram is None:
-            histogram = self.durations[operation, outcome] = Histogram()
+        entry = (_model(message), type(message).__name__, outcome)
+        try:
+            key, histogram = self._accounts[entry]
+        except KeyError:
+            key, histogram = self._accounts[entry] = self._open_account(*entry)
+        self.calls[key] += 1
         histogram.add(seconds)
+        self.latencies.append(seconds)
+
+    def _open_account(self, model: str, operation: str, outcome: str) -> tuple[CallKey, Histogram]:
+        histogram = self.durations.setdefault((operation, outcome), Histogram())
+        return CallKey(model, operation, outcome), histogram
 
     def refused(self, message: Message, error: Exception) -> None:
         """Count a call that never reached it."""
@@ -159,8 +178,8 @@ class GuardStatistics:
     """Calls that were refused, by error class."""
     breaker: CircuitStatistics | None
     """The breaker; None where the policy has none."""
-    breaker_transitions: Mapping[tuple[CircuitState, CircuitState], int]
-    """How often the breaker went from one state to another."""
+    breaker_transitions: Mapping[TransitionKey, int]
+    """How often the breaker went from one state to another, by itself or by force."""
     bulkhead: BulkheadStatistics
     """The attempts in flight."""
     gate: GateStatistics

@@ -57,7 +57,9 @@ class GuardedCell(GuardedMailbox):
         """Make up to *left* attempts. The caller holds one of the cell's permits."""
         actor = cast("GuardedActor | None", self.active)
         begun_with = left
-        self.queued_peak = max(self.queued_peak, self.length)
+        queued = self.length
+        if queued > self.queued_peak:
+            self.queued_peak = queued
         self.workers += (worker,)
         worker.actor = actor
         try:
@@ -75,7 +77,7 @@ class GuardedCell(GuardedMailbox):
     def leave(self, worker: Worker) -> None:
         """Let go of a worker. The attempt of one that is given up as stuck is over as if it was cancelled."""
         stuck = worker.hand
-        if isinstance(stuck, Running):
+        if stuck is not None and isinstance(stuck, Running):
             self._attempt_cancelled(stuck)
         worker.slot = None
         super().leave(worker)
@@ -114,12 +116,13 @@ class GuardedCell(GuardedMailbox):
         guard.bulkhead.try_acquire()
         guard.counters.attempts += 1
         call.attempts += 1
-        call.running = running = Running(call, worker, guard.admit(now), guard.blocks)
+        call.running = running = Running(call, worker, guard.admit(now), guard.blocks, now)
         worker.hand = running
-        if isinstance(call.item, Slot):
-            worker.slot = call.item
-            call.item.taken = True
-            self.calls[call.item] = call
+        slot = call.slot
+        if slot is not None:
+            worker.slot = slot
+            slot.taken = True
+            self.calls[slot] = call
         timeout = self.policy.attempt_timeout
         self.kernel.timers.after(timeout, now + timeout, running)
         return running
@@ -132,7 +135,7 @@ class GuardedCell(GuardedMailbox):
             if estimate is not None:
                 self.guard.counters.charged(estimate, self.kernel.now())
         attempt = attempt_in_hand.set(call.describe)
-        request = current_request.set(call.item if isinstance(call.item, Slot) else None)
+        request = current_request.set(call.slot)
         try:
             return await handler(actor, call.message)
         finally:
@@ -154,12 +157,12 @@ class GuardedCell(GuardedMailbox):
         has_grown = self.guard.succeeded(running, now)
         self.end_call(call)
         self.handled += 1
-        if isinstance(call.item, Slot) and not call.item.resolve(reply):
+        if call.slot is not None and not call.slot.resolve(reply):
             self.late_replies += 1
         outcome = "ok" if call.attempts == 1 else "retried_ok"
         self.guard.counters.ended(call.message, outcome, now - call.began)
         if has_grown:
-            self.kick()
+            self.widen()
 
     def _attempt_failed(self, actor: GuardedActor, running: Running, raised: BaseException) -> None:
         if running.cause:
@@ -194,8 +197,8 @@ class GuardedCell(GuardedMailbox):
         self.end_call(call)
         self.handled += 1
         self.count_end(call, "cancelled")
-        if isinstance(call.item, Slot):
-            self.fail_in_hand(call.item, self.reason)
+        if call.slot is not None:
+            self.fail_in_hand(call.slot, self.reason)
 
     def _attempt_bugged(self, actor: GuardedActor, running: Running, error: BaseException) -> None:
         """An exception nobody expected: this incarnation is over, its other attempts may finish."""

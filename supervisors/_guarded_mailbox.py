@@ -8,7 +8,7 @@ its place in the mailbox's bound, and goes before new messages when it is due.
 from __future__ import annotations
 
 from collections import deque
-from math import inf
+from math import inf, isfinite
 
 from ..runtime import (
     ActorCell,
@@ -26,9 +26,9 @@ from ..runtime import (
 from ._call import Call, Running
 from ._errors import ProviderError
 from ._guard import Guard
-from ._guard_statistics import RetryKey
+from ._guard_statistics import RetryKey, TransitionKey
 from ._guarded import GuardedActor
-from .policies import CircuitState, GiveUp, Policy, RetryIn, wait_of
+from .policies import CircuitState, Forced, GiveUp, Policy, RetryIn, wait_of
 
 VERDICT_POLL = 0.1
 """Seconds at least between two looks of a due retry at a half-open breaker whose probe is out."""
@@ -54,9 +54,9 @@ class GuardedMailbox(ActorCell):
         self.policy = policy
         self.capacity = policy.mailbox
         self.open_capacity = 0  # every sender has to ask the guard first
-        self.concurrency = policy.concurrency.limit
         self.call_timeout = policy.call_timeout
         self.guard = Guard(provider, policy, kernel.rng, self._breaker_changed)
+        self.concurrency = self.guard.bulkhead.limit
         self.calls: dict[Slot, Call] = {}
         """Calls that were begun and are waited for."""
         self.waiting_retries: set[Call] = set()
@@ -73,7 +73,7 @@ class GuardedMailbox(ActorCell):
             RefusalError: The guard refuses it. A told message becomes a dead letter instead.
             MailboxClosedError: The actor has stopped.
         """
-        if not self.is_alive:
+        if self.active is None and not self.is_alive:
             return super().offer(item)
         refusal = self.guard.refusal(self.kernel.now(), _due(item))
         if refusal is None:
@@ -141,6 +141,19 @@ class GuardedMailbox(ActorCell):
         elif self.ties is not None:
             self.ties.advance()
 
+    def widen(self) -> None:
+        """Begin what the guard lets begin since its limit has grown.
+
+        Beyond what it began with there have to be more permits. They stay when the limit falls again: a
+        worker that comes too many finds that nothing may begin, and goes.
+        """
+        limit = self.guard.bulkhead.limit
+        if limit > self.concurrency:
+            self.concurrency = limit
+            if self.active is not None:
+                self.room = limit - self.busy
+        self.kick()
+
     def leave_behind(self, running: Running) -> None:
         """Give up an attempt that does not unwind, or it would hold its slot for ever."""
         self.kernel.events.error("actor.stuck", actor_path=self.path, reason=running.cause)
@@ -155,8 +168,9 @@ class GuardedMailbox(ActorCell):
         now = self.kernel.now()
         if not self.guard.may_begin(now):
             return None
-        retry = self._next_retry(now)
-        self._admit_next()
+        retry = self._next_retry(now) if self.due_retries else None
+        if self.senders:
+            self._admit_next()
         return retry or self._next_queued(now)
 
     def _next_retry(self, now: float) -> Call | None:
@@ -169,18 +183,19 @@ class GuardedMailbox(ActorCell):
     def _next_queued(self, now: float) -> Call | None:
         while self.queue:
             item = self.queue.popleft()
-            self._admit_next()
+            if self.senders:
+                self._admit_next()
             if isinstance(item, Slot) and item.done:
                 self.abandoned += 1
             elif (refusal := self.guard.refusal(now, inf)) is not None:
                 self._refuse(item, refusal)
             else:
-                return Call(self, item, now)
+                return Call.of(self, item, now)
         return None
 
     def _admit_next(self) -> None:
         """Fill the room that a message leaves; where the mailbox was the narrow place, slots are free too."""
-        if self.senders and self.admit():
+        if self.admit():
             self.kick()
 
     def _may_retry(self, call: Call, now: float) -> bool:
@@ -211,15 +226,15 @@ class GuardedMailbox(ActorCell):
         """End a call with an error. A told message becomes a dead letter."""
         self.end_call(call)
         self.count_end(call, "failed")
-        if isinstance(call.item, Slot):
+        if call.slot is not None:
             self.handled += 1
-            call.item.resolve(error=error)
+            call.slot.resolve(error=error)
         else:
             self.bury(call.item, type(error).__name__)
 
     def end_call(self, call: Call) -> None:
-        if isinstance(call.item, Slot):
-            self.calls.pop(call.item, None)
+        if call.slot is not None:
+            self.calls.pop(call.slot, None)
 
     def count_end(self, call: Call, outcome: str) -> None:
         self.guard.counters.ended(call.message, outcome, self.kernel.now() - call.began)
@@ -259,21 +274,37 @@ class GuardedMailbox(ActorCell):
     def _breaker_changed(self, old: CircuitState, new: CircuitState, now: float) -> None:
         circuit = self.guard.circuit
         assert circuit is not None
-        self.guard.counters.transitions[old, new] += 1
+        self.guard.counters.transitions[TransitionKey(old, new, circuit.cause)] += 1
         self.kernel.events.warning(
             "breaker.transition",
             provider=self.provider,
             breaker=self.provider,
             **{"from": old.name.lower(), "to": new.name.lower()},
+            cause=circuit.cause,
+            reason=circuit.reason,
             failures=circuit.statistics().consecutive_failures,
-            next_probe_in=round(circuit.retry_at - now, 3) if new is CircuitState.OPEN else None,
+            next_probe_in=round(circuit.retry_at - now, 3) if isfinite(circuit.retry_at) else None,
         )
         if new is CircuitState.OPEN:
-            # So that the state is seen as half-open when the time comes, also if nobody calls.
-            self.kernel.timers.call_at(circuit.retry_at, self._look_at_breaker)
+            if circuit.forced is None:
+                # So that the state is seen as half-open when the time comes, also if nobody calls.
+                self.kernel.timers.call_at(circuit.retry_at, self._look_at_breaker)
             self.sweep()
         else:
             self.kick()
+
+    def force_breaker(self, forced: Forced | None) -> None:
+        """Hold the breaker, which there has to be, in a state; None gives it back to itself."""
+        circuit = self.guard.circuit
+        assert circuit is not None
+        if circuit.force(forced, self.kernel.now()):
+            self.kernel.events.warning(
+                "breaker.forced",
+                provider=self.provider,
+                breaker=self.provider,
+                forced=forced,
+                state=circuit.state.name.lower(),
+            )
 
     def _look_at_breaker(self) -> None:
         assert self.guard.circuit is not None

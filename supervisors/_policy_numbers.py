@@ -1,7 +1,17 @@
 """A policy as a flat list of numbers, for people to read and for settings to be checked against."""
 
 from ._failures import FailureKind
-from .policies import Backoff, Breaker, Exponential, Fixed, Policy, Retry
+from .policies import (
+    Adaptive,
+    Backoff,
+    Breaker,
+    Concurrency,
+    Decorrelated,
+    Exponential,
+    Fixed,
+    Policy,
+    Retry,
+)
 
 
 def policy_numbers(policy: Policy) -> dict[str, float | None]:
@@ -19,7 +29,7 @@ def policy_numbers(policy: Policy) -> dict[str, float | None]:
         "max_wait": retry.max_wait,
         "call_timeout": policy.call_timeout,
         "attempt_timeout": policy.attempt_timeout,
-        "concurrency": policy.concurrency.limit,
+        **_concurrency_numbers(policy.concurrency),
         "mailbox": policy.mailbox,
         **_breaker_numbers(policy.breaker),
         "blocked_probe": policy.blocked_probe,
@@ -51,14 +61,29 @@ def _waits_of(kind: FailureKind, backoff: Backoff) -> dict[str, float | None]:
 def _breaker_numbers(breaker: Breaker | None) -> dict[str, float | None]:
     return {
         "breaker_failures": None if breaker is None else breaker.failures,
+        "breaker_failure_rate": None if breaker is None else breaker.failure_rate,
+        "breaker_window": None if breaker is None else breaker.window,
+        "breaker_window_attempts": None if breaker is None else breaker.window_attempts,
+        "breaker_slow_seconds": None if breaker is None else breaker.slow_seconds,
+        "breaker_slow_rate": None if breaker is None else breaker.slow_rate,
         "breaker_open_seconds": None if breaker is None else breaker.open_seconds,
         "breaker_open_cap": None if breaker is None else breaker.open_cap,
         "probes": None if breaker is None else breaker.probes,
+        "probe_timeout": None if breaker is None else breaker.probe_timeout,
+    }
+
+
+def _concurrency_numbers(concurrency: Concurrency | Adaptive) -> dict[str, float | None]:
+    adaptive = concurrency if isinstance(concurrency, Adaptive) else None
+    return {
+        "concurrency": concurrency.limit,
+        "concurrency_low": None if adaptive is None else adaptive.low,
+        "concurrency_high": None if adaptive is None else adaptive.high,
     }
 
 
 def _exponential(backoff: Backoff) -> tuple[float | None, float | None, float | None]:
-    if isinstance(backoff, Exponential):
+    if isinstance(backoff, Exponential | Decorrelated):
         return backoff.initial, backoff.cap, backoff.base
     return None, None, None
 

@@ -8,6 +8,7 @@ or ``RELIGHT_PROVIDERS__OPENAI__ATTEMPTS=5``. What nobody sets stays as the serv
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
@@ -17,7 +18,17 @@ from msgspec import Meta
 from ..runtime import Loaded, load_settings, same_setting
 from ._failures import FailureKind
 from ._policy_numbers import policy_numbers
-from .policies import Backoff, Breaker, Exponential, Fixed, Policy, Retry
+from .policies import (
+    Adaptive,
+    Backoff,
+    Breaker,
+    Concurrency,
+    Decorrelated,
+    Exponential,
+    Fixed,
+    Policy,
+    Retry,
+)
 
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
@@ -28,11 +39,15 @@ _ORDERED = (
     ("restart_initial_delay", "restart_max_delay"),
 )
 
+_HIGH = 64
+"""The high bound where only a low one is set, unless more is allowed already."""
+
 _Attempts = Annotated[int, Meta(ge=1, le=10)]
 _Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 _InitialDelay = Annotated[float, Meta(ge=0.1, le=10.0)]
 _MaxDelay = Annotated[float, Meta(ge=1.0, le=300.0)]
 _Base = Annotated[float, Meta(ge=1.1, le=10.0)]
+_Share = Annotated[float, Meta(ge=0.01, le=1.0)]
 _Seconds = Annotated[float, Meta(ge=0.1, le=86_400.0)]
 
 
@@ -57,17 +72,34 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     attempt_timeout: _Seconds | None = None
     """Seconds for one attempt."""
     concurrency: _Count | None = None
-    """Attempts in flight at once."""
+    """Attempts in flight at once. Together with one of the next two: where it begins."""
+    concurrency_low: _Count | None = None
+    """Attempts that are allowed in any case, where the limit is to be found out. Either of these two
+    numbers makes it so."""
+    concurrency_high: _Count | None = None
+    """Attempts that are never exceeded, where the limit is to be found out."""
     mailbox: _Count | None = None
     """Calls that may be waiting."""
     breaker_failures: _Count | None = None
     """Failures in a row that open the breaker. Any number for the breaker switches on one that is off."""
+    breaker_failure_rate: _Share | None = None
+    """Share of the attempts in the window that opens the breaker when they fail."""
+    breaker_window: _Seconds | None = None
+    """Seconds that shares are taken of."""
+    breaker_window_attempts: _Count | None = None
+    """Attempts there have to be in the window before a share opens the breaker."""
+    breaker_slow_seconds: _Seconds | None = None
+    """Seconds from which on an attempt is slow. Without it none is."""
+    breaker_slow_rate: _Share | None = None
+    """Share of the attempts in the window that opens the breaker when they are slow."""
     breaker_open_seconds: _Seconds | None = None
     """Seconds the breaker stays open the first time."""
     breaker_open_cap: _Seconds | None = None
     """Seconds it stays open at most."""
     probes: _Count | None = None
     """Trial calls let through while it is half-open."""
+    probe_timeout: _Seconds | None = None
+    """Seconds after which a probe without a verdict gives its place to another one."""
     blocked_probe: _Seconds | None = None
     """Seconds between trial calls while the provider refuses the account."""
     failed_probe: _Seconds | None = None
@@ -84,6 +116,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         given = self._given()
         _check_order(given, given)
+        _check_bounds(self.concurrency_low, self.concurrency, self.concurrency_high)
 
     def apply(self, policy: Policy) -> Policy:
         """Return *policy* with what is set here in place of its own.
@@ -97,7 +130,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
             policy,
             retry=self._retry(policy.retry),
             breaker=self._breaker(policy.breaker),
-            concurrency=_replaced(policy.concurrency, limit=self.concurrency),
+            concurrency=self._concurrency(policy.concurrency),
             call_timeout=self.call_timeout,
             attempt_timeout=self.attempt_timeout,
             mailbox=self.mailbox,
@@ -127,16 +160,35 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _breaker(self, breaker: Breaker | None) -> Breaker | None:
-        numbers = (self.breaker_failures, self.breaker_open_seconds, self.breaker_open_cap, self.probes)
-        if all(number is None for number in numbers):
+        numbers = {
+            "failures": self.breaker_failures,
+            "failure_rate": self.breaker_failure_rate,
+            "window": self.breaker_window,
+            "window_attempts": self.breaker_window_attempts,
+            "slow_seconds": self.breaker_slow_seconds,
+            "slow_rate": self.breaker_slow_rate,
+            "open_seconds": self.breaker_open_seconds,
+            "open_cap": self.breaker_open_cap,
+            "probes": self.probes,
+            "probe_timeout": self.probe_timeout,
+        }
+        if all(number is None for number in numbers.values()):
             return breaker
-        return _replaced(
-            breaker or Breaker(),
-            failures=self.breaker_failures,
-            open_seconds=self.breaker_open_seconds,
-            open_cap=self.breaker_open_cap,
-            probes=self.probes,
-        )
+        return _replaced(breaker or Breaker(), **numbers)
+
+    def _concurrency(self, concurrency: Concurrency | Adaptive) -> Concurrency | Adaptive:
+        if self.concurrency_low is None and self.concurrency_high is None:
+            return concurrency if self.concurrency is None else Concurrency(self.concurrency)
+        own = concurrency if isinstance(concurrency, Adaptive) else self._bounded(concurrency.limit)
+        low, high = self.concurrency_low or own.low, self.concurrency_high or own.high
+        _check_bounds(low, self.concurrency, high)
+        start = self.concurrency or min(max(low, own.limit), high)
+        return Adaptive(low, high, start, own.shrink)
+
+    def _bounded(self, limit: int) -> Adaptive:
+        """Put bounds around a fixed limit, wide enough for what is set."""
+        numbers = (_HIGH, limit, self.concurrency or 1, self.concurrency_low or 1)
+        return Adaptive(1, max(numbers), limit)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,13 +258,22 @@ def _check_order(numbers: Mapping[str, float | None], given: Mapping[str, float]
             raise ValueError(f"{first} ({low:g} s) is longer than {longest} ({high:g} s)")
 
 
+def _check_bounds(low: int | None, start: int | None, high: int | None) -> None:
+    """Refuse bounds of the concurrency that are the wrong way round, and a start outside of them."""
+    named = (("concurrency_low", low), ("concurrency", start), ("concurrency_high", high))
+    given = [(name, number) for name, number in named if number is not None]
+    for (less, low_number), (more, high_number) in pairwise(given):
+        if low_number > high_number:
+            raise ValueError(f"{less} ({low_number}) is more than {more} ({high_number})")
+
+
 def _backoff(
     backoff: Backoff, *, initial: float | None, cap: float | None, base: float | None = None
 ) -> Backoff:
     if initial is None and cap is None and base is None:
         return backoff
-    exponential = backoff if isinstance(backoff, Exponential) else Exponential()
-    return _replaced(exponential, initial=initial, cap=cap, base=base)
+    growing = backoff if isinstance(backoff, Exponential | Decorrelated) else Exponential()
+    return _replaced(growing, initial=initial, cap=cap, base=base)
 
 
 def _replaced(struct: _Struct, **values: object) -> _Struct:

@@ -17,6 +17,7 @@ from ..runtime import (
     Kernel,
     NoSuchActorError,
     Ref,
+    RelightError,
     ShutdownPhase,
     ShutdownProcedure,
     StuckHandler,
@@ -39,6 +40,7 @@ from ._supervisor import SupervisorActor
 from ._supervisor_ref import DynamicSupervisorRef, SupervisorRef
 from ._system_ties import SystemTies
 from ._tree_view import TreeNode, look_at_tree
+from .policies import Forced
 
 ResultT = TypeVar("ResultT")
 
@@ -161,6 +163,39 @@ class System(SystemTies):
             for cell in self._kernel.registry.cells()
             if isinstance(cell, GuardedCell)
         ]
+
+    def force_breaker(self, service: Ref | str, state: Forced | None) -> None:
+        """Hold the breaker of a service in a state, or give it back to itself.
+
+        It lasts over restarts of the service, until it is given back or the service is stopped for good.
+
+        Args:
+            service: Its ref, path or name, or the id of its child spec: all services of this id. A pool or
+                a supervisor stands for all services below it.
+            state: ``"open"`` refuses every call, without a ``retry_after``; ``"closed"`` refuses none;
+                ``"metrics_only"`` refuses none and counts how often it would have opened. None gives it
+                back: half-open where it was forced open, else closed with a new count.
+
+        Raises:
+            NoSuchActorError: There is no such service.
+            RelightError: A policy has no breaker; then nothing has changed.
+            ValueError: There is no such state.
+        """
+        path = service if isinstance(service, str) else service.path
+        target = self.find(service) if isinstance(service, str) else service
+        cells = [
+            cell
+            for cell in self._kernel.registry.cells()
+            if isinstance(cell, GuardedCell)
+            and (cell is target or cell.provider == service or cell.path.startswith(f"{path}/"))
+        ]
+        if not cells:
+            raise NoSuchActorError(path)
+        for cell in cells:  # all of them or none
+            if cell.guard.circuit is None:
+                raise RelightError(f"{cell.provider}: has no breaker to force: give its policy a Breaker()")
+        for cell in cells:
+            cell.force_breaker(state)
 
     def actor_statistics(self) -> list[tuple[str, ActorStatistics]]:
         """Look at every live actor: the name of its class, its counters."""

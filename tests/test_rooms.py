@@ -25,6 +25,7 @@ UNITS = {
         "relight.bench._vm",
     ),
     "tests/bench/test_markdown.py": ("relight.bench._markdown",),
+    "tests/bench/test_peers.py": ("relight.bench._peers",),
     "tests/bench/test_questions.py": ("relight.bench._questions",),
     "tests/actors/test_sse.py": ("relight.actors._sse",),
     "tests/runtime/test_dispatch.py": ("relight.runtime._dispatch",),

@@ -85,13 +85,26 @@ class SystemCollector(Collector):
         transitions = self._counter(
             "circuit_breaker_transitions", "Changes of state.", "provider", "breaker", "from", "to", "cause"
         )
+        forced = self._gauge(
+            "circuit_breaker_forced", "1 while an operator holds it there.", "provider", "breaker", "to"
+        )
+        would_open = self._counter(
+            "circuit_breaker_would_open",
+            "Times it would have opened while held in metrics-only.",
+            "provider",
+            "breaker",
+        )
         for service in services:
             if service.breaker is not None:
                 provider = service.provider
                 state.add(float(service.breaker.state), provider, provider)
-                for (old, new), count in service.breaker_transitions.items():
-                    transitions.add(count, provider, provider, _word(old), _word(new), "auto")
-        yield from (state.metric(), transitions.metric())
+                for (old, new, cause), count in service.breaker_transitions.items():
+                    transitions.add(count, provider, provider, _word(old), _word(new), cause)
+                if service.breaker.forced is not None:
+                    forced.add(1, provider, provider, service.breaker.forced)
+                would_open.add(service.breaker.would_have_opened, provider, provider)
+        for series in (state, transitions, forced, would_open):
+            yield series.metric()
 
     def _calls(self, services: list[GuardStatistics]) -> Iterator[Metric]:
         calls = self._counter(

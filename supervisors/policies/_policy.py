@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ._adaptive import Adaptive
 from ._backoff import Backoff, Exponential, flaw_of
 from ._breaker import Breaker
 from ._checks import check_least, check_positive
@@ -15,7 +16,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         retry: Which failures are retried, and when.
         breaker: When the service is left alone; None: never.
-        concurrency: How many attempts may be in flight.
+        concurrency: How many attempts may be in flight: a number, or as many as the provider takes.
         call_timeout: Seconds for a whole call, waits and retries included, where the caller gave none.
         attempt_timeout: Seconds for one attempt.
         mailbox: Calls that may be waiting.
@@ -28,7 +29,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     retry: Retry = Retry()
     breaker: Breaker | None = Breaker()
-    concurrency: Concurrency = Concurrency()
+    concurrency: Concurrency | Adaptive = Concurrency()
     call_timeout: float = 180.0
     attempt_timeout: float = 30.0
     mailbox: int = 1024

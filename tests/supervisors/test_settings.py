@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from relight.runtime import Loaded, SettingsError
 from relight.supervisors import FailureKind, ProviderSettings, Settings
-from relight.supervisors.policies import Backoff, Breaker, Concurrency, Exponential, Fixed, Policy, Retry
+from relight.supervisors.policies import (
+    Adaptive,
+    Backoff,
+    Breaker,
+    Concurrency,
+    Decorrelated,
+    Exponential,
+    Fixed,
+    Policy,
+    Retry,
+)
 
 RATE_LIMIT, OVERLOADED = FailureKind.RATE_LIMIT, FailureKind.OVERLOADED
 
@@ -29,11 +39,19 @@ RANGES: dict[str, tuple[float, float]] = {
     "call_timeout": (0.1, 86_400.0),
     "attempt_timeout": (0.1, 86_400.0),
     "concurrency": (1, 1_000_000),
+    "concurrency_low": (1, 1_000_000),
+    "concurrency_high": (1, 1_000_000),
     "mailbox": (1, 1_000_000),
     "breaker_failures": (1, 1_000_000),
+    "breaker_failure_rate": (0.01, 1.0),
+    "breaker_window": (0.1, 86_400.0),
+    "breaker_window_attempts": (1, 1_000_000),
+    "breaker_slow_seconds": (0.1, 86_400.0),
+    "breaker_slow_rate": (0.01, 1.0),
     "breaker_open_seconds": (0.1, 86_400.0),
     "breaker_open_cap": (0.1, 86_400.0),
     "probes": (1, 1_000_000),
+    "probe_timeout": (0.1, 86_400.0),
     "blocked_probe": (0.1, 86_400.0),
     "failed_probe": (0.1, 86_400.0),
     "intensity": (0, 1_000),
@@ -55,7 +73,10 @@ def numbers(name: str) -> st.SearchStrategy[float]:
     return st.integers(low, int(high)) if isinstance(low, int) else st.floats(low, high)
 
 
-some_numbers = st.fixed_dictionaries({}, optional={name: numbers(name) for name in RANGES})
+BOUNDS = {"concurrency_low", "concurrency_high"}
+"""One of them brings the other with it."""
+
+some_numbers = st.fixed_dictionaries({}, optional={name: numbers(name) for name in RANGES.keys() - BOUNDS})
 
 
 def without_contradictions(given_numbers: dict[str, float]) -> dict[str, float]:
@@ -128,9 +149,15 @@ def test_each_number_reaches_the_policy_it_belongs_to() -> None:
         concurrency=2,
         mailbox=16,
         breaker_failures=3,
+        breaker_failure_rate=0.4,
+        breaker_window=30.0,
+        breaker_window_attempts=10,
+        breaker_slow_seconds=15.0,
+        breaker_slow_rate=0.8,
         breaker_open_seconds=5.0,
         breaker_open_cap=50.0,
         probes=2,
+        probe_timeout=90.0,
         blocked_probe=120.0,
         failed_probe=12.0,
         intensity=1,
@@ -145,7 +172,18 @@ def test_each_number_reaches_the_policy_it_belongs_to() -> None:
             backoff_by_kind={RATE_LIMIT: Fixed(15.0)},
             max_wait=90.0,
         ),
-        breaker=Breaker(failures=3, open_seconds=5.0, open_cap=50.0, probes=2),
+        breaker=Breaker(
+            failures=3,
+            failure_rate=0.4,
+            window=30.0,
+            window_attempts=10,
+            slow_seconds=15.0,
+            slow_rate=0.8,
+            open_seconds=5.0,
+            open_cap=50.0,
+            probes=2,
+            probe_timeout=90.0,
+        ),
         concurrency=Concurrency(2),
         call_timeout=60.0,
         attempt_timeout=10.0,
@@ -197,6 +235,66 @@ def test_a_wait_of_another_form_becomes_exponential_once_it_is_set() -> None:
 
 def test_a_number_for_the_breaker_switches_it_on() -> None:
     assert ProviderSettings(breaker_failures=2).apply(Policy(breaker=None)).breaker == Breaker(failures=2)
+
+
+def test_a_decorrelated_wait_stays_one_when_its_numbers_are_set() -> None:
+    policy = Policy(retry=Retry(backoff=Decorrelated(2.0, cap=40.0)))
+    assert ProviderSettings(initial_delay=0.5, base=4.0).apply(policy).retry.backoff == Decorrelated(
+        0.5, cap=40.0, base=4.0
+    )
+    assert Settings().numbers("openai", policy)["initial_delay"] == 2.0
+
+
+FOUND = Adaptive(2, 32, 4, 0.5)
+"""What a service of its own accord finds out."""
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "in_force"),
+    [
+        (Concurrency(8), ProviderSettings(), Concurrency(8)),
+        (FOUND, ProviderSettings(), FOUND),
+        (FOUND, ProviderSettings(concurrency=5), Concurrency(5)),
+        (Concurrency(8), ProviderSettings(concurrency_high=20), Adaptive(1, 20, 8)),
+        (Concurrency(8), ProviderSettings(concurrency_low=10), Adaptive(10, 64, 10)),
+        (Concurrency(100), ProviderSettings(concurrency_low=10), Adaptive(10, 100, 100)),
+        (Concurrency(8), ProviderSettings(concurrency_high=4), Adaptive(1, 4, 4)),
+        (Concurrency(8), ProviderSettings(concurrency=80, concurrency_low=2), Adaptive(2, 80, 80)),
+        (FOUND, ProviderSettings(concurrency=3, concurrency_high=16), Adaptive(2, 16, 3, 0.5)),
+        (FOUND, ProviderSettings(concurrency_low=8), Adaptive(8, 32, 8, 0.5)),
+    ],
+)
+def test_a_bound_makes_concurrency_adaptive_and_a_number_alone_makes_it_fixed(
+    own: Concurrency | Adaptive, given: ProviderSettings, in_force: Concurrency | Adaptive
+) -> None:
+    assert given.apply(Policy(concurrency=own)).concurrency == in_force
+
+
+def test_bounds_are_told() -> None:
+    told = Settings().numbers("openai", Policy(concurrency=FOUND))
+    names = ("concurrency", "concurrency_low", "concurrency_high")
+    assert [told[name] for name in names] == [4, 2, 32]
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        (
+            "concurrency_low = 3\nconcurrency_high = 2",
+            "concurrency_low (3) is more than concurrency_high (2)",
+        ),
+        ("concurrency = 3\nconcurrency_high = 2", "concurrency (3) is more than concurrency_high (2)"),
+        ("concurrency_low = 3\nconcurrency = 2", "concurrency_low (3) is more than concurrency (2)"),
+    ],
+)
+def test_bounds_the_wrong_way_round_are_refused(tmp_path: Path, toml: str, problem: str) -> None:
+    message = refusal(tmp_path, f"[providers.unknown]\n{toml}")
+    assert message == f"providers.unknown: {problem}, set in relight.toml"
+
+
+def test_a_bound_that_contradicts_the_services_own_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"concurrency_low \(40\) is more than concurrency_high \(32\)"):
+        ProviderSettings(concurrency_low=40).apply(Policy(concurrency=FOUND))
 
 
 def test_settings_reach_a_service_however_its_id_is_spelled(tmp_path: Path) -> None:
@@ -275,8 +373,16 @@ def test_numbers_a_policy_has_not_are_none() -> None:
         "max_delay",
         "base",
         "rate_limit_wait",
+        "concurrency_low",
+        "concurrency_high",
         "breaker_failures",
+        "breaker_failure_rate",
+        "breaker_window",
+        "breaker_window_attempts",
+        "breaker_slow_seconds",
+        "breaker_slow_rate",
         "breaker_open_seconds",
         "breaker_open_cap",
         "probes",
+        "probe_timeout",
     }
