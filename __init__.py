@@ -31,6 +31,7 @@ from .actors import (
     Validated,
     json_reply,
     retry_with_backoff,
+    transport,
 )
 from .runtime import (
     KILLED,
@@ -285,4 +286,5 @@ __all__ = [
     "open_system",
     "retry_with_backoff",
     "run",
+    "transport",
 ]

@@ -27,6 +27,8 @@ from ._plain_calls import PLAIN_CALLS, PlainCalls, PlainCallStatistics
 from ._prices import DEFAULT_PRICES, Price, PriceTable, estimate_tokens, prices_in_force
 from ._probe import Probe
 from ._rate_headers import rate_report
+from ._relay import RelayedHead, RelayRequest, StreamWatch
+from ._relaying import transport
 from ._retry_config import RetryConfig
 from ._retrying import Retrying, retry_with_backoff
 from ._secret import Secret
@@ -58,11 +60,14 @@ __all__ = [
     "Price",
     "PriceTable",
     "Probe",
+    "RelayRequest",
+    "RelayedHead",
     "RetryConfig",
     "Retrying",
     "Secret",
     "ServerSentEvent",
     "Service",
+    "StreamWatch",
     "Usage",
     "Validated",
     "estimate_tokens",
@@ -73,6 +78,7 @@ __all__ = [
     "read_error",
     "repair_chat",
     "retry_with_backoff",
+    "transport",
     "wait_hint",
 ]
 

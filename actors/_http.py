@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -17,10 +17,12 @@ from ._connection import Connection
 from ._errors import MissingExtraError
 from ._http_events import EventStream
 from ._http_messages import HttpReply, HttpRequest
+from ._http_relay import relay
 from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, PriceTable
 from ._probe import Probe
 from ._rate_headers import rate_report
+from ._relay import RelayedHead, RelayRequest, StreamWatch
 from ._secret import Secret
 from ._service import Service
 
@@ -112,9 +114,20 @@ class HttpService(Service):
                 error.retryable = False
             raise
 
+    @handles
+    async def relay(self, message: RelayRequest) -> AsyncGenerator[RelayedHead | bytes]:
+        """Make the exchange of a client library; see `relight.transport`."""
+        async with aclosing(relay(self, message)) as parts:
+            async for part in parts:
+                yield part
+
+    def watch_stream(self, message: RelayRequest) -> StreamWatch | None:
+        """Return who watches the stream of a relayed response; None: nobody knows its end marker."""
+        return None
+
     def is_repeatable(self, message: Message) -> bool:
         """Tell whether *message* may be attempted again after an attempt may have carried it out."""
-        return message.is_repeatable if isinstance(message, HttpRequest) else True
+        return message.is_repeatable if isinstance(message, HttpRequest | RelayRequest) else True
 
     def probe(self, model: str | None = None) -> Probe | None:
         """Look at the address itself, where the service is any HTTP API."""
@@ -170,6 +183,14 @@ class HttpService(Service):
 
     def _refuse(self, detail: str) -> ProviderError:
         return self.failure(FailureKind.INVALID_RESPONSE, detail, retryable=False)
+
+    def open_stream(self, message: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
+        """Send one request, within a handler, and read the response as it comes, whatever its status.
+
+        Raises:
+            ProviderError: No response; while the block reads, as :meth:`exchange_stream`.
+        """
+        return self._running_client().stream(message)
 
     def _running_client(self) -> HttpClient:
         if self._client is None:

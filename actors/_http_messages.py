@@ -6,7 +6,7 @@ import msgspec
 
 from ..runtime import Request
 
-_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
 class HttpReply(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class HttpRequest(Request[HttpReply], frozen=True):
         """Tell whether it may be sent again after it may have been carried out."""
         if self.idempotent is not None:
             return self.idempotent
-        return self.idempotency_key is not None or self.method.upper() in _IDEMPOTENT
+        return self.idempotency_key is not None or self.method.upper() in IDEMPOTENT_METHODS
 
 
 def is_success(status: int) -> bool:

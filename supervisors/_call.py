@@ -120,6 +120,8 @@ class Running(msgspec.Struct, eq=False):
     """The guard has its permit back."""
     cause: str = ""
     """Why it was cancelled: ``timeout`` or ``left``."""
+    unwinding: Timer | None = None
+    """Until when it may unwind, once it was cancelled."""
 
     def expire(self) -> None:
         """End it: its time is up. A stream that flows has only its caller's deadline, and its socket's."""
@@ -132,8 +134,13 @@ class Running(msgspec.Struct, eq=False):
             self.cause = cause
             self.worker.cancel(self)
             kernel = self.call.cell.kernel
-            kernel.timers.call_at(kernel.now() + UNWIND, self._give_up)
+            self.unwinding = kernel.timers.call_at(kernel.now() + UNWIND, self._give_up)
+
+    def end(self) -> None:
+        """Note that its handler has ended."""
+        self.done = True
+        if self.unwinding is not None:
+            self.unwinding.cancel()
 
     def _give_up(self) -> None:
-        if not self.done:
-            self.call.cell.leave_behind(self)
+        self.call.cell.leave_behind(self)

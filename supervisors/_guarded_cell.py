@@ -160,7 +160,7 @@ class GuardedCell(GuardedMailbox):
         self, running: Running, outcome: str, charge: Charge = UNKNOWN, now: float | None = None
     ) -> Call:
         call = running.call
-        running.done = True
+        running.end()
         call.running = None
         self.guard.bulkhead.release()
         if call.bill is not None and call.bill.is_open:

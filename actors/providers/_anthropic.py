@@ -18,11 +18,13 @@ from .._http import HttpService
 from .._http_messages import HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable
 from .._probe import Probe
+from .._relay import RelayRequest, StreamWatch
 from .._secret import Secret
 from ._anthropic_answer import Answer, MessageReading
 from ._anthropic_errors import ANTHROPIC_ERRORS
 from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage, message_payload
-from ._chat import PROBE_MESSAGES, estimate_call
+from ._anthropic_watch import AnthropicWatch
+from ._chat import PROBE_MESSAGES, estimate_call, estimate_relay
 from ._streaming import read_stream
 
 _BASE_URL = "https://api.anthropic.com"
@@ -97,8 +99,18 @@ class Anthropic(HttpService):
             usd=None if estimate is None else estimate.usd,
         )
 
+    def watch_stream(self, message: RelayRequest) -> StreamWatch | None:
+        """Watch a relayed stream for its errors and its end marker."""
+        return AnthropicWatch(self)
+
+    def is_repeatable(self, message: Message) -> bool:
+        """Tell that everything may be attempted again: at worst an answer is paid for twice."""
+        return True
+
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""
+        if isinstance(message, RelayRequest):
+            return estimate_relay(self._prices, message)
         if not isinstance(message, CreateMessage | StreamMessage):
             return None
         return estimate_call(self._prices, message.model, message.input_tokens, message.max_tokens)

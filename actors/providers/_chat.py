@@ -10,6 +10,7 @@ import msgspec
 
 from ...supervisors import Estimate
 from .._prices import PriceTable, estimate_tokens
+from .._relay import RelayRequest
 from .._usage import Usage
 from ._tools import Tool, ToolCall
 
@@ -91,3 +92,9 @@ def estimate_call(prices: PriceTable, model: str, input_tokens: int, max_tokens:
 def estimate_usage(prices: PriceTable, model: str, usage: Usage) -> Estimate:
     """Say what one attempt may cost that uses this at most."""
     return Estimate(model, prices.cost(model, usage), usage.input_tokens + usage.output_tokens)
+
+
+def estimate_relay(prices: PriceTable, message: RelayRequest) -> Estimate:
+    """Guess what a client library's own request may cost: its text, and an answer of the usual length."""
+    usage = Usage(input_tokens=(len(message.body) + 3) // 4, output_tokens=DEFAULT_OUTPUT_TOKENS)
+    return estimate_usage(prices, message.model, usage)

@@ -18,9 +18,10 @@ from .._http import HttpService
 from .._http_messages import HttpReply, HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable, estimate_tokens
 from .._probe import Probe
+from .._relay import RelayRequest, StreamWatch
 from .._secret import Secret
 from .._usage import Usage
-from ._chat import PROBE_MESSAGES, Pricing, estimate_call, estimate_usage
+from ._chat import PROBE_MESSAGES, Pricing, estimate_call, estimate_relay, estimate_usage
 from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat, chat_payload
 from ._openai_completion import ChatReading, Completion, EndMarker
 from ._openai_embeddings import CreateEmbeddings, EmbeddingsReply, WireEmbeddings, embeddings_payload
@@ -34,6 +35,7 @@ from ._openai_responses import (
     StreamResponse,
     response_payload,
 )
+from ._openai_watch import OpenAIWatch
 from ._streaming import read_stream
 
 _BASE_URL = "https://api.openai.com/v1"
@@ -150,6 +152,14 @@ class OpenAI(HttpService):
             usd=None if estimate is None else estimate.usd,
         )
 
+    def watch_stream(self, message: RelayRequest) -> StreamWatch | None:
+        """Watch a relayed stream for its errors and its end marker."""
+        return OpenAIWatch(self)
+
+    def is_repeatable(self, message: Message) -> bool:
+        """Tell that everything may be attempted again: at worst an answer is paid for twice."""
+        return True
+
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""
         match message:
@@ -162,6 +172,8 @@ class OpenAI(HttpService):
             case CreateImages():
                 usage = Usage(input_tokens=estimate_tokens([message.prompt]), images=message.n)
                 return self._estimate(message.model, usage)
+            case RelayRequest():
+                return estimate_relay(self._prices, message)
             case _:
                 return None
         return estimate_call(self._prices, message.model, message.input_tokens, most)
