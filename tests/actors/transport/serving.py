@@ -16,7 +16,7 @@ from tests.actors.transport.conftest import Servers
 from tests.actors.transport.scenarios import Scenario, Talk, TalkAnthropic, TalkOpenAI
 
 PROVIDERS = ("openai", "anthropic")
-SERVICES = {"openai": OpenAI, "anthropic": Anthropic}
+SERVICES: dict[str, type[OpenAI] | type[Anthropic]] = {"openai": OpenAI, "anthropic": Anthropic}
 
 
 def impatient(policy: Policy, breaker_after: int) -> Policy:
