@@ -24,12 +24,10 @@ SERVICES = ("anthropic", "openai", "runpod", "storage", "database")
 
 
 def agent_tree(options: Options, done: Checkpoints) -> Supervisor:
-    """Describe the agents. An agent that a service let down crashes, and is there again for the next page."""
+    """Describe the agents. One that a service let down tells its asker, and takes the next page."""
     painter = Painter if options.painter == "runpod" else ImagePainter
     return Supervisor(
         "agents",
-        intensity=100,
-        period=60.0,
         children=[
             Child("scene-splitter", SceneSplitter),
             _pool("script-writers", ScriptWriter, 4),
@@ -42,7 +40,7 @@ def agent_tree(options: Options, done: Checkpoints) -> Supervisor:
 
 def _pool(name: str, start: Callable[[], Agent], size: int) -> Pool:
     member = Child(name.removesuffix("s"), start)
-    return Pool(name, member=member, size=size, route="least_loaded", intensity=100)
+    return Pool(name, member=member, size=size, route="least_loaded")
 
 
 async def make_comic(system: System, options: Options, done: Checkpoints) -> Outcome:

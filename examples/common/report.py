@@ -34,7 +34,7 @@ def usd(usage: Usage | None) -> float:
 
 
 def reason(error: BaseException) -> str:
-    """Return what made the agents crash: one crashed because another did, because a service gave up."""
+    """Return what is behind an error: an agent may have crashed because another did."""
     while isinstance(error, ActorCrashedError) and error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split()) or type(error).__name__

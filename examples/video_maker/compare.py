@@ -122,7 +122,7 @@ async def on_relight(fakes: Fakes) -> AsyncGenerator[Agents]:
     async with open_system(settings=Settings(log_level="error")) as system:
         openai = await system.spawn(Child("openai", start, policy=policy))
         writers = await system.spawn(
-            Pool("writers", member=Child("writer", partial(ScriptWriter, openai)), size=VIDEOS, intensity=100)
+            Pool("writers", member=Child("writer", partial(ScriptWriter, openai)), size=VIDEOS)
         )
         painter = await system.spawn(Child("painter", partial(ImageGenerator, Checkpoints(), openai)))
         yield OnRelight(writers, painter)

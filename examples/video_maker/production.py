@@ -35,7 +35,7 @@ SERVICES = ("anthropic", "openai", "elevenlabs", "runpod", "storage", "database"
 
 
 def agent_tree(done: Checkpoints) -> Supervisor:
-    """Describe the agents. One that a service let down crashes, and is there again for the next order."""
+    """Describe the agents. One that a service let down tells its asker, and takes the next order."""
     starts: tuple[Callable[[], Agent], ...] = (
         StoryFinder,
         ScriptWriter,
@@ -47,8 +47,6 @@ def agent_tree(done: Checkpoints) -> Supervisor:
     )
     return Supervisor(
         "agents",
-        intensity=100,
-        period=60.0,
         children=[Child(name, start) for name, start in zip(AGENTS, starts, strict=True)],
     )
 

@@ -53,9 +53,8 @@ async def test_the_script_writer_gives_up_after_three_answers_that_make_no_sense
     model = Recorder()
     model.reply(ChatCompletion, chat("No."))
     async with alone(partial(ScriptWriter, model)) as agent:
-        with pytest.raises(ActorCrashedError) as caught:
+        with pytest.raises(OutputValidationError):
             await agent.ask(WriteScript("A goose sleeps in a lamp."))
-    assert isinstance(caught.value.__cause__, OutputValidationError)
     assert len(model.messages) == 3
 
 
