@@ -19,7 +19,7 @@ from ._pace import Pace, fault_plan, outage
 from ._report import Report
 from ._scenes import Scene
 from ._steps import MemorySteps
-from ._studio import Studio, provider_tree
+from ._studio import PROVIDERS, Studio, provider_tree
 
 _REFRESH_SECONDS = 0.25
 
@@ -73,7 +73,7 @@ class DemoRun:
         self._began = anyio.current_time()
         faults = fault_plan(plan.pace, rate=plan.fault_rate, seed=plan.seed)
         async with (
-            open_fakes(plan=faults, outages=[outage(len(plan.scenes))]) as fakes,
+            open_fakes(PROVIDERS, plan=faults, outages=[outage(len(plan.scenes))]) as fakes,
             open_system(
                 settings=plan.settings, shutdown_timeout=plan.settings.shutdown_timeout, rng=self._rng
             ) as system,
