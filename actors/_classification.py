@@ -5,6 +5,7 @@ fits". So a rule looks at the status, at the error's type or code, and at its te
 matches wins, and the rules all providers share come last.
 """
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import datetime
 from typing import cast
@@ -35,6 +36,8 @@ class ErrorRule(msgspec.Struct, frozen=True, kw_only=True):
     statuses: Container[int] | None = None
     names: frozenset[str] = frozenset()
     """The error's type or its code is one of these."""
+    pattern: str = ""
+    """All of the error's code fits this regular expression."""
     texts: tuple[str, ...] = ()
     """One of these, in lower case, is part of the error's text."""
     retryable: bool | None = None
@@ -45,6 +48,7 @@ class ErrorRule(msgspec.Struct, frozen=True, kw_only=True):
         return (
             (self.statuses is None or status in self.statuses)
             and (not self.names or not self.names.isdisjoint((error.type, error.code)))
+            and (not self.pattern or re.fullmatch(self.pattern, error.code) is not None)
             and (not self.texts or any(text in error.message.lower() for text in self.texts))
         )
 
@@ -94,8 +98,9 @@ class ErrorTable:
 def read_error(body: bytes) -> ErrorBody:
     """Find type, code and text in an error's body.
 
-    Reads the nested form (``{"error": {...}}``), the flat one of older compatible servers, and a
-    plain text under ``error``, ``detail`` or ``message``. Codes may be numbers.
+    Reads the nested form (``{"error": {...}}``), the flat one of older compatible servers, a plain
+    text under ``error``, ``detail`` or ``message``, and the first of a list of flaws under ``detail``.
+    Codes may be numbers; a word under ``status`` is one where there is no ``code``.
     """
     try:
         decoded: object = msgspec.json.decode(body)
@@ -103,8 +108,8 @@ def read_error(body: bytes) -> ErrorBody:
         return ErrorBody()
     outer = _object(decoded)
     inner = next((layer for key in ("error", "detail") if (layer := _object(outer.get(key)))), outer)
-    code = inner.get("code") or _object(inner.get("details")).get("error_code")
-    texts = (inner.get("message"), outer.get("error"), outer.get("detail"))
+    code = inner.get("code") or _object(inner.get("details")).get("error_code") or _named(inner.get("status"))
+    texts = (inner.get("message"), outer.get("error"), outer.get("detail"), _first_flaw(outer.get("detail")))
     return ErrorBody(
         type=_word(inner.get("type")),
         code=_word(code),
@@ -131,6 +136,16 @@ def _detail(status: int, headers: Mapping[str, str], error: ErrorBody, hide: Cal
 
 def _object(value: object) -> Mapping[str, object]:
     return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _named(status: object) -> str:
+    return status if isinstance(status, str) and not status.isdecimal() else ""
+
+
+def _first_flaw(detail: object) -> object:
+    """Return the text of the first flaw that FastAPI finds in a request."""
+    flaws = cast("list[object]", detail) if isinstance(detail, list) else []
+    return _object(flaws[0]).get("msg") if flaws else None
 
 
 def _word(value: object) -> str:

@@ -21,6 +21,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float
     """Seconds to a connection."""
     read_timeout: float
-    """Seconds to the first byte, and between any two."""
+    """Seconds to the first byte, and between any two of an answer that is taken whole."""
+    idle_timeout: float
+    """Seconds between any two bytes of a stream."""
     most_bytes: int
     """A longer answer is refused, however small it was when packed."""

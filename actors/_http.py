@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import msgspec
 
 from ..runtime import Message, handles
-from ..supervisors import FailureKind, ProviderError
+from ..supervisors import FailureKind, ProviderError, follows_limits, report_limits
 from ..supervisors.policies import Concurrency, Exponential, Policy, Retry
 from ._classification import ErrorTable
 from ._connection import Connection
 from ._errors import MissingExtraError
+from ._http_events import EventStream
 from ._http_messages import HttpReply, HttpRequest
+from ._http_relay import relay
+from ._http_stream import HttpStream
 from ._prices import DEFAULT_PRICES, PriceTable
+from ._probe import Probe
+from ._rate_headers import rate_report
+from ._relay import RelayedHead, RelayRequest, StreamWatch
 from ._secret import Secret
 from ._service import Service
 
@@ -26,6 +32,9 @@ if TYPE_CHECKING:
 ReplyT = TypeVar("ReplyT")
 
 MEBIBYTE = 1024 * 1024
+
+# By name, because some servers call their events plain text, or nothing at all.
+_NO_EVENTS = frozenset({"application/json", "text/html"})
 
 
 class HttpService(Service):
@@ -40,6 +49,7 @@ class HttpService(Service):
         headers: Sent with every request.
         connect_timeout: Seconds to a connection.
         read_timeout: Seconds to the first byte of an answer, and between any two.
+        idle_timeout: Seconds between any two bytes of a stream, once it has begun.
         most_bytes: A longer answer is refused.
         prices: What the service's models cost.
 
@@ -63,13 +73,14 @@ class HttpService(Service):
         headers: Mapping[str, str] | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 60.0,
+        idle_timeout: float = 90.0,
         most_bytes: int = 32 * MEBIBYTE,
         prices: PriceTable = DEFAULT_PRICES,
     ) -> None:
         super().__init__(key=key, prices=prices)
         self.base_url = base_url
         self._headers = dict(headers or {})
-        self._timeouts = (connect_timeout, read_timeout)
+        self._timeouts = (connect_timeout, read_timeout, idle_timeout)
         self._most_bytes = most_bytes
         self._client: HttpClient | None = None
         # At once, and not when it starts: a missing library should stop the program, not crash a child.
@@ -78,15 +89,16 @@ class HttpService(Service):
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Keep one connection pool open while the actor lives."""
-        connect_timeout, read_timeout = self._timeouts
+        connect_timeout, read_timeout, idle_timeout = self._timeouts
         connection = Connection(
             provider=self.name,
             base_url=self.base_url,
             headers=self._headers,
             secret_headers=self.secret_headers(),
-            attempts=self.policy.concurrency.limit,
+            attempts=self.policy_in_force.concurrency.most,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
+            idle_timeout=idle_timeout,
             most_bytes=self._most_bytes,
         )
         async with self._open_client(connection) as self._client:
@@ -102,9 +114,24 @@ class HttpService(Service):
                 error.retryable = False
             raise
 
+    @handles
+    async def relay(self, message: RelayRequest) -> AsyncGenerator[RelayedHead | bytes]:
+        """Make the exchange of a client library; see `relight.transport`."""
+        async with aclosing(relay(self, message)) as parts:
+            async for part in parts:
+                yield part
+
+    def watch_stream(self, message: RelayRequest) -> StreamWatch | None:
+        """Return who watches the stream of a relayed response; None: nobody knows its end marker."""
+        return None
+
     def is_repeatable(self, message: Message) -> bool:
         """Tell whether *message* may be attempted again after an attempt may have carried it out."""
-        return message.is_repeatable if isinstance(message, HttpRequest) else True
+        return message.is_repeatable if isinstance(message, HttpRequest | RelayRequest) else True
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Look at the address itself, where the service is any HTTP API."""
+        return Probe(request=HttpRequest("GET", "/"), purpose="looks at the address itself")
 
     def secret_headers(self) -> dict[str, Secret]:
         """Return the headers that carry the key. Override it where the key goes elsewhere."""
@@ -117,12 +144,65 @@ class HttpService(Service):
             ProviderError: No response, or one that reports an error. The former is not retryable
                 if *message* is not repeatable and may have been carried out.
         """
-        if self._client is None:
-            raise RuntimeError(f"{self!r} is not running: ask it through its ref")
-        reply = await self._client.send(message)
+        reply = await self._running_client().send(message)
+        self.note_limits(reply.headers)
         if reply.is_success:
             return reply
         raise self.failure_of(reply)
+
+    @asynccontextmanager
+    async def exchange_stream(self, message: HttpRequest) -> AsyncGenerator[HttpStream]:
+        """Send one request, within a handler, and read the response as it comes.
+
+        The block gets the response once its head says that it is a success. Nothing is read ahead of
+        the block, and whatever ends the block, the response is closed: the server sees that nobody
+        listens any more. The connection is kept if the response was read to its end.
+
+        Raises:
+            ProviderError: As :meth:`exchange`. While the block reads: NETWORK or TIMEOUT where the
+                connection broke or fell silent, INVALID_RESPONSE where the answer is too long.
+        """
+        async with self._running_client().stream(message) as stream:
+            self.note_limits(stream.headers)
+            if not stream.is_success:
+                raise self.failure_of(await stream.read())
+            yield stream
+
+    @asynccontextmanager
+    async def exchange_events(self, message: HttpRequest) -> AsyncGenerator[EventStream]:
+        """Send one request, within a handler, and read the response's events as they come.
+
+        Raises:
+            ProviderError: As :meth:`exchange_stream`. INVALID_RESPONSE where the answer is no stream
+                of events, or an error where it tells of one, and where an event is too long.
+        """
+        async with self.exchange_stream(message) as response:
+            if _media_type(response) in _NO_EVENTS:
+                raise self.failure_of(await response.read())
+            yield EventStream(response, self._refuse)
+
+    def _refuse(self, detail: str) -> ProviderError:
+        return self.failure(FailureKind.INVALID_RESPONSE, detail, retryable=False)
+
+    def open_stream(self, message: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
+        """Send one request, within a handler, and read the response as it comes, whatever its status.
+
+        Raises:
+            ProviderError: No response; while the block reads, as :meth:`exchange_stream`.
+        """
+        return self._running_client().stream(message)
+
+    def _running_client(self) -> HttpClient:
+        if self._client is None:
+            raise RuntimeError(f"{self!r} is not running: ask it through its ref")
+        return self._client
+
+    def note_limits(self, headers: Mapping[str, str]) -> None:
+        """Correct the service's rate limit, where it has one, by what an answer's headers say of it."""
+        if follows_limits():
+            report = rate_report(headers, now=datetime.now(UTC))
+            if report.requests is not None or report.tokens is not None:
+                report_limits(report)
 
     def failure_of(self, reply: HttpReply) -> ProviderError:
         """Classify a response that is not what was asked for."""
@@ -143,6 +223,10 @@ class HttpService(Service):
             if failure.kind is FailureKind.INVALID_RESPONSE:
                 failure = self.failure(FailureKind.INVALID_RESPONSE, f"unreadable answer: {error}")
             raise failure from error
+
+
+def _media_type(response: HttpStream) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _client_opener(user: str) -> Callable[[Connection], AbstractAsyncContextManager[HttpClient]]:

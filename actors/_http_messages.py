@@ -6,7 +6,7 @@ import msgspec
 
 from ..runtime import Request
 
-_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
 class HttpReply(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class HttpReply(msgspec.Struct, frozen=True):
     @property
     def is_success(self) -> bool:
         """Tell whether the server did as asked: 2xx, or "304 Not Modified"."""
-        return 200 <= self.status < 300 or self.status == 304
+        return is_success(self.status)
 
     def json(self) -> object:
         """Decode the body.
@@ -65,4 +65,9 @@ class HttpRequest(Request[HttpReply], frozen=True):
         """Tell whether it may be sent again after it may have been carried out."""
         if self.idempotent is not None:
             return self.idempotent
-        return self.idempotency_key is not None or self.method.upper() in _IDEMPOTENT
+        return self.idempotency_key is not None or self.method.upper() in IDEMPOTENT_METHODS
+
+
+def is_success(status: int) -> bool:
+    """Tell whether *status* says that the server did as asked."""
+    return 200 <= status < 300 or status == 304

@@ -1,13 +1,19 @@
 """What models cost: dated defaults, to be overridden by what the user really pays."""
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import lru_cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
 import msgspec
 
+from ..runtime import SettingsError, same_setting
+from ..supervisors import PriceSettings, Settings
+from ._litellm import litellm_file, read_litellm
 from ._usage import Usage
 
 _MILLION = 1_000_000
@@ -55,8 +61,12 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 class PriceTable:
     """Look up what models cost. Immutable; :meth:`with_prices` makes an amended copy."""
 
-    def __init__(self, prices: Mapping[str, Price], *, read_on: date | None = None) -> None:
+    def __init__(
+        self, prices: Mapping[str, Price], *, read_on: date | None = None, source: str = "the program"
+    ) -> None:
         self._prices = MappingProxyType(dict(prices))
+        self.source = source
+        """Where the prices come from, in words."""
         self.read_on = read_on
         """The day the prices were read; None if they are the user's own."""
 
@@ -81,9 +91,43 @@ class PriceTable:
         """Return *usage* with its ``usd`` filled in."""
         return msgspec.structs.replace(usage, usd=self.cost(model, usage))
 
+    def __len__(self) -> int:
+        """Return how many models have a price."""
+        return len(self._prices)
+
     def with_prices(self, prices: Mapping[str, Price]) -> Self:
         """Return a copy in which *prices* come first."""
-        return type(self)({**self._prices, **prices}, read_on=self.read_on)
+        return type(self)({**self._prices, **prices}, read_on=self.read_on, source=self.source)
+
+    def with_settings(self, settings: Mapping[str, PriceSettings]) -> Self:
+        """Return a copy in which the operator's numbers come first; what they leave out stays.
+
+        Names are compared as settings are: ``GPT_4O_MINI`` in a variable is ``gpt-4o-mini``.
+        """
+        own: dict[str, Price] = {}
+        for spelled, numbers in settings.items():
+            model = next((known for known in self._prices if same_setting(known, spelled)), spelled)
+            own[model] = msgspec.structs.replace(self.price(model) or Price(), **numbers.given())
+        return self.with_prices(own) if own else self
+
+    @classmethod
+    def from_litellm(cls, path: Path | None = None) -> Self:
+        """Read the list that comes with litellm, without importing it.
+
+        Its day is that of the file: the prices are at least as old.
+
+        Args:
+            path: The file; None: that of the litellm that is installed here.
+
+        Raises:
+            SettingsError: litellm is not installed, or the file is not such a list.
+        """
+        file = path or litellm_file()
+        if file is None:
+            raise SettingsError("litellm", 'is not installed: pip install litellm, or set "prices" yourself')
+        found, written = read_litellm(file)
+        prices = {model: Price(**costs) for model, costs in found.items()}
+        return cls(prices, read_on=written, source=f"litellm ({file.name})")
 
 
 def estimate_tokens(texts: Iterable[str]) -> int:
@@ -114,5 +158,35 @@ DEFAULT_PRICES = PriceTable(
         "sd3.5-large": Price(image=0.065),
     },
     read_on=date(2026, 11, 22),
+    source="relight",
 )
 """Packaged prices, from the table inside litellm 1.106.2; not compared with the providers' pages."""
+
+
+def prices_in_force(settings: Settings, own: PriceTable = DEFAULT_PRICES) -> PriceTable:
+    """Return the prices a service goes by.
+
+    The settings win over a table the program gave to the service. Where it gave none, litellm's list
+    wins over the packaged table, if it is installed and ``litellm_prices`` is not off. A list that
+    can't be read is warned of, and the packaged table holds.
+    """
+    return (_standard_prices(settings) if own is DEFAULT_PRICES else own).with_settings(settings.prices)
+
+
+def _standard_prices(settings: Settings) -> PriceTable:
+    file = litellm_file() if settings.litellm_prices else None
+    if file is None:
+        return DEFAULT_PRICES
+    try:
+        return _over_packaged(file, file.stat().st_mtime_ns)
+    except (SettingsError, OSError) as error:
+        warnings.warn(f"relight's packaged prices are used: {error}", RuntimeWarning, stacklevel=2)
+        return DEFAULT_PRICES
+
+
+@lru_cache(maxsize=2)
+def _over_packaged(file: Path, changed: int) -> PriceTable:
+    """Read it once for all services; *changed* tells one file from its successor."""
+    litellm = PriceTable.from_litellm(file)
+    prices = {**DEFAULT_PRICES._prices, **litellm._prices}
+    return PriceTable(prices, read_on=litellm.read_on, source=f"{litellm.source}, then relight")

@@ -1,12 +1,11 @@
-"""The one module that knows httpx2: it opens clients, moves bytes, and translates errors.
+"""The client: it knows httpx2, sends requests, and translates errors.
 
 httpx2 and not httpx 0.28, whose connection pool loses slots to cancellation; a supervised runtime
 cancels all the time.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
-from typing import TypeVar
+from contextlib import asynccontextmanager
 
 import anyio.to_thread
 import httpx2
@@ -15,10 +14,10 @@ import msgspec
 from ..supervisors import FailureKind, ProviderError
 from ._connection import Connection
 from ._http_messages import HttpReply, HttpRequest
+from ._http_stream import HttpStream
+from ._transport_response import TRANSPORT_ERRORS, OpenResponse, bare
 
 _MOST_REDIRECTS = 5
-
-ErrorT = TypeVar("ErrorT", bound=BaseException)
 
 
 class HttpClient:
@@ -35,34 +34,49 @@ class HttpClient:
             ProviderError: No response. Not retryable if the request may have been carried out and
                 must not be carried out twice.
         """
+        async with self._open(message) as response:
+            return await HttpStream(response.status, response.headers, response.receive).read()
+
+    @asynccontextmanager
+    async def stream(self, message: HttpRequest) -> AsyncGenerator[HttpStream, None]:
+        """Send *message*; the block reads the response as it comes, whatever its status.
+
+        However the block ends, the response is closed. The connection is used again if all was read.
+
+        Raises:
+            ProviderError: As :meth:`send`; from within the block too, while it reads.
+        """
+        async with self._open(message) as response:
+            response.wait_between(self._connection.idle_timeout)
+            yield HttpStream(response.status, response.headers, response.receive)
+
+    @asynccontextmanager
+    async def _open(self, message: HttpRequest) -> AsyncGenerator[OpenResponse, None]:
         if self._client.is_closed:
             raise self._failure(FailureKind.NETWORK, "not sent: the service is stopping", retryable=None)
-        try:
-            return await self._exchange(_build(self._client, message))
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise self._translated(error, message) from _bare(error)
 
-    async def _exchange(self, request: httpx2.Request) -> HttpReply:
+        def translate(error: Exception) -> ProviderError:
+            return self._translated(error, message)
+
+        try:
+            response = await self._answer(_build(self._client, message))
+        except TRANSPORT_ERRORS as error:
+            raise translate(error) from bare(error)
+        opened = OpenResponse(response, self._connection, translate)
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+    async def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        """Return the head of the response to *request*, after all redirects."""
         for _ in range(_MOST_REDIRECTS + 1):
             response = await self._client.send(request, stream=True)
-            try:
-                if response.next_request is None or request.method not in {"GET", "HEAD"}:
-                    return HttpReply(response.status_code, dict(response.headers), await self._read(response))
-                request = self._redirected(response.next_request)
-            finally:
-                await response.aclose()
+            if response.next_request is None or request.method not in {"GET", "HEAD"}:
+                return response
+            request = self._redirected(response.next_request)
+            await response.aclose()
         raise httpx2.TooManyRedirects(f"more than {_MOST_REDIRECTS} redirects", request=request)
-
-    async def _read(self, response: httpx2.Response) -> bytes:
-        limit = self._connection.most_bytes
-        body = bytearray()
-        async with aclosing(response.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > limit:
-                    detail = f"the answer is longer than {limit} bytes, the service's limit"
-                    raise self._failure(FailureKind.INVALID_RESPONSE, detail, retryable=False)
-        return bytes(body)
 
     def _redirected(self, request: httpx2.Request) -> httpx2.Request:
         # httpx2 drops Authorization on its own, but not the other headers that carry keys.
@@ -120,15 +134,6 @@ def _build(client: httpx2.AsyncClient, message: HttpRequest) -> httpx2.Request:
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
     return (url.scheme, url.host, url.port)
-
-
-def _bare(error: ErrorT) -> ErrorT:
-    """Drop the tracebacks of *error* and its causes: the frames in the library hold headers with keys."""
-    link: BaseException | None = error
-    while link is not None:
-        link.__traceback__ = None
-        link = link.__cause__ or link.__context__
-    return error
 
 
 _TRANSLATIONS: tuple[tuple[type[Exception], FailureKind, bool], ...] = (

@@ -1,5 +1,9 @@
 """What one call used, in the same terms for every provider."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import msgspec
 
 
@@ -26,5 +30,19 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Images made, where those are billed."""
     seconds: float = 0.0
     """Seconds of compute, where that is what is billed."""
+    is_estimate: bool = False
+    """Whether it was counted here, because the provider did not say: a stream that broke or was left."""
     usd: float | None = None
     """What it cost; None where the price is unknown, which is not the same as nothing."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Add what two calls used; the cost is known only where both are."""
+        mine, its = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
+        sums: dict[str, Any] = {name: _sum(mine[name], its[name]) for name in mine if name != "usd"}
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Usage(**sums, usd=usd)
+
+
+def _sum(one: float, other: float) -> float:
+    """Add two figures; of two flags either counts."""
+    return one or other if isinstance(one, bool) else one + other

@@ -32,6 +32,9 @@ def add_bench_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPar
     parser = subparsers.add_parser("bench", help=purpose, description=f"{purpose.capitalize()}.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(QUESTIONS)}")
     parser.add_argument("--quick", action="store_true", help="a rough look, in seconds")
+    parser.add_argument(
+        "--peers", action="store_true", help="beside other libraries too, as far as installed"
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE as well")
     parser.add_argument("--backend", choices=BACKENDS, help="only this one; otherwise all that are there")
 
@@ -49,7 +52,7 @@ def run_bench(args: argparse.Namespace) -> int:
         _check_file(file)
     table = Table(sys.stdout)
     figures: list[Figure] = []
-    for order in _orders(names, _backends(args.backend), is_quick=args.quick):
+    for order in _orders(names, _backends(args.backend), is_quick=args.quick, peers=args.peers):
         for figure in _answers(order):
             figures.append(figure)
             table.add(figure)
@@ -81,10 +84,10 @@ def _backends(wanted: str | None) -> Sequence[str]:
     return BACKENDS if has_uvloop else BACKENDS[:2]
 
 
-def _orders(names: Sequence[str], backends: Sequence[str], *, is_quick: bool) -> Iterator[Order]:
+def _orders(names: Sequence[str], backends: Sequence[str], *, is_quick: bool, peers: bool) -> Iterator[Order]:
     for backend in backends:
         seconds = QUICK_SECONDS if is_quick else FULL_SECONDS
-        stage = Stage(backend=backend, seconds=seconds, is_quick=is_quick)
+        stage = Stage(backend=backend, seconds=seconds, is_quick=is_quick, peers=peers)
         # What waits for other processes is slow; for a rough look one backend will do.
         chosen = [
             name for name in names if QUESTIONS[name].keeps_busy or not is_quick or backend == backends[0]

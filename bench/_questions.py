@@ -20,6 +20,7 @@ from . import (
     ping_pong,
     restart,
     restart_storm,
+    services,
     spawn,
     tell,
 )
@@ -48,6 +49,7 @@ QUESTIONS = {
     "million": Question(million.answer),
     "beam": Question(beam.answer),
     "guarded": Question(guarded.answer),
+    "services": Question(services.answer, keeps_busy=False),
     "jobs": Question(jobs.answer, keeps_busy=False),
     "neighbour": Question(neighbour.answer, keeps_busy=False),
 }

@@ -7,7 +7,7 @@ from typing import TextIO
 from .harness import Figure
 
 _HEAD = ("question", "backend", "value", "floor", "ratio", "noise", "target", "")
-_WIDTHS = (20, 8, 12, 12, 8, 6, 12, 5)
+_WIDTHS = (28, 8, 12, 12, 8, 6, 12, 5)
 
 
 class Table:

@@ -1,23 +1,28 @@
 """What does it cost to have a call guarded when nothing fails?
 
 The whole way: the ask, admission, one attempt in a context of its own, the breaker's and the
-bulkhead's accounts, the counters. Beside it, in the same process, a bare function in tenacity's decorator.
+bulkhead's accounts, the counters. Beside it, in the same process: a bare function in tenacity's
+decorator, and with ``--peers`` in those of other libraries; and the same service with its policies off.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.util import find_spec
 
-from relight import Child, GuardedActor, Policy, Ref, Request, handles, open_system
+from relight import Actor, Child, GuardedActor, Policy, Ref, Request, handles, open_system
 
 from . import floors
+from ._peers import PEERS, PeerError, try_out
 from .harness import MICROSECONDS, Figure, Stage, Target, clock, figure, in_turns
 
 CALLS = 100
 """Calls a round."""
 TARGETS = {"trio": Target(15.0, of="value")}
 TENACITY_TARGET = Target(0.75)
+ALL_OFF = Policy(breaker=None)
+"""Every policy that can be off is."""
 
 
 class Quote(Request[int], frozen=True):
@@ -28,6 +33,18 @@ class Broker(GuardedActor):
     """A service that never fails, with every policy on."""
 
     policy = Policy()
+
+    @handles
+    async def quote(self, message: Quote) -> int:
+        """Answer at once."""
+        return 1
+
+
+class Bystander(Actor):
+    """The same, without a guard."""
+
+    isolated = True
+    concurrency = Policy().concurrency.limit
 
     @handles
     async def quote(self, message: Quote) -> int:
@@ -47,16 +64,45 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
             floor_is=floors.HANDOFF,
             target=TARGETS.get(stage.backend),
         )
-        if find_spec("tenacity") is None:
-            return
-        decorated = _decorated()
-        beside = await in_turns(lambda: _ask(broker), lambda: _call(decorated), stage.seconds)
-    yield figure(
-        "guarded_tenacity",
+        bare = await system.spawn(Child("bare", Broker, policy=ALL_OFF))
+        measured = await in_turns(lambda: _ask(broker), lambda: _ask(bare), stage.seconds)
+        floor_is = "the same service with every policy off that can be"
+        yield figure("guarded_policies", stage, measured.scaled(MICROSECONDS), floor_is=floor_is)
+        actor = await system.spawn(Child("actor", Bystander))
+        measured = await in_turns(lambda: _ask(bare), lambda: _ask(actor), stage.seconds)
+        floor_is = "an isolated actor without a guard; the value is of a service with every policy off"
+        yield figure("guarded_off", stage, measured.scaled(MICROSECONDS), floor_is=floor_is)
+        async for each in _beside(stage, broker):
+            yield each
+
+
+async def _beside(stage: Stage, broker: Ref) -> AsyncIterator[Figure]:
+    if find_spec("tenacity") is not None:
+        yield await _compare(stage, broker, "tenacity", _decorated(), "tenacity's decorator", TENACITY_TARGET)
+    for peer in PEERS if stage.peers else ():
+        try:
+            function = await try_out(peer)
+        except PeerError as error:
+            sys.stderr.write(f"bench: {stage.backend}: no guarded_{peer.name}: {error}\n")
+        else:
+            yield await _compare(stage, broker, peer.name, function, peer.what)
+
+
+async def _compare(
+    stage: Stage,
+    broker: Ref,
+    name: str,
+    function: Callable[[], Awaitable[int]],
+    what: str,
+    target: Target | None = None,
+) -> Figure:
+    beside = await in_turns(lambda: _ask(broker), lambda: _call(function), stage.seconds)
+    return figure(
+        f"guarded_{name}",
         stage,
         beside.scaled(MICROSECONDS),
-        floor_is="a bare function in tenacity's decorator",
-        target=TENACITY_TARGET,
+        floor_is=f"a bare function in {what}",
+        target=target,
     )
 
 

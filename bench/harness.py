@@ -35,6 +35,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """How long to measure each figure, more or less."""
     is_quick: bool = False
     """Be content with less: a rough look, as CI takes it."""
+    peers: bool = False
+    """Beside other libraries too, where they are installed."""
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -63,7 +63,13 @@ from ._exits import (
 from ._faces import claim
 from ._forced_exit import ForcedExit, StopAsked
 from ._groups import Group
-from ._handlers import Handler, Overflow, handles, reply_type
+from ._handlers import (
+    Handler,
+    Overflow,
+    handles,
+    message_types,
+    reply_type,
+)
 from ._hands import StuckHandler
 from ._introspection import Change, replace_state, resume, state_of, suspend, trace
 from ._kernel import Kernel, Owner
@@ -173,6 +179,7 @@ __all__ = [
     "handles",
     "load_settings",
     "message_of",
+    "message_types",
     "primary_error",
     "redact",
     "redact_end",

@@ -45,6 +45,12 @@ class ActorCell(Cell):
     """The runtime's side of one actor. Users hold it as a `Ref`."""
 
     __slots__ = ()
+    has_timeouts: bool = False
+    """Some messages have a default timeout of their own."""
+
+    def timeout_of(self, message: Message) -> float:
+        """Return the seconds an ask waits that was given no timeout."""
+        return self.call_timeout
 
     # --- the face: Ref ---------------------------------------------------------------------
 
@@ -84,7 +90,7 @@ class ActorCell(Cell):
         slot = kernel.slot(message, self)
         outer = current_request.get()
         if timeout is None and (outer is None or outer.done):
-            slot.timeout = timeout = self.call_timeout
+            slot.timeout = timeout = self.timeout_of(message) if self.has_timeouts else self.call_timeout
             slot.due = due = kernel.now() + timeout
             kernel.timers.after(timeout, due, slot)
         else:
@@ -223,7 +229,7 @@ class ActorCell(Cell):
         inherited = inf
         if outer is not None and not outer.done:
             inherited, slot.sponsor = outer.limit, outer.sponsor
-        seconds = self.call_timeout if timeout is None else timeout
+        seconds = self.timeout_of(message_of(slot)) if timeout is None else timeout
         due = now + seconds
         slot.limit = inherited if timeout is None else min(inherited, due)
         slot.due = min(due, inherited)

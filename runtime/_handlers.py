@@ -102,6 +102,15 @@ def actor_plan(cls: type[Actor]) -> ActorPlan:
     return cast("ActorPlan", plan)
 
 
+def message_types(cls: type[Actor]) -> list[type[Message]]:
+    """List the types of messages that actors of *cls* handle.
+
+    Raises:
+        HandlerError: Its handlers are no handlers.
+    """
+    return list(actor_plan(cls).handlers)
+
+
 def _make_plan(cls: type[Actor]) -> ActorPlan:
     from ._actor import Actor  # it imports this module
 

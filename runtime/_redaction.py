@@ -25,6 +25,7 @@ _DEPTH_LIMIT = 8
 _SECRET_NAME = re.compile(
     r"key|token|secret|passw|passphrase|pwd|authorization|cookie|dsn|credential", re.IGNORECASE
 )
+_RATE_NAME = re.compile(r"tokens_per_[a-z]+", re.IGNORECASE)
 _COUNT_NAME = re.compile(r"tokens|token_?(?:count|limit|usage)", re.IGNORECASE)
 
 # Every match of _SECRET contains one of these in lower case. Most texts contain none, and never meet it.
@@ -111,8 +112,8 @@ def redact_event(
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the value of this name must not be shown."""
-    return _SECRET_NAME.search(name) is not None
+    """Whether the value of this name must not be shown. A rate, as of tokens a minute, is none."""
+    return _SECRET_NAME.search(_RATE_NAME.sub("", name)) is not None
 
 
 def _bounded(text: str, limit: int) -> str:

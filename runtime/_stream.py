@@ -69,7 +69,7 @@ class Stream(ABC, Generic[ChunkT]):
 class Sink:
     """Where a handler's chunks go."""
 
-    __slots__ = ("_chunks", "_new_turn", "_room", "_slot", "delivered")
+    __slots__ = ("_chunks", "_new_turn", "_room", "_slot", "delivered", "newest")
 
     def __init__(self, slot: Slot, new_turn: Callable[[], Slot]) -> None:
         self._slot = slot
@@ -78,6 +78,8 @@ class Sink:
         self._room: Slot | None = None
         self.delivered = 0
         """Chunks handed over. From the first on, the request can't be begun anew unnoticed."""
+        self.newest: object = None
+        """The last one handed over."""
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -87,6 +89,7 @@ class Sink:
         if self._slot.done:
             return False
         self._chunks.append(chunk)
+        self.newest = chunk
         self.delivered += 1
         self._slot.wake()
         while len(self._chunks) >= BUFFER and not self._slot.done:

@@ -11,6 +11,7 @@ about every call by the `Policy`, and its failures stay its own.
 """
 
 from ..runtime import claim
+from ._adaptation import Adaptation
 from ._administration import ChildCounts, ChildStatus
 from ._child import Child, Restart, RestartName
 from ._errors import (
@@ -33,16 +34,33 @@ from ._errors import (
     SupervisionError,
 )
 from ._failures import FailureKind
-from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey
-from ._guarded import Attempt, Estimate, GuardedActor, current_attempt
+from ._fallback_ref import FallbackRef, FallbackStatistics
+from ._find import find_actor
+from ._guard_statistics import CallKey, GuardStatistics, Histogram, RetryKey, TransitionKey
+from ._guarded import (
+    Attempt,
+    Charge,
+    Estimate,
+    GuardedActor,
+    current_attempt,
+    follows_limits,
+    report_limits,
+)
 from ._health import Health, Problem
 from ._intensity import RestartWindow
 from ._losses import Loss
+from ._metering import SpendingStatistics
+from ._operation_settings import OperationSettings
 from ._outlook import restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
+from ._price_settings import PriceSettings
+from ._reload import SettingChange
+from ._retry_layers import NestedRetries, enclosing_retry_layer, retry_layer
+from ._retrying_parts import how_it_retries
 from ._run import run
 from ._settings import ProviderSettings, Settings
+from ._settings_file import ReloadSettings, SettingsFile
 from ._specs import (
     AutoShutdownName,
     DynamicSupervisor,
@@ -57,12 +75,14 @@ from ._system import System, open_system
 from ._tree_view import Supervision, TreeNode
 
 __all__ = [
+    "Adaptation",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "Attempt",
     "AutoShutdownName",
     "BudgetExceededError",
     "CallKey",
+    "Charge",
     "Child",
     "ChildCounts",
     "ChildNotFoundError",
@@ -75,21 +95,27 @@ __all__ = [
     "DynamicSupervisorRef",
     "Estimate",
     "FailureKind",
+    "FallbackRef",
+    "FallbackStatistics",
     "GuardStatistics",
     "GuardedActor",
     "Health",
     "Histogram",
     "Loss",
     "MaxChildrenError",
+    "NestedRetries",
+    "OperationSettings",
     "Pool",
     "PoolRef",
     "Portal",
+    "PriceSettings",
     "Problem",
     "ProviderBlockedError",
     "ProviderError",
     "ProviderFailedError",
     "ProviderSettings",
     "RateLimitedError",
+    "ReloadSettings",
     "Restart",
     "RestartIntensityError",
     "RestartName",
@@ -97,8 +123,11 @@ __all__ = [
     "RetriesExhaustedError",
     "RetryKey",
     "RouteName",
+    "SettingChange",
     "Settings",
+    "SettingsFile",
     "Spec",
+    "SpendingStatistics",
     "StrategyName",
     "StreamBrokenError",
     "Supervision",
@@ -106,10 +135,17 @@ __all__ = [
     "Supervisor",
     "SupervisorRef",
     "System",
+    "TransitionKey",
     "TreeNode",
     "current_attempt",
+    "enclosing_retry_layer",
+    "find_actor",
+    "follows_limits",
+    "how_it_retries",
     "open_system",
+    "report_limits",
     "restarts_due",
+    "retry_layer",
     "run",
 ]
 

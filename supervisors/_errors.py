@@ -20,6 +20,18 @@ class CircuitBreakerOpenError(_ProviderRefusedError):
 
     default_reason = "the circuit breaker is open"
 
+    def __init__(
+        self,
+        provider: str,
+        reason: str | None = None,
+        *,
+        retry_after: float | None = None,
+        is_forced: bool = False,
+    ) -> None:
+        super().__init__(provider, reason, retry_after=retry_after)
+        self.is_forced = is_forced
+        """An operator holds it open: waiting does not help."""
+
 
 class ProviderBlockedError(_ProviderRefusedError):
     """The provider refuses the account: no quota, or a bad key. A person has to act."""
@@ -40,9 +52,30 @@ class RateLimitedError(_ProviderRefusedError):
 
 
 class BudgetExceededError(_ProviderRefusedError):
-    """The call could cost more than its budget has left."""
+    """The call could cost more than its budget has left, or nobody knows what it costs."""
 
     default_reason = "the budget is spent"
+
+    def __init__(
+        self,
+        provider: str,
+        reason: str | None = None,
+        *,
+        retry_after: float | None = None,
+        scope: str = "",
+        window: str = "",
+        limit_usd: float | None = None,
+        spent_usd: float | None = None,
+    ) -> None:
+        super().__init__(provider, reason, retry_after=retry_after)
+        self.scope = scope
+        """Whose budget: a service's id, or the name of an account."""
+        self.window = window
+        """``minute`` or ``day``; empty where it is about a price that nobody knows."""
+        self.limit_usd = limit_usd
+        """US dollars that may be spent within it."""
+        self.spent_usd = spent_usd
+        """US dollars that were spent or reserved within it."""
 
 
 class ProviderError(RelightError):
@@ -146,12 +179,18 @@ class RetriesExhaustedError(ProviderError):
     """Every attempt failed. The last error is ``__cause__``."""
 
     @classmethod
-    def after(cls, last: ProviderError, attempts: int, *, retry_after: float | None = None) -> Self:
+    def after(
+        cls, last: ProviderError, attempts: int, *, retry_after: float | None = None, because: str = ""
+    ) -> Self:
         """Build it from the *last* error of a call that took this many attempts.
+
+        *because* says why there was no other, where that is not the number of attempts.
 
         It is not retryable: a service that calls another one must not multiply its attempts.
         """
         tried = f"gave up after {attempts} attempt{'s' if attempts > 1 else ''}"
+        if because:
+            tried = f"{tried}, {because}"
         error = cls(
             last.provider,
             last.kind,

@@ -54,6 +54,11 @@ class FailureKind(enum.StrEnum):
         return self in _RETRYABLE and self is not FailureKind.RATE_LIMIT
 
     @property
+    def is_congestion(self) -> bool:
+        """Tell whether it says that the provider had no room for the call."""
+        return self in _CONGESTION
+
+    @property
     def blocks_provider(self) -> bool:
         """Tell whether every following call would fail the same way until a person acts."""
         return self in _BLOCKING
@@ -70,4 +75,5 @@ _RETRYABLE = frozenset(
         FailureKind.INVALID_RESPONSE,
     }
 )
+_CONGESTION = frozenset({FailureKind.RATE_LIMIT, FailureKind.OVERLOADED, FailureKind.TIMEOUT})
 _BLOCKING = frozenset({FailureKind.QUOTA, FailureKind.AUTH})

@@ -12,7 +12,16 @@ from typing import ClassVar, NamedTuple
 from ..runtime import ActorStatistics, Message
 from ._failures import FailureKind
 from ._guarded import Estimate
-from .policies import BulkheadStatistics, CircuitState, CircuitStatistics, GateStatistics
+from ._metering import SpendingStatistics
+from .policies import (
+    BulkheadStatistics,
+    CircuitState,
+    CircuitStatistics,
+    GateStatistics,
+    RateLimiterStatistics,
+    RetryBudgetStatistics,
+    TransitionCause,
+)
 
 LATENCIES = 4096
 """Call times kept for percentiles."""
@@ -20,6 +29,8 @@ COST_WINDOW = 60.0
 """Seconds for which the cost of a retry is shown: the window of the retry budget."""
 BUCKETS = (*(0.01 * 2**n for n in range(14)), inf)
 """Upper bounds of the histogram of call times, in seconds: 0.01 to 81.92, doubling."""
+NEVER_MADE = frozenset({"breaker_open", "retry_budget", "cost_budget"})
+"""Outcomes of retries that were not made."""
 
 
 class RetryKey(NamedTuple):
@@ -30,7 +41,19 @@ class RetryKey(NamedTuple):
     reason: FailureKind
     """What the attempt before it failed of."""
     outcome: str
-    """``success``, ``failed``, ``cancelled``, or ``breaker_open`` for one that was never made."""
+    """``success``, ``failed``, ``cancelled``, or why it was never made: ``breaker_open``, ``retry_budget``,
+    ``cost_budget``."""
+
+
+class TransitionKey(NamedTuple):
+    """Which transitions of a breaker are counted together."""
+
+    old: CircuitState
+    """Where it was."""
+    new: CircuitState
+    """Where it went."""
+    cause: TransitionCause
+    """``auto``, or ``forced`` by an operator, also where it was given back to itself."""
 
 
 class CallKey(NamedTuple):
@@ -70,11 +93,13 @@ class GuardCounters:
     """The counters of one guard. Only the guard's cell writes them."""
 
     __slots__ = (
+        "_accounts",
         "_costs",
         "attempts",
         "calls",
         "durations",
         "failures",
+        "fallbacks",
         "latencies",
         "refusals",
         "retries",
@@ -89,22 +114,30 @@ class GuardCounters:
         self.retries: Counter[RetryKey] = Counter()
         self.failures: Counter[FailureKind] = Counter()
         self.refusals: Counter[str] = Counter()
+        self.fallbacks: Counter[tuple[str, str]] = Counter()
         self.wait_seconds = 0.0
         self.latencies: deque[float] = deque(maxlen=LATENCIES)
-        self.transitions: Counter[tuple[CircuitState, CircuitState]] = Counter()
+        self.transitions: Counter[TransitionKey] = Counter()
         self.durations: dict[tuple[str, str], Histogram] = {}
         self.unpriced: Counter[str] = Counter()
         self._costs: dict[str, deque[tuple[float, float]]] = {}
+        # Where a call is counted, found by a bare tuple: to make a key for each call would take 200 ns.
+        self._accounts: dict[tuple[str, str, str], tuple[CallKey, Histogram]] = {}
 
     def ended(self, message: Message, outcome: str, seconds: float) -> None:
         """Count a call that reached the service at least once."""
-        operation = type(message).__name__
-        self.calls[CallKey(_model(message), operation, outcome)] += 1
-        self.latencies.append(seconds)
-        histogram = self.durations.get((operation, outcome))
-        if histogram is None:
-            histogram = self.durations[operation, outcome] = Histogram()
+        entry = (_model(message), type(message).__name__, outcome)
+        try:
+            key, histogram = self._accounts[entry]
+        except KeyError:
+            key, histogram = self._accounts[entry] = self._open_account(*entry)
+        self.calls[key] += 1
         histogram.add(seconds)
+        self.latencies.append(seconds)
+
+    def _open_account(self, model: str, operation: str, outcome: str) -> tuple[CallKey, Histogram]:
+        histogram = self.durations.setdefault((operation, outcome), Histogram())
+        return CallKey(model, operation, outcome), histogram
 
     def refused(self, message: Message, error: Exception) -> None:
         """Count a call that never reached it."""
@@ -157,14 +190,22 @@ class GuardStatistics:
     """Attempts that failed, by kind."""
     refusals: Mapping[str, int]
     """Calls that were refused, by error class."""
+    fallbacks: Mapping[tuple[str, str], int]
+    """Calls another provider was asked to answer, by its id and the reason."""
     breaker: CircuitStatistics | None
     """The breaker; None where the policy has none."""
-    breaker_transitions: Mapping[tuple[CircuitState, CircuitState], int]
-    """How often the breaker went from one state to another."""
+    breaker_transitions: Mapping[TransitionKey, int]
+    """How often the breaker went from one state to another, by itself or by force."""
     bulkhead: BulkheadStatistics
     """The attempts in flight."""
     gate: GateStatistics
-    """The pauses."""
+    """The pauses; those of its account, where services share one."""
+    rate_limit: RateLimiterStatistics | None
+    """What is left of the rate limit, which an account shares; None where the policy has none."""
+    retry_budget: RetryBudgetStatistics | None
+    """The retries of all calls together; None where the policy does not bound them."""
+    spending: SpendingStatistics | None
+    """What its calls have cost; None where no budget counts it."""
     waiting_retries: int
     """Calls that wait for their next attempt."""
     wait_seconds: float
@@ -183,4 +224,4 @@ class GuardStatistics:
     @property
     def retries_total(self) -> int:
         """How many retries were made."""
-        return sum(count for key, count in self.retries.items() if key.outcome != "breaker_open")
+        return sum(count for key, count in self.retries.items() if key.outcome not in NEVER_MADE)

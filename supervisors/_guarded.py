@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
-from ..runtime import Actor, Message, RelightError
+from ..runtime import Actor, Message, RelightError, cell_of
 from ._errors import ProviderError
-from .policies import Policy
+from .policies import Policy, RateReport
+
+if TYPE_CHECKING:
+    from ._guarded_mailbox import GuardedMailbox
+    from ._settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,18 @@ class Estimate:
     """The model or product it is charged for."""
     usd: float | None
     """US dollars; None when the price is not known, which is not the same as nothing."""
+    tokens: float | None = None
+    """What it may use of a limit of tokens a minute; None when nobody can guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one attempt did use."""
+
+    usd: float | None = None
+    """US dollars; None when nobody knows: what was estimated stands."""
+    tokens: float | None = None
+    """Of a limit of tokens a minute; None when nobody knows: what was estimated stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +49,29 @@ class Attempt:
     """The moment, on the system's clock, when the caller stops waiting; ``inf`` for a told message."""
     correlation_id: str
     """The same for every attempt and log line of one call."""
+    provider: str = ""
+    """The service that makes it, by its child's id."""
 
 
-attempt_in_hand: ContextVar[Callable[[], Attempt] | None] = ContextVar("relight_attempt", default=None)
-"""Describes the attempt; most handlers never ask."""
+class AttemptInHand(Protocol):
+    """The guard's side of the attempt under way."""
+
+    def describe(self) -> Attempt:
+        """Describe it."""
+        ...
+
+    @property
+    def follows_limits(self) -> bool:
+        """Tell whether anybody wants to know what the provider says of its limits."""
+        ...
+
+    def report_limits(self, report: RateReport) -> None:
+        """Take over what the provider says of its limits."""
+        ...
+
+
+attempt_in_hand: ContextVar[AttemptInHand | None] = ContextVar("relight_attempt", default=None)
+"""The attempt; most handlers never ask."""
 
 
 def current_attempt() -> Attempt:
@@ -46,10 +80,29 @@ def current_attempt() -> Attempt:
     Raises:
         RelightError: Called outside a handler of a guarded actor.
     """
-    describe = attempt_in_hand.get()
-    if describe is None:
+    attempt = attempt_in_hand.get()
+    if attempt is None:
         raise RelightError("current_attempt(): call it in a handler of a service")
-    return describe()
+    return attempt.describe()
+
+
+def follows_limits() -> bool:
+    """Tell whether it is worth the while to read what the provider says of its limits.
+
+    False outside a handler, and where the service's policy has no `RateLimit`.
+    """
+    attempt = attempt_in_hand.get()
+    return attempt is not None and attempt.follows_limits
+
+
+def report_limits(report: RateReport) -> None:
+    """Say what an answer told of the provider's limits; the service's rate limit is corrected by it.
+
+    `HttpService` does it for every answer. Outside a handler, or without a `RateLimit`, it does nothing.
+    """
+    attempt = attempt_in_hand.get()
+    if attempt is not None:
+        attempt.report_limits(report)
 
 
 class GuardedActor(Actor):
@@ -66,6 +119,30 @@ class GuardedActor(Actor):
     policy: ClassVar[Policy] = Policy()
     """What the guard goes by, unless settings or the child spec say otherwise."""
 
+    def configured(self, settings: Settings) -> None:
+        """Take the system's settings, before each start and whenever they change."""
+
+    @property
+    def policy_in_force(self) -> Policy:
+        """What its guard goes by: the class's policy, or what settings and child spec have made of it."""
+        cell = self._guarded_cell()
+        return type(self).policy if cell is None else cell.policy
+
+    def bound_concurrency(self, most: int) -> None:
+        """Tell the guard how many attempts at once the provider takes from this account, as it says itself.
+
+        The guard lets no more begin from then on, and never more than its policy allows.
+        """
+        cell = self._guarded_cell()
+        if cell is not None:
+            cell.bound_concurrency(most)
+
+    def _guarded_cell(self) -> GuardedMailbox | None:
+        try:
+            return cast("GuardedMailbox", cell_of(self.ref))
+        except RelightError:  # not adopted yet
+            return None
+
     def classify(self, error: Exception) -> ProviderError | None:
         """Say what an exception of a handler means; None is a bug, which crashes the incarnation."""
         return error if isinstance(error, ProviderError) else None
@@ -78,5 +155,16 @@ class GuardedActor(Actor):
         return True
 
     def estimate(self, message: Message) -> Estimate | None:
-        """Say what one attempt at *message* may cost; None when it costs nothing."""
+        """Say what one attempt at *message* may cost; None when it costs nothing.
+
+        Asked once a call, and only where the policy has a rate limit or a cost budget, or for a retry.
+        """
+        return None
+
+    def charge(self, message: Message, reply: object) -> Charge | None:
+        """Say what the attempt that ended with *reply* did use; None when nobody knows.
+
+        Of a stream *reply* is the last part, or the list of all where it was asked for as one.
+        Asked only where the policy has a rate limit or a cost budget.
+        """
         return None

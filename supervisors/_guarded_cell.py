@@ -26,8 +26,9 @@ from ._call import Call, Running
 from ._errors import ProviderError, RetriesExhaustedError, StreamBrokenError
 from ._failures import FailureKind
 from ._guard_statistics import GuardStatistics, RetryKey
-from ._guarded import GuardedActor, attempt_in_hand
+from ._guarded import Charge, GuardedActor, attempt_in_hand
 from ._guarded_mailbox import GuardedMailbox
+from ._metering import UNKNOWN, Bill, charge_of, charge_of_failure
 from ._service_view import look_at_service
 from .policies import GiveUp
 
@@ -57,7 +58,9 @@ class GuardedCell(GuardedMailbox):
         """Make up to *left* attempts. The caller holds one of the cell's permits."""
         actor = cast("GuardedActor | None", self.active)
         begun_with = left
-        self.queued_peak = max(self.queued_peak, self.length)
+        queued = self.length
+        if queued > self.queued_peak:
+            self.queued_peak = queued
         self.workers += (worker,)
         worker.actor = actor
         try:
@@ -75,7 +78,7 @@ class GuardedCell(GuardedMailbox):
     def leave(self, worker: Worker) -> None:
         """Let go of a worker. The attempt of one that is given up as stuck is over as if it was cancelled."""
         stuck = worker.hand
-        if isinstance(stuck, Running):
+        if stuck is not None and isinstance(stuck, Running):
             self._attempt_cancelled(stuck)
         worker.slot = None
         super().leave(worker)
@@ -88,6 +91,8 @@ class GuardedCell(GuardedMailbox):
         if handler is None:
             error = UnhandledMessageError(self, call.message, type(actor).__name__)
             self.end_call(call)
+            if call.bill is not None:
+                self._not_sent(call.bill)
             self.bury(call.item, "unhandled", error)
             return
         running = self._begin(worker, call)
@@ -114,55 +119,86 @@ class GuardedCell(GuardedMailbox):
         guard.bulkhead.try_acquire()
         guard.counters.attempts += 1
         call.attempts += 1
-        call.running = running = Running(call, worker, guard.admit(now), guard.blocks)
+        if guard.ledger is not None:
+            if call.attempts == 1:
+                guard.ledger.called(now)
+            elif call.has_grant:
+                call.has_grant = False
+                guard.ledger.made(now)
+        call.running = running = Running(call, worker, guard.admit(now), guard.block.count, now)
         worker.hand = running
-        if isinstance(call.item, Slot):
-            worker.slot = call.item
-            call.item.taken = True
-            self.calls[call.item] = call
-        timeout = self.policy.attempt_timeout
+        slot = call.slot
+        if slot is not None:
+            worker.slot = slot
+            slot.taken = True
+            self.calls[slot] = call
+        policy = self.policy
+        if policy.by_operation:
+            policy = guard.policy_of(call.operation)
+        timeout = policy.attempt_timeout
         self.kernel.timers.after(timeout, now + timeout, running)
         return running
 
     async def _handle(self, handler: Handler, actor: GuardedActor, call: Call) -> object:
+        if call.bill is not None and call.bill.flaw is not None:
+            raise call.bill.flaw
         if call.attempts == 1:
             call.is_repeatable = actor.is_repeatable(call.message)
         else:
-            estimate = actor.estimate(call.message)
+            estimate = actor.estimate(call.message) if call.bill is None else call.bill.estimate
             if estimate is not None:
                 self.guard.counters.charged(estimate, self.kernel.now())
-        attempt = attempt_in_hand.set(call.describe)
-        request = current_request.set(call.item if isinstance(call.item, Slot) else None)
+        attempt = attempt_in_hand.set(call)
+        request = current_request.set(call.slot)
         try:
             return await handler(actor, call.message)
         finally:
             current_request.reset(request)
             attempt_in_hand.reset(attempt)
 
-    def _attempt_over(self, running: Running, outcome: str) -> Call:
+    def _attempt_over(
+        self, running: Running, outcome: str, charge: Charge = UNKNOWN, now: float | None = None
+    ) -> Call:
         call = running.call
-        running.done = True
+        running.end()
         call.running = None
         self.guard.bulkhead.release()
+        if call.bill is not None and call.bill.is_open:
+            self._settle(call, call.bill, charge, self.kernel.now() if now is None else now)
         if call.attempts > 1 and call.reason is not None:
             self.guard.counters.retries[RetryKey(call.operation, call.reason, outcome)] += 1
         return call
 
+    def _settle(self, call: Call, bill: Bill, charge: Charge, now: float) -> None:
+        """Replace what the attempt had taken of rate limit and money by what it used."""
+        meter = self.guard.meter
+        assert meter is not None
+        meter.settle(bill, charge, now, is_retry=call.attempts > 1)
+        if charge.tokens is not None and self.guard.account.line:
+            self.guard.account.wake_line()
+
+    def _not_sent(self, bill: Bill) -> None:
+        assert self.guard.meter is not None
+        self.guard.meter.cancel(bill, self.kernel.now())
+        self.guard.account.wake_line()
+
     def _attempt_succeeded(self, running: Running, reply: object) -> None:
-        call = self._attempt_over(running, "success")
-        now = self.kernel.now()
+        call, charge, now = running.call, UNKNOWN, self.kernel.now()
+        if call.bill is not None:
+            charge = charge_of(self.actor, call.message, call.last_part() if reply is None else reply)
+        self._attempt_over(running, "success", charge, now)
         has_grown = self.guard.succeeded(running, now)
         self.end_call(call)
         self.handled += 1
-        if isinstance(call.item, Slot):
-            if call.item.sponsor is not None:
-                call.item.sponsor.call_ended(call.attempts, reply)
-            if not call.item.resolve(reply):
+        if call.slot is not None:
+            if call.slot.sponsor is not None:
+                call.slot.sponsor.call_ended(call.attempts, reply)
+            if not call.slot.resolve(reply):
                 self.late_replies += 1
         outcome = "ok" if call.attempts == 1 else "retried_ok"
         self.guard.counters.ended(call.message, outcome, now - call.began)
         if has_grown:
-            self.kick()
+            self.widen()
 
     def _attempt_failed(self, actor: GuardedActor, running: Running, raised: BaseException) -> None:
         if running.cause:
@@ -173,7 +209,7 @@ class GuardedCell(GuardedMailbox):
         except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
             error, raised = None, bug
         if error is not None:
-            self._attempt_over(running, "failed")
+            self._attempt_over(running, "failed", charge_of_failure(error))
             self._decide(running, error)
         elif isinstance(raised, actor.declines):
             self._attempt_declined(running, raised)
@@ -197,8 +233,8 @@ class GuardedCell(GuardedMailbox):
         self.end_call(call)
         self.handled += 1
         self.count_end(call, "cancelled")
-        if isinstance(call.item, Slot):
-            self.fail_in_hand(call.item, self.reason)
+        if call.slot is not None:
+            self.fail_in_hand(call.slot, self.reason)
 
     def _attempt_bugged(self, actor: GuardedActor, running: Running, error: BaseException) -> None:
         """An exception nobody expected: this incarnation is over, its other attempts may finish."""
@@ -214,10 +250,11 @@ class GuardedCell(GuardedMailbox):
     def crash(self, reason: ExitReason) -> None:
         """Let a new incarnation take over while the other attempts of this one finish."""
         now = self.kernel.now()
-        Departure(self, reason, now + self.policy.attempt_timeout, detached=True).begin()
+        Departure(self, reason, now + self.policy.longest_attempt, detached=True).begin()
 
     def _timeout_error(self, call: Call) -> ProviderError:
-        detail = f"no answer within {self.policy.attempt_timeout:g} s"
+        seconds = self.guard.policy_of(call.operation).attempt_timeout
+        detail = f"no answer within {seconds:g} s"
         retryable = None if call.is_repeatable else False
         return ProviderError(self.provider, FailureKind.TIMEOUT, detail, retryable=retryable)
 
@@ -230,21 +267,23 @@ class GuardedCell(GuardedMailbox):
         call.error = error
         blocked = guard.failed(running, error, now)
         is_probe = running.permit is not None and running.permit.is_probe
-        decision = guard.decide(error, call.attempts, call.due - now, is_probe=is_probe)
+        decision = guard.decide(
+            error, call.attempts, call.due - now, is_probe=is_probe, operation=call.operation
+        )
         if error.kind is FailureKind.RATE_LIMIT:
-            self.pause(error, decision, call.attempts, now)
+            self.pause(error, decision, call, now)
         if blocked:
-            self.kernel.events.error(
-                "provider.blocked", provider=self.provider, reason=str(error.kind), code=error.code
-            )
-            self.sweep()
+            self.blocked(error)
         if isinstance(decision, GiveUp):
             self.fail_call(call, _last_word(call, error, decision))
         elif not self.is_alive:
             self.fail_call(call, _last_word(call, error, GiveUp("attempts", None)))
         elif len(self.waiting_retries) + len(self.due_retries) >= max(1, self.capacity // 4):
             self.fail_call(call, RetriesExhaustedError.after(error, call.attempts))
+        elif (denied := guard.unaffordable(call, error, decision.wait, now)) is not None:
+            self.deny_retry(call, denied)
         else:
+            guard.retries_denied = False
             guard.counters.wait_seconds += decision.wait
             self.wait_for_retry(call, now + decision.wait)
             self.kernel.events.info(

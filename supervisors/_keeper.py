@@ -30,6 +30,7 @@ from ..runtime import (
     start_incarnation,
     text_of,
 )
+from ._account import Accounts
 from ._child import Child
 from ._children import RESTARTING, RUNNING, UNDEFINED, ChildRecord, factory_class, has_start_hooks
 from ._errors import (
@@ -50,18 +51,20 @@ SERVICE_MARGIN = 3.0
 """A service that is cut off at its own deadline may take two more to unwind."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class TreeContext:
     """What every supervisor of one tree hands down to those below it."""
 
     settings: Settings
-    """What an operator may change."""
+    """What an operator may change, and may have changed since the system was opened."""
     supervisor: Callable[[Supervisor | DynamicSupervisor | Pool, TreeContext], Child]
     """Makes the child spec of a supervisor below."""
     service: Callable[[str, Child, GuardedActor, TreeContext], Keeper]
     """Makes the supervisor of a service; called with its path, its spec and its first object."""
     losses: Losses
     """What was given up."""
+    accounts: Accounts
+    """What services share that call a provider with the same key."""
 
 
 class Keeper(Actor):

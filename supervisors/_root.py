@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, cast
 
 from ..runtime import SHUTDOWN, ActorCell, Cell, ExitReason, Kernel, start_incarnation
+from ._account import Accounts
 from ._children import ChildRecord
 from ._intensity import RestartWindow
 from ._keeper import TreeContext
@@ -72,7 +73,7 @@ class Tree:
 
     async def start(self, kernel: Kernel) -> None:
         """Start the root supervisor."""
-        context = TreeContext(self._settings, subtree_child, service_supervisor, self.losses)
+        context = TreeContext(self._settings, subtree_child, service_supervisor, self.losses, Accounts())
         actor = RootSupervisor(context)
         self.cell = ActorCell(kernel, "root", actor, self, shutdown=float("inf"))
         await start_incarnation(self.cell, actor, timeout=float("inf"))

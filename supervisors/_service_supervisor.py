@@ -7,12 +7,18 @@ goes wrong can't take its siblings down with it.
 
 from __future__ import annotations
 
+import msgspec
+
 from ..runtime import SHUTDOWN, Actor, Cell, Exit, ExitReason, StartError
+from ._account import Account
 from ._child import Child
 from ._children import ChildRecord
 from ._guarded import GuardedActor
 from ._guarded_cell import GuardedCell
 from ._keeper import TreeContext
+from ._retry_layers import guard_of
+from ._retrying_parts import retrying_parts
+from ._settings import Settings
 from ._specs import Supervisor
 from ._supervisor import SupervisorActor
 from .policies import Policy
@@ -24,10 +30,17 @@ SERVICE = "service"
 class ServiceSupervisor(SupervisorActor):
     """Keep one service running behind its guard."""
 
-    def __init__(self, child: Child, first: GuardedActor, policy: Policy, context: TreeContext) -> None:
+    def __init__(
+        self, child: Child, first: GuardedActor, policy: Policy, account: Account, context: TreeContext
+    ) -> None:
         super().__init__(Supervisor(child.id, intensity=policy.intensity, period=policy.period), context)
         self._policy = policy
-        self._provider = child.id
+        self._account = account
+        self._fixed_policy = child.policy
+        self._default_policy = first.policy
+        self._fixed_backoff = child.backoff
+        self.provider = child.id
+        """What settings and metrics call the service."""
         self._first: GuardedActor | None = first
         self._child = Child(
             SERVICE,
@@ -71,10 +84,30 @@ class ServiceSupervisor(SupervisorActor):
         record = self.children.get(SERVICE)
         return None if record is None else record.cell
 
+    def policy_by(self, settings: Settings) -> Policy:
+        """Return the policy that *settings* lead to: none of them changes that of a child spec.
+
+        Raises:
+            ValueError: They contradict the policy of the service's class.
+        """
+        return self._fixed_policy or settings.policy(self.provider, self._default_policy)
+
+    def reconfigure(self, policy: Policy) -> None:
+        """Go by another policy from now on. Restarts that wait come when they were to come."""
+        self._policy = policy
+        self.window.intensity, self.window.period = policy.intensity, policy.period
+        backoff = self._fixed_backoff or policy.restart_backoff
+        self._child = msgspec.structs.replace(self._child, backoff=backoff)
+        for record in self.children.values():
+            record.spec = self._child
+
     def _next(self) -> Actor:
         """Use the object that was made to find out that this is a service, then the factory."""
         first, self._first = self._first, None
-        return self._start() if first is None else first
+        actor = self._start() if first is None else first
+        assert isinstance(actor, GuardedActor)
+        actor.configured(self.context.settings)
+        return actor
 
     def make(self, record: ChildRecord) -> Actor:
         """Call the service's factory; what it makes is run here, not given a supervisor once more."""
@@ -89,8 +122,9 @@ class ServiceSupervisor(SupervisorActor):
             actor,
             self,
             record.spec.shutdown,
-            provider=self._provider,
+            provider=self.provider,
             policy=self._policy,
+            account=self._account,
         )
 
     async def restart(self, record: ChildRecord, reason: ExitReason) -> None:
@@ -127,7 +161,7 @@ class ServiceSupervisor(SupervisorActor):
         cell = record.cell
         assert isinstance(cell, GuardedCell)
         seconds = self._policy.failed_probe
-        self.kernel.events.error("provider.failed", provider=self._provider, next_probe_in=seconds)
+        self.kernel.events.error("provider.failed", provider=self.provider, next_probe_in=seconds)
         cell.fail_until(self.kernel.now() + seconds)
         self.window.clear()
         self._is_on_probation = True
@@ -138,9 +172,11 @@ class ServiceSupervisor(SupervisorActor):
         super().has_begun(record)
         cell = record.cell
         assert isinstance(cell, GuardedCell)
+        for part in retrying_parts(cell.actor):
+            cell.warn_nested(guard_of(self.provider), part)
         if cell.guard.is_failed:
             cell.guard.recovered()
-            self.kernel.events.info("provider.recovered", provider=self._provider)
+            self.kernel.events.info("provider.recovered", provider=self.provider)
 
     async def stop_child(self, cell: Cell, reason: ExitReason, timeout: float | None) -> None:
         """Stop the service for good: this supervisor with it."""
@@ -166,10 +202,11 @@ def service_supervisor(
     """Put a supervisor around a service, with the child spec's policy, or the settings and the class's.
 
     Raises:
-        StartError: The settings contradict the class's policy.
+        StartError: The settings contradict the class's policy, or its limits those of its account.
     """
     try:
         policy = child.policy or context.settings.policy(child.id, actor.policy)
+        account = context.accounts.open(policy, child.id)
     except ValueError as error:
         raise StartError(path, str(error), error) from error
-    return ServiceSupervisor(child, actor, policy, context)
+    return ServiceSupervisor(child, actor, policy, account, context)

@@ -17,6 +17,7 @@ from ..runtime import (
     Kernel,
     NoSuchActorError,
     Ref,
+    RelightError,
     ShutdownPhase,
     ShutdownProcedure,
     StuckHandler,
@@ -25,6 +26,7 @@ from ..runtime import (
 )
 from ._child import Child
 from ._dynamic_supervisor import DynamicSupervisorActor
+from ._find import find_actor
 from ._guard_statistics import GuardStatistics
 from ._guarded_cell import GuardedCell
 from ._health import Health, judge
@@ -32,6 +34,7 @@ from ._outlook import ended_children, restarts_due
 from ._pool_ref import PoolRef
 from ._portal import Portal
 from ._process import stop_asked
+from ._reload import SettingChange, apply_settings
 from ._root import Tree
 from ._settings import Settings
 from ._specs import DynamicSupervisor, Pool, Spec, Supervisor
@@ -39,6 +42,7 @@ from ._supervisor import SupervisorActor
 from ._supervisor_ref import DynamicSupervisorRef, SupervisorRef
 from ._system_ties import SystemTies
 from ._tree_view import TreeNode, look_at_tree
+from .policies import Forced
 
 ResultT = TypeVar("ResultT")
 
@@ -129,10 +133,7 @@ class System(SystemTies):
 
         A service is found by its own path: ``providers/openai``.
         """
-        found = self._kernel.registry.find(name)
-        if isinstance(found, Cell):
-            return getattr(found.actor, "front", None) or found
-        return found
+        return find_actor(self._kernel, name)
 
     def get(self, name: str) -> Ref:
         """Return the live actor at this path or with this name.
@@ -161,6 +162,56 @@ class System(SystemTies):
             for cell in self._kernel.registry.cells()
             if isinstance(cell, GuardedCell)
         ]
+
+    def apply_settings(self, settings: Settings) -> list[SettingChange]:
+        """Put other settings in force while the system runs. Call it in the event loop's thread.
+
+        Services keep their queues, counts, breakers, pauses and what is in flight; their numbers change.
+        Calls that were begun keep their times. A policy that stands in a child spec stays, as settings do
+        not change it. A blocked provider is tried with its next call, as its key or plan may be another.
+        Each change is an event (``settings.changed``).
+
+        Returns:
+            What has changed. What only takes effect when a system is opened (the log level, the times of
+            shutdown and watchdog) says so.
+
+        Raises:
+            SettingsError: A setting contradicts a service's policy. Nothing is applied.
+        """
+        return apply_settings(self._kernel, self._tree.root.context, settings)
+
+    def force_breaker(self, service: Ref | str, state: Forced | None) -> None:
+        """Hold the breaker of a service in a state, or give it back to itself.
+
+        It lasts over restarts of the service, until it is given back or the service is stopped for good.
+
+        Args:
+            service: Its ref, path or name, or the id of its child spec: all services of this id. A pool or
+                a supervisor stands for all services below it.
+            state: ``"open"`` refuses every call, without a ``retry_after``; ``"closed"`` refuses none;
+                ``"metrics_only"`` refuses none and counts how often it would have opened. None gives it
+                back: half-open where it was forced open, else closed with a new count.
+
+        Raises:
+            NoSuchActorError: There is no such service.
+            RelightError: A policy has no breaker; then nothing has changed.
+            ValueError: There is no such state.
+        """
+        path = service if isinstance(service, str) else service.path
+        target = self.find(service) if isinstance(service, str) else service
+        cells = [
+            cell
+            for cell in self._kernel.registry.cells()
+            if isinstance(cell, GuardedCell)
+            and (cell is target or cell.provider == service or cell.path.startswith(f"{path}/"))
+        ]
+        if not cells:
+            raise NoSuchActorError(path)
+        for cell in cells:  # all of them or none
+            if cell.guard.circuit is None:
+                raise RelightError(f"{cell.provider}: has no breaker to force: give its policy a Breaker()")
+        for cell in cells:
+            cell.force_breaker(state)
 
     def actor_statistics(self) -> list[tuple[str, ActorStatistics]]:
         """Look at every live actor: the name of its class, its counters."""

@@ -27,7 +27,7 @@ def relight(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     done = relight("--help", folder=tmp_path)
     assert done.returncode == 0
-    for command in ("demo", "bench", "fakes", "config", "doctor"):
+    for command in ("demo", "bench", "fakes", "config", "doctor", "probe"):
         assert command in done.stdout
 
 

@@ -19,7 +19,8 @@ from tests.support.tree import ROOT
 
 PUBLIC = {*relight.__all__, *actors.__all__, *fakes.__all__, *jobs.__all__}
 EVENT = re.compile(
-    r"(actor|message|breaker|provider|supervisor|system|events|loop|shutdown|job|worker|store)\.[a-z_]+"
+    r"(actor|message|breaker|provider|fallback|retry|reply|supervisor|system|settings|events|loop|shutdown"
+    r"|job|worker|store)\.[a-z_]+"
 )
 
 
@@ -41,8 +42,14 @@ def emitted(path: Path) -> Iterator[str]:
 
 
 def test_the_events_page_lists_every_event_once() -> None:
-    rooms = (ROOT / "runtime", ROOT / "supervisors", ROOT / "actors" / "jobs")
-    sources = [source for room in rooms for source in room.rglob("*.py")]
+    rooms = (
+        ROOT / "runtime",
+        ROOT / "supervisors",
+        ROOT / "actors",
+        ROOT / "actors" / "jobs",
+        ROOT / "actors" / "providers",
+    )
+    sources = [source for room in rooms for source in room.glob("*.py")]
     names = {name for source in sources for name in emitted(source)}
     listed = [row[0] for row in rows("events.md")]
     assert len(names) > 10

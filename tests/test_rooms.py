@@ -32,13 +32,16 @@ UNITS = {
         "relight.bench._vm",
     ),
     "tests/bench/test_markdown.py": ("relight.bench._markdown",),
+    "tests/bench/test_peers.py": ("relight.bench._peers",),
     "tests/bench/test_questions.py": ("relight.bench._questions",),
+    "tests/actors/test_sse.py": ("relight.actors._sse",),
     "tests/runtime/test_dispatch.py": ("relight.runtime._dispatch",),
     "tests/supervisors/conformance/test_escalation.py": ("relight.supervisors._losses",),
     "tests/supervisors/conformance/test_pool.py": ("relight.supervisors._administration",),
     "tests/supervisors/conformance/test_restart_groups.py": ("relight.supervisors._administration",),
     "tests/supervisors/conformance/trees.py": ("relight.supervisors._supervisor",),
     "tests/supervisors/test_forced_exit.py": ("relight.supervisors._process",),
+    "tests/supervisors/test_metering.py": ("relight.supervisors._metering",),
     "tests/supervisors/test_strategy.py": (
         "relight.supervisors._specs",
         "relight.supervisors._strategy",
@@ -47,7 +50,7 @@ UNITS = {
 """Tests of a part that no face shows."""
 
 EXTRAS = {
-    "httpx2": ("actors/_http*.py", "actors/_transport.py"),
+    "httpx2": ("actors/_http*.py", "actors/_transport*.py"),
     "starlette": ("actors/fakes/*", "actors/ops/*"),
     "hypercorn": ("actors/fakes/*", "actors/ops/*"),
     "rich": ("actors/ops/*",),

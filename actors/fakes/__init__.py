@@ -1,4 +1,6 @@
-"""Fakes of OpenAI, Anthropic and RunPod: real HTTP servers on this machine, with faults on order.
+"""Fakes of the providers: real HTTP servers on this machine, with faults on order.
+
+There are fakes of OpenAI, Anthropic, RunPod, ElevenLabs and Supabase.
 
 They speak as the providers do, errors, headers and status codes included, and they fail as the
 providers do, reproducibly: the same seed gives the same request the same fault.
@@ -17,6 +19,7 @@ Needs ``pip install "relight[web]"``; steering a running fake needs ``relight[ht
 
 from ...runtime import claim
 from ._command import run_fakes
+from ._errors import ERRORS
 from ._fakes import Fakes, open_fakes
 from ._log import FakeStatistics, LogEntry
 from ._options import FakeOptions
@@ -27,6 +30,7 @@ from ._steps import Step
 
 __all__ = [
     "DEFAULT_WEIGHTS",
+    "ERRORS",
     "FakeOptions",
     "FakeStartError",
     "FakeStatistics",

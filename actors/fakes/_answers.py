@@ -16,6 +16,7 @@ import msgspec
 
 _LIST = re.compile(r"\bJSON (?:list|array) (?:of|with) (?:exactly )?(\w+)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{4,}(?:['\u2019][^\W\d_]+)?")
+_TOKEN = re.compile(r"\s*\S+\s*\Z|\s*\S+|\s+\Z")
 _SENTENCE = re.compile(r"[^.!?\n]*\w[^.!?\n]*")
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9}
 _MOST = 50
@@ -36,6 +37,11 @@ def digest(text: str | bytes, size: int = 16) -> str:
 def count_tokens(text: str) -> int:
     """Count the tokens of *text*: here a word is one."""
     return len(text.split())
+
+
+def pieces(text: str) -> list[str]:
+    """Cut *text* into the tokens of a stream: each a word with the space before it."""
+    return _TOKEN.findall(text)
 
 
 def answer(prompt: str) -> str:

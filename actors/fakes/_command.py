@@ -97,7 +97,7 @@ def _outage(text: str) -> Outage:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="relight fakes",
-        description="Serve fakes of OpenAI, Anthropic and RunPod on 127.0.0.1.",
+        description=f"Serve fakes on 127.0.0.1: {', '.join(PROVIDERS)}.",
     )
     parser.add_argument("--provider", action="append", metavar="NAME", help="one to serve (default: all)")
     parser.add_argument("--rate", type=float, default=0.0, help="share of the requests that fail, 0 to 1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -19,6 +19,12 @@ class Route(msgspec.Struct, frozen=True):
     method: str
     path: str
     operation: str
+    streams: bool = False
+    """The path itself asks for a stream; elsewhere ``"stream": true`` in the body does."""
+    is_seated: bool = False
+    """Whether it counts against the limit of requests at the same time."""
+    is_public: bool = False
+    """Whether it needs no key; then it costs no money and has no place in the rate limit."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +38,16 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    query: Sequence[tuple[str, str]] = ()
+    """What follows the question mark; a name may come more than once."""
+    is_public: bool = False
+    """It needs no key and costs no money."""
+    is_seated: bool = False
+    """It counts against the limit of requests at the same time."""
     is_oversized: bool = False
     """The body was larger than the fake reads; it is not kept."""
+    streams: bool = False
+    """The answer is to come as a stream."""
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +69,8 @@ class Dialect(Protocol):
     """One provider: its paths, its answers, its errors and its headers. It does no I/O."""
 
     routes: tuple[Route, ...]
+    seats: int | None
+    """Requests it deals with at the same time, of those that are limited; None: as many as come."""
 
     def is_authorized(self, headers: Mapping[str, str]) -> bool:
         """Tell whether *headers* carry the key."""

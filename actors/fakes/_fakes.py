@@ -126,7 +126,7 @@ async def open_fakes(
     every connection at once; a hanging request does not hold it up.
 
     Args:
-        providers: openai, anthropic, runpod, or some of them.
+        providers: openai, anthropic, runpod, elevenlabs, supabase, or some of them.
         plan: The faults: one plan for all, or one per provider (the others have none). A plan's
             faults differ from provider to provider.
         outages: Scripted outages, counted from when the fakes are ready.

@@ -26,6 +26,18 @@ class JobStatus(enum.StrEnum):
     TIMED_OUT = "TIMED_OUT"
 
 
+class JobTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a job when it is taken."""
+
+    prompt: str
+    run_seconds: float
+    queue_seconds: float | None = None
+    """None: it waits for one of the workers; else it boots one of its own, after so long."""
+    fails: bool = False
+    execution_timeout: float = 600.0
+    ttl: float = 86_400.0
+
+
 class Job(msgspec.Struct, kw_only=True):
     """The course of one job, in seconds of the fake's clock."""
 
@@ -37,6 +49,7 @@ class Job(msgspec.Struct, kw_only=True):
     outcome: JobStatus
     gone_at: float
     """From then on nobody has heard of it."""
+    terms: JobTerms
 
     def status(self, now: float) -> JobStatus:
         """Return the state at *now*."""
@@ -55,18 +68,6 @@ class Job(msgspec.Struct, kw_only=True):
         return round((self.ends_at - self.starts_at) * 1000)
 
 
-class JobTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a job when it is taken."""
-
-    prompt: str
-    run_seconds: float
-    queue_seconds: float | None = None
-    """None: it waits for one of the workers; else it boots one of its own, after so long."""
-    fails: bool = False
-    execution_timeout: float = 600.0
-    ttl: float = 86_400.0
-
-
 class JobBook:
     """Take jobs, let them run on a number of workers, and tell how they are."""
 
@@ -74,6 +75,8 @@ class JobBook:
         self._free_at = [0.0] * workers
         self._retention = retention
         self._jobs: dict[str, Job] = {}
+        self.retried = 0
+        """How often an ended job was begun again."""
 
     def submit(self, identity: str, terms: JobTerms, now: float) -> Job:
         """Take a job and decide its course; the oldest of too many is forgotten."""
@@ -89,6 +92,7 @@ class JobBook:
             ends_at=starts + runs,
             outcome=JobStatus.TIMED_OUT if is_late else outcome,
             gone_at=min(now + terms.ttl, starts + runs + self._retention),
+            terms=terms,
         )
         self._jobs[identity] = job
         if len(self._jobs) > _MOST_JOBS:
@@ -108,6 +112,13 @@ class JobBook:
             job.outcome = JobStatus.CANCELLED
             job.gone_at = min(job.gone_at, now + self._retention)
         return job
+
+    def retry(self, job: Job, terms: JobTerms, now: float) -> Job | None:
+        """Begin a job again, under its id, that failed or ran out of time; None: it did neither."""
+        if job.status(now) not in {JobStatus.FAILED, JobStatus.TIMED_OUT}:
+            return None
+        self.retried += 1
+        return self.submit(job.identity, terms, now)
 
     def count(self, now: float) -> Counter[JobStatus]:
         """Count the jobs that are not gone by status."""

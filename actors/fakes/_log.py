@@ -11,7 +11,7 @@ LIMIT = 10_000
 BODY_LIMIT = 4_096
 """Bytes remembered of a request's body."""
 
-_SECRETS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
+_SECRETS = frozenset({"authorization", "x-api-key", "api-key", "apikey", "xi-api-key", "cookie"})
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """Seconds since then."""
     operation: str
-    """chat, messages, run, status, cancel or health."""
+    """What was asked for: chat, messages, run, status, speech, select, storage_upload and so on."""
     method: str
     path: str
     headers: dict[str, str]
@@ -30,13 +30,27 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     body: str
     """The beginning of the body."""
     source: str = ""
-    """Who chose the outcome: script, outage, auth, quota, limit or plan; "" for an ordinary answer."""
+    """Who chose the outcome: script, scenario, outage, auth, size, quota, limit or plan; "" for an
+    ordinary answer."""
     fault: str = ""
     """The fault met (a FaultKind); "" for none."""
     status: int = 0
     """HTTP status sent; 0: none was, or none yet."""
     seconds: float = -1.0
     """How long the fake dealt with it; -1: it still does."""
+    chunks: int = 0
+    """Pieces of a stream that were sent."""
+    is_abandoned: bool = False
+    """The client left before the end of the stream, or of a hang."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """How a request ended."""
+
+    status: int
+    """0: no reply."""
+    chunks: int = 0
+    is_abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +102,21 @@ class RequestLog:
             self.faults[entry.fault] += 1
         self.outage_requests += entry.source == "outage"
 
-    def complete(self, entry: LogEntry, status: int, now: float) -> None:
+    def complete(self, entry: LogEntry, ending: Ending, now: float) -> None:
         """Note how a request ended; *now* counts from where its ``at`` does."""
+        status = ending.status
         self.in_flight -= 1
         self.answered += 200 <= status < 400 and not entry.fault
         if status:
             self.statuses[status] += 1
         if entry.number in self._entries:
-            done = msgspec.structs.replace(entry, status=status, seconds=now - entry.at)
-            self._entries[entry.number] = done
+            self._entries[entry.number] = msgspec.structs.replace(
+                entry,
+                status=status,
+                seconds=now - entry.at,
+                chunks=ending.chunks,
+                is_abandoned=ending.is_abandoned,
+            )
 
     def after(self, number: int) -> list[LogEntry]:
         """Return what is remembered of the requests after *number*, in order of arrival."""

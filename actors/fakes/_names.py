@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-PROVIDERS = ("openai", "anthropic", "runpod")
+PROVIDERS = ("openai", "anthropic", "runpod", "elevenlabs", "supabase")
 
 
 def check_provider(provider: str) -> None:

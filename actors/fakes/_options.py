@@ -1,5 +1,7 @@
 """What can be chosen about a fake, and the one value that describes it to the child process."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from ._names import check_provider
@@ -15,10 +17,20 @@ class FakeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The API key it accepts; None: ``fake-<provider>-key``."""
     latency: tuple[float, float] = (0.005, 0.03)
     """Each answer takes a time drawn evenly from these bounds."""
+    chunk_delay: float = 0.0
+    """Seconds before each piece of a stream."""
     quota: int | None = None
     """Requests until the money is spent; None: endless."""
     requests_per_minute: int | None = None
     """A rate limit with true headers; None: no limit, and headers that say so."""
+    tokens_per_minute: int | None = None
+    """The same for tokens: a word of the request's body is one."""
+    concurrency: int | None = None
+    """ElevenLabs: requests dealt with at the same time, with true headers; None: five, as of a small plan."""
+    characters: int | None = None
+    """ElevenLabs: characters until the quota is exceeded; None: endless."""
+    tables: Mapping[str, tuple[str, ...]] = {}
+    """Supabase: the primary key of each table; a table not named has ``id``."""
     max_body: int = 10_000_000
     """Bytes of a request's body; more is answered with 413."""
     context_tokens: int = 128_000
@@ -36,10 +48,20 @@ class FakeOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for field, (low, high) in {"latency": self.latency, "run_seconds": self.run_seconds}.items():
             check_range(f"FakeOptions.{field}[0]", low, 0.0, 600.0)
             check_range(f"FakeOptions.{field}[1]", high, low, 600.0)
+        check_range("FakeOptions.chunk_delay", self.chunk_delay, 0.0, 600.0)
         if self.quota is not None:
             check_range("FakeOptions.quota", self.quota, 0, 10**9)
         if self.requests_per_minute is not None:
             check_range("FakeOptions.requests_per_minute", self.requests_per_minute, 1, 10**6)
+        if self.tokens_per_minute is not None:
+            check_range("FakeOptions.tokens_per_minute", self.tokens_per_minute, 1, 10**9)
+        if self.concurrency is not None:
+            check_range("FakeOptions.concurrency", self.concurrency, 1, 10**6)
+        if self.characters is not None:
+            check_range("FakeOptions.characters", self.characters, 0, 10**9)
+        for table, key in self.tables.items():
+            if not key:
+                raise ValueError(f"FakeOptions.tables[{table!r}] must name a column at least, got {key!r}")
         check_range("FakeOptions.max_body", self.max_body, 1, 100_000_000)
         check_range("FakeOptions.context_tokens", self.context_tokens, 1, 10**9)
         check_range("FakeOptions.workers", self.workers, 1, 10_000)

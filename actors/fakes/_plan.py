@@ -17,6 +17,8 @@ class FaultKind(enum.StrEnum):
     """429 with a hint how long to wait."""
     RATE_LIMIT_BARE = "rate_limit_bare"
     """429 without a Retry-After header."""
+    CONCURRENCY = "concurrency"
+    """429: too many requests at the same time."""
     SLOW_DOWN = "slow_down"
     """429: the load grew too fast."""
     TOO_LARGE = "too_large"
@@ -53,6 +55,20 @@ class FaultKind(enum.StrEnum):
     """RunPod takes the job, and the job fails."""
     COLD_START = "cold_start"
     """RunPod takes the job, and a worker has to boot first."""
+    WRONG_LENGTH = "wrong_length"
+    """200, and the content-length is smaller than the body."""
+    STREAM_ERROR = "stream_error"
+    """An event in the stream says that the answer failed; nothing follows."""
+    STREAM_RESET = "stream_reset"
+    """The connection is reset in the middle of the stream."""
+    STREAM_ENDS = "stream_ends"
+    """The stream ends early and cleanly: nothing says that the answer is complete."""
+    STREAM_STALL = "stream_stall"
+    """The stream falls silent until the client leaves."""
+    STREAM_PINGS = "stream_pings"
+    """Nothing but pings follows until the client leaves."""
+    RESPONSE_FAILED = "response_failed"
+    """OpenAI's Responses: 200, and the response's own status is ``failed``; elsewhere as STREAM_ERROR."""
 
 
 class RetryAfterForm(enum.StrEnum):
@@ -66,6 +82,14 @@ class RetryAfterForm(enum.StrEnum):
     """``retry-after: Wed, 21 Oct 2026 07:28:00 GMT``, rounded up to a full second."""
     MILLISECONDS = "milliseconds"
     """``retry-after-ms: 1500``."""
+    ZERO = "zero"
+    """``retry-after: 0``, whatever is meant."""
+    NEGATIVE = "negative"
+    """``retry-after: -1``."""
+    HOUR = "hour"
+    """``retry-after: 3600``."""
+    JUNK = "junk"
+    """``retry-after: soon``."""
 
 
 DEFAULT_WEIGHTS: Mapping[FaultKind, float] = MappingProxyType(
@@ -80,11 +104,26 @@ DEFAULT_WEIGHTS: Mapping[FaultKind, float] = MappingProxyType(
         FaultKind.BROKEN_JSON: 1.0,
         FaultKind.JOB_FAILED: 2.0,
         FaultKind.COLD_START: 1.0,
+        FaultKind.STREAM_ERROR: 2.0,
+        FaultKind.STREAM_RESET: 2.0,
+        FaultKind.STREAM_ENDS: 1.0,
+        FaultKind.STREAM_STALL: 1.0,
     }
 )
 """Faults that pass: a client that retries sensibly outlives every one of them."""
 
 _JOB_KINDS = frozenset({FaultKind.JOB_FAILED, FaultKind.COLD_START})
+STREAM_KINDS = frozenset(
+    {
+        FaultKind.STREAM_ERROR,
+        FaultKind.STREAM_RESET,
+        FaultKind.STREAM_ENDS,
+        FaultKind.STREAM_STALL,
+        FaultKind.STREAM_PINGS,
+        FaultKind.RESPONSE_FAILED,
+    }
+)
+"""Faults in the middle of a stream. A plan keeps them for streams; a script may give them to any reply."""
 
 
 class FaultPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,12 +154,15 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if not self.retry_after_forms:
             raise ValueError("FaultPlan.retry_after_forms must name at least one form, got ()")
 
-    def fault(self, provider: str, operation: str, number: int) -> FaultKind | None:
-        """Return the fault of request *number* (from 1) to *operation*; None: it is answered."""
+    def fault(self, provider: str, operation: str, number: int, *, streams: bool = False) -> FaultKind | None:
+        """Return the fault of request *number* (from 1) to *operation*; None: it is answered.
+
+        Whoever asks for a stream (*streams*) may get the faults of streams, too.
+        """
         rng = _rng(self.seed, provider, operation, number)
         if rng.random() >= self.rate:
             return None
-        return _draw(self._kinds(provider, operation), rng.random())
+        return _draw(self._kinds(provider, operation, streams=streams), rng.random())
 
     def form(self, provider: str, operation: str, number: int) -> RetryAfterForm:
         """Return the form in which that request, if it is a 429, says when to come back."""
@@ -132,17 +174,21 @@ class FaultPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         low, high = bounds
         return low + (high - low) * _rng(self.seed, provider, purpose, number).random()
 
-    def _kinds(self, provider: str, operation: str) -> list[tuple[FaultKind, float]]:
+    def _kinds(self, provider: str, operation: str, *, streams: bool) -> list[tuple[FaultKind, float]]:
         return [
             (kind, weight)
             for kind, weight in sorted(self.weights.items())
-            if weight > 0.0 and _can_show(provider, operation, kind)
+            if weight > 0.0 and _can_show(provider, operation, kind, streams=streams)
         ]
 
 
-def _can_show(provider: str, operation: str, kind: FaultKind) -> bool:
+def _can_show(provider: str, operation: str, kind: FaultKind, *, streams: bool) -> bool:
     if kind in _JOB_KINDS:
-        return operation == "run"
+        return operation in {"run", "retry"}
+    if kind is FaultKind.RESPONSE_FAILED:
+        return operation == "responses"
+    if kind in STREAM_KINDS:
+        return streams
     return kind is not FaultKind.OVERLOADED or provider == "anthropic"
 
 

@@ -7,6 +7,21 @@ import msgspec
 from ._answers import answer, count_tokens
 
 
+class _Wish(msgspec.Struct):
+    stream: bool | None = None
+
+
+_wishes = msgspec.json.Decoder(_Wish)
+
+
+def asks_for_stream(body: bytes) -> bool:
+    """Tell whether a request's *body* is JSON that says ``"stream": true``."""
+    try:
+        return bool(_wishes.decode(body).stream)
+    except msgspec.DecodeError:
+        return False
+
+
 class Part(msgspec.Struct):
     """A piece of a message's content."""
 

@@ -1,4 +1,4 @@
-"""How RunPod's serverless endpoints speak: run, status, cancel, health.
+"""How RunPod's serverless endpoints speak: run, status, cancel, retry, health.
 
 The texts of its errors are nowhere documented: clients should look at the status, as ours does.
 """
@@ -60,8 +60,10 @@ class RunPodDialect:
         Route("POST", "/v2/{endpoint}/run", "run"),
         Route("GET", "/v2/{endpoint}/status/{job}", "status"),
         Route("POST", "/v2/{endpoint}/cancel/{job}", "cancel"),
+        Route("POST", "/v2/{endpoint}/retry/{job}", "retry"),
         Route("GET", "/v2/{endpoint}/health", "health"),
     )
+    seats: int | None = None
 
     def __init__(self, spec: FakeSpec) -> None:
         self._key = spec.key
@@ -75,7 +77,7 @@ class RunPodDialect:
         return bearer(headers) == self._key
 
     def answer(self, call: Call, circumstances: Circumstances) -> Reply:
-        """Take, show or cancel a job, or tell how the endpoint is."""
+        """Take, show, cancel or repeat a job, or tell how the endpoint is."""
         match call.operation:
             case "run":
                 return self._run(call, circumstances)
@@ -83,6 +85,8 @@ class RunPodDialect:
                 return self._status(self._book.find(call.params["job"], circumstances.now), circumstances)
             case "cancel":
                 return self._status(self._book.cancel(call.params["job"], circumstances.now), circumstances)
+            case "retry":
+                return self._retry(self._book.find(call.params["job"], circumstances.now), circumstances)
             case _:
                 return self._health(circumstances.now)
 
@@ -115,18 +119,35 @@ class RunPodDialect:
         job = self._book.submit(f"{identity}-e1", self._terms(body, circumstances), circumstances.now)
         return json_reply(200, {"id": job.identity, "status": "IN_QUEUE"})
 
+    def _retry(self, job: Job | None, circumstances: Circumstances) -> Reply:
+        if job is None:
+            return json_reply(404, {"error": "request does not exist"})
+        again = self._book.retry(job, self._course(job.terms, circumstances), circumstances.now)
+        if again is None:
+            return json_reply(400, {"error": "only a job that failed or timed out can be retried"})
+        return json_reply(200, {"id": again.identity, "status": "IN_QUEUE"})
+
     def _terms(self, body: _Body, circumstances: Circumstances) -> JobTerms:
-        step, prompt = circumstances.step, body.input.get("prompt")
+        prompt = body.input.get("prompt")
+        terms = JobTerms(
+            prompt=prompt if isinstance(prompt, str) else msgspec.json.encode(body.input).decode(),
+            run_seconds=0.0,
+            execution_timeout=body.policy.execution_timeout / 1000.0,
+            ttl=body.policy.ttl / 1000.0,
+        )
+        return self._course(terms, circumstances)
+
+    def _course(self, terms: JobTerms, circumstances: Circumstances) -> JobTerms:
+        """Decide what becomes of the job this time."""
+        step = circumstances.step
         queue_seconds = step.queue_seconds
         if queue_seconds is None and circumstances.fault is FaultKind.COLD_START:
             queue_seconds = self._options.cold_start_seconds
-        return JobTerms(
-            prompt=prompt if isinstance(prompt, str) else msgspec.json.encode(body.input).decode(),
+        return msgspec.structs.replace(
+            terms,
             run_seconds=circumstances.run_seconds if step.run_seconds is None else step.run_seconds,
             queue_seconds=queue_seconds,
             fails=circumstances.fault is FaultKind.JOB_FAILED,
-            execution_timeout=body.policy.execution_timeout / 1000.0,
-            ttl=body.policy.ttl / 1000.0,
         )
 
     def _status(self, job: Job | None, circumstances: Circumstances) -> Reply:
@@ -144,7 +165,7 @@ class RunPodDialect:
                 "failed": jobs[JobStatus.FAILED],
                 "inProgress": jobs[JobStatus.IN_PROGRESS],
                 "inQueue": jobs[JobStatus.IN_QUEUE],
-                "retried": 0,
+                "retried": self._book.retried,
             },
             "workers": {"idle": idle, "initializing": 0, "ready": idle, "running": busy, "throttled": 0},
         }

@@ -7,14 +7,14 @@ Everything else is asked for one by one, as in `_sql_writes`.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, cast
 
 import msgspec
 
 from ._errors import JobError, LeaseLostError, StoreError
 from ._records import NewJob, Step
-from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS, Row
+from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS
 from ._sql_session import SqlSession
 from ._writer import Together
 
@@ -50,22 +50,35 @@ _PAY = f"""
     FROM json_to_recordset(?::json) AS l(job text, queue text, user_key text, usd float8)
 """  # noqa: S608
 _STEPS = f"""
-    INSERT INTO relight_step (job, {STEP_COLUMNS})
-    SELECT s.job, s.name, decode(s.result, 'base64'), s.blob, s.version, s.seconds, s.cost_usd,
-        s.service_retries, {_NOW}
-    FROM json_to_recordset(?::json) AS s(
-        job text, name text, result text, blob text, version text, seconds float8, cost_usd float8,
-        service_retries int)
+    WITH asked AS (
+        SELECT * FROM json_to_recordset(?::json) AS s(
+            job text, fence int, name text, result text, blob text, version text, seconds float8,
+            cost_usd float8, service_retries int)
+    ), owned AS (
+        SELECT j.id, j.fence, j.queue, j.user_key FROM relight_job AS j
+        WHERE j.state = 'running' AND (j.id, j.fence) IN (SELECT job, fence FROM asked)
+        FOR UPDATE OF j
+    ), stored AS (
+        INSERT INTO relight_step (job, {STEP_COLUMNS})
+        SELECT s.job, s.name, decode(s.result, 'base64'), s.blob, s.version, s.seconds, s.cost_usd,
+            s.service_retries, {_NOW}
+        FROM asked AS s JOIN owned AS o ON o.id = s.job AND o.fence = s.fence
+        ON CONFLICT (job, name) DO NOTHING
+        RETURNING job, name, cost_usd, service_retries
+    ), charged AS (
+        UPDATE relight_job AS j SET
+            cost_usd = j.cost_usd + w.usd, service_retries = j.service_retries + w.retries
+        FROM (
+            SELECT job, sum(cost_usd) AS usd, sum(service_retries) AS retries FROM stored GROUP BY job
+        ) AS w
+        WHERE j.id = w.job AND (w.usd <> 0 OR w.retries <> 0)
+    ), paid AS (
+        INSERT INTO relight_ledger
+        SELECT s.job, o.queue, o.user_key, {_NOW}, s.cost_usd
+        FROM stored AS s JOIN owned AS o ON o.id = s.job WHERE s.cost_usd <> 0
+    )
+    SELECT o.id, o.fence, o.queue, o.user_key, s.name FROM owned AS o LEFT JOIN stored AS s ON s.job = o.id
 """  # noqa: S608
-_THERE = """
-    SELECT s.job, s.name FROM relight_step AS s
-    JOIN json_to_recordset(?::json) AS w(job text, name text) ON s.job = w.job AND s.name = w.name
-"""
-_TAKE_BACK = """
-    UPDATE relight_job AS j SET
-        cost_usd = j.cost_usd - w.usd, service_retries = j.service_retries - w.retries
-    FROM json_to_recordset(?::json) AS w(job text, usd float8, retries int) WHERE j.id = w.job
-"""
 _TRIES = 10
 
 
@@ -174,44 +187,40 @@ class _OfOwner(Together[SqlSession, None]):
 
 
 class SaveStep(_OfOwner):
-    """Store a finished step; see `Store.save_step`."""
+    """Store a finished step; see `Store.save_step`.
+
+    One statement locks the jobs that are still their worker's, stores the steps that are not there yet,
+    and charges those only. So a step that is asked for twice, in one batch or in two, is charged once.
+    """
 
     def __init__(self, job: str, fence: int, step: Step) -> None:
         super().__init__(job, fence, usd=step.cost_usd, retries=step.service_retries)
         self.step = step
-        self.there: Callable[[], list[Row]] = list
-        """Returns which steps of the batch are stored already; asked for once."""
 
     @classmethod
     def apply(
         cls, connection: SqlSession, operations: Sequence[Together[SqlSession, None]]
     ) -> list[JobError | None]:
-        """Store the steps of all *operations*; those that are stored already stay."""
-        steps = cast("Sequence[SaveStep]", operations)
-        # Only the job's owner stores its steps, so none comes in between. It travels with the charge.
-        there = connection.ask(_THERE, (_json([{"job": one.job, "name": one.step.name} for one in steps]),))
-        for one in steps:
-            one.there = there
-        return super().apply(connection, operations)
+        """Store the steps of all *operations*."""
+        asked = cast("Sequence[SaveStep]", operations)
+        first: dict[tuple[str, int, str], SaveStep] = {}
+        for one in asked:
+            first.setdefault((one.job, one.fence, one.step.name), one)
+        rows = [{"job": one.job, "fence": one.fence, **_fields(one.step)} for one in first.values()]
+        found = cast(
+            "list[tuple[str, int, str, str | None, str | None]]", connection.rows(_STEPS, (_json(rows),))
+        )
+        owners = {(job, fence): (queue, user) for job, fence, queue, user, _ in found}
+        stored = {(job, fence, name) for job, fence, _, _, name in found}
+        for one in asked:
+            one.owner = owners.get((one.job, one.fence))
+        cls.store(connection, [one for key, one in first.items() if key in stored])
+        return [None if one.owner is not None else LeaseLostError(one.job, one.fence) for one in asked]
 
     @classmethod
     def store(cls, session: SqlSession, owned: Sequence[_OfOwner]) -> None:
-        """Store the steps."""
-        steps = cast("Sequence[SaveStep]", owned)
-        if not steps:
-            return
-        there = {(str(job), str(name)) for job, name in steps[0].there()}
-        new: list[SaveStep] = []
-        for one in steps:
-            key = (one.job, one.step.name)
-            if key in there:
-                _take_back(session, one)
-            else:
-                there.add(key)
-                new.append(one)
-        if new:
-            session.send(_STEPS, (_json([{"job": one.job, **_fields(one.step)} for one in new]),))
-        for one in new:
+        """Tell of them."""
+        for one in cast("Sequence[SaveStep]", owned):
             step = one.step
             one.tell(session, "step", {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd})
 
@@ -295,15 +304,6 @@ def _charge(session: SqlSession, writes: Sequence[_OfOwner], changes: str) -> No
     ]
     if bills:
         session.send(_PAY, (_json(bills),))
-
-
-def _take_back(session: SqlSession, one: _OfOwner) -> None:
-    """Take back what was charged with the check of the fence."""
-    assert one.owner is not None
-    if one.usd or one.retries:
-        queue, user = one.owner
-        session.send(_TAKE_BACK, (_json([{"job": one.job, "usd": one.usd, "retries": one.retries}]),))
-        session.send(_PAY, (_json([{"job": one.job, "queue": queue, "user_key": user, "usd": -one.usd}]),))
 
 
 def _fields(step: Step) -> dict[str, object]:

@@ -4,20 +4,21 @@ import argparse
 import difflib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
-from ...runtime import Loaded, SettingsError, redact_mapping
+from ...runtime import Loaded, SettingsError, redact_mapping, same_setting
 from ...supervisors import Settings
 from ...supervisors.policies import Policy
-
-DEFAULT_FILE = Path("relight.toml")
-"""Read where no file is named, if it is there."""
+from .._prices import PriceTable, prices_in_force
+from ._settings_file import DEFAULT_FILE, settings_file
 
 _WRONG_SETTINGS = 2
+_DEFAULT = "default"
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -45,28 +46,34 @@ def add_config_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentP
 
 
 def run_config(
-    args: argparse.Namespace, *, services: Mapping[str, Policy], environ: Mapping[str, str] | None = None
+    args: argparse.Namespace,
+    *,
+    services: Mapping[str, Policy],
+    operations: Mapping[str, Collection[str]] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> int:
     """Carry out ``config`` and return the exit status: 0, or 2 where a setting is wrong.
 
     Args:
         args: As parsed by the parser of `add_config_parser`.
         services: The policies of the known services by id: what is in force where nothing is set.
+        operations: What each of them can be asked, by the names of the messages' classes, where known.
         environ: Environment variables; None: those of this process.
     """
     as_json = cast("bool", args.json)
-    file = cast("Path | None", args.file) or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    file = settings_file(args)
     variables = os.environ if environ is None else environ
     try:
         loaded = Settings.load(file=file, environ=variables, services=services)
     except SettingsError as error:
         _print_error(error, as_json=as_json)
         return _WRONG_SETTINGS
-    notes = _notes(loaded.settings, services)
+    notes = [*_notes(loaded.settings, services), *_notes_on_operations(loaded.settings, operations or {})]
     if args.action == "check":
         _print_check(loaded, file, notes, as_json=as_json)
     else:
-        _print_rows(list(_rows(loaded, services)), file, notes, as_json=as_json)
+        prices = prices_in_force(loaded.settings)
+        _print_rows(list(_rows(loaded, services)), file, notes, prices, as_json=as_json)
     if not as_json:
         print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
     return 0
@@ -79,17 +86,36 @@ def _rows(loaded: Loaded[Settings], services: Mapping[str, Policy]) -> Iterator[
             yield _row(loaded, path, getattr(settings, path))
     for service, policy in sorted(services.items()):
         name = settings.provider_name(service) or service
-        for number, value in settings.numbers(service, policy).items():
-            yield _row(loaded, f"providers.{name}.{number}", value)
+        in_force = {**settings.numbers(service, policy), **settings.words(service, policy)}
+        for setting, value in in_force.items():
+            yield _row(loaded, f"providers.{name}.{setting}", value)
     # Of a service that is not known here only what is set can be told.
     for name in _unknown(settings, services):
-        for path in loaded.set_paths(f"providers.{name}"):
-            yield _row(loaded, path, getattr(settings.providers[name], path.rpartition(".")[2]))
+        yield from _set_rows(loaded, f"providers.{name}", settings.providers[name])
+        for operation, own in settings.providers[name].operations.items():
+            yield from _set_rows(loaded, f"providers.{name}.operations.{operation}", own)
+    for model, price in settings.prices.items():
+        yield from _set_rows(loaded, f"prices.{model}", price)
+
+
+def _set_rows(loaded: Loaded[Settings], table: str, values: msgspec.Struct) -> Iterator[_Row]:
+    for field in values.__struct_fields__:
+        if loaded.origin(f"{table}.{field}") != _DEFAULT:
+            yield _row(loaded, f"{table}.{field}", getattr(values, field))
 
 
 def _row(loaded: Loaded[Settings], path: str, value: object) -> _Row:
     name = path.rpartition(".")[2]
-    return _Row(path, redact_mapping({name: value})[name], loaded.origin(path))
+    return _Row(path, redact_mapping({name: value})[name], _origin(loaded, path))
+
+
+def _origin(loaded: Loaded[Settings], path: str) -> str:
+    """Say who set the number at *path*; for one of an operation that may be who set the service's."""
+    spelled = next((known for known in loaded.origins if same_setting(known, path)), path)
+    if (origin := loaded.origin(spelled)) != _DEFAULT:
+        return origin
+    service, is_operation, rest = path.partition(".operations.")
+    return loaded.origin(f"{service}.{rest.rpartition('.')[2]}") if is_operation else _DEFAULT
 
 
 def _unknown(settings: Settings, services: Mapping[str, Policy]) -> list[str]:
@@ -105,6 +131,22 @@ def _notes(settings: Settings, services: Mapping[str, Policy]) -> list[str]:
         guess = f" (did you mean {near[0]}?)" if near else ""
         notes.append(f"providers.{name}: no service that comes with relight{guess}")
     return notes
+
+
+def _notes_on_operations(settings: Settings, operations: Mapping[str, Collection[str]]) -> Iterator[str]:
+    for service, known in operations.items():
+        name = settings.provider_name(service)
+        for operation in settings.providers[name].operations if name is not None else ():
+            if not any(same_setting(operation, each) for each in known):
+                near = difflib.get_close_matches(operation, known, 1)
+                guess = f" (did you mean {near[0]}?)" if near else ""
+                path = f"providers.{name}.operations.{operation}"
+                yield f"{path}: {service} is asked nothing of this name{guess}"
+
+
+def _prices_in_words(prices: PriceTable, today: date) -> str:
+    days = (today - prices.read_on).days if prices.read_on else 0
+    return f"{len(prices)} models, from {prices.source}, read on {prices.read_on} ({days} days ago)"
 
 
 def _print_error(error: SettingsError, *, as_json: bool) -> None:
@@ -123,15 +165,20 @@ def _print_check(loaded: Loaded[Settings], file: Path | None, notes: list[str], 
         print(f"ok: {file or 'no file'}, {values} set")
 
 
-def _print_rows(rows: list[_Row], file: Path | None, notes: list[str], *, as_json: bool) -> None:
+def _print_rows(
+    rows: list[_Row], file: Path | None, notes: list[str], prices: PriceTable, *, as_json: bool
+) -> None:
     if as_json:
         settings = {row.path: {"value": row.value, "source": row.source} for row in rows}
-        _print_json({"ok": True, "file": file and str(file), "settings": settings, "notes": notes})
+        table = {"models": len(prices), "source": prices.source, "read_on": prices.read_on}
+        told = {"ok": True, "file": file and str(file), "settings": settings, "prices": table, "notes": notes}
+        _print_json(told)
         return
     cells = [("setting", "value", "source"), *((row.path, _in_text(row.value), row.source) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for path, value, source in cells:
         print(f"{path:{widths[0]}}  {value:>{widths[1]}}  {source}")
+    print(f"\nprices: {_prices_in_words(prices, datetime.now(UTC).date())}")
 
 
 def _in_text(value: object) -> str:

@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, date, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import cast
@@ -16,7 +17,8 @@ import msgspec
 from anyio.abc import SocketAttribute
 
 from ...runtime import Actor, Request, handles
-from ...supervisors import Child, open_system, run
+from ...supervisors import Child, Settings, open_system, run
+from .._prices import prices_in_force
 from ._metrics import scrape
 
 _LIBRARIES = (
@@ -29,6 +31,9 @@ _LIBRARIES = (
 """What each extra brings; the first line is always there."""
 
 _OLDEST = (3, 11)
+_PRICES = "prices"
+_OLDEST_PRICES = 180
+"""Days; older prices are pointed out."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,18 +74,31 @@ def run_doctor(args: argparse.Namespace) -> int:
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
-            sign = "ok     " if finding.ok else "MISSING" if finding.needed else "absent "
+            sign = _sign(finding)
             sys.stdout.write(f"{sign} {finding.what:<{width}}  {finding.detail}\n")
     return 0 if all(finding.ok for finding in findings if finding.needed) else 1
 
 
-def examine() -> Iterator[Finding]:
-    """Look at the interpreter, the libraries and the backends."""
+def _sign(finding: Finding) -> str:
+    if finding.ok:
+        return "ok     "
+    if finding.needed:
+        return "MISSING"
+    return "OLD    " if finding.what == _PRICES else "absent "
+
+
+def examine(today: date | None = None) -> Iterator[Finding]:
+    """Look at the interpreter, the libraries, the prices and the backends.
+
+    Args:
+        today: What the age of the prices is told from; None: today.
+    """
     python = platform.python_version()
     yield Finding(what="python", ok=sys.version_info >= _OLDEST, detail=f"{python} (needs 3.11 or newer)")
     for extra, libraries in _LIBRARIES:
         for library in libraries:
             yield _library(library, extra)
+    yield _prices(today or datetime.now(UTC).date())
     for backend in ("trio", "asyncio"):
         yield _try(f"actors on {backend}", partial(_round_trip, backend))
     yield _try("a server on 127.0.0.1", lambda: anyio.run(_loopback))
@@ -93,6 +111,17 @@ def _library(name: str, extra: str) -> Finding:
         target = f"relight[{extra}]" if extra else "relight"
         detail = f'not installed: pip install "{target}"'
         return Finding(what=name, ok=False, needed=not extra, detail=detail)
+
+
+def _prices(today: date) -> Finding:
+    """Look how old the prices are: budgets and estimates are as good as they."""
+    prices = prices_in_force(Settings())
+    days = (today - prices.read_on).days if prices.read_on else 0
+    detail = f"of {len(prices)} models, from {prices.source}, read on {prices.read_on}"
+    if days <= _OLDEST_PRICES:
+        return Finding(what=_PRICES, needed=False, detail=detail)
+    remedy = "upgrade relight or litellm, or set prices in relight.toml"
+    return Finding(what=_PRICES, ok=False, needed=False, detail=f"{detail}, {days} days ago: {remedy}")
 
 
 def _try(what: str, check: Callable[[], str]) -> Finding:

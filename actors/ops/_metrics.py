@@ -18,12 +18,14 @@ from ...runtime import ActorState
 from ...supervisors import GuardStatistics, System
 from ...supervisors import Histogram as Times
 from ...supervisors.policies import CircuitState
+from .._plain_calls import PLAIN_CALLS, PlainCalls
 from ._labels import LabelCaps
 
 CAPS = {
     "provider": 32,
     "breaker": 64,
-    "operation": 16,
+    "to": 32,
+    "operation": 64,
     "model": 64,
     "reason": 12,
     "actor_kind": 64,
@@ -39,12 +41,18 @@ class SystemCollector(Collector):
 
         registry.register(SystemCollector(system))
 
-    Scrape it from the thread the system runs in, or accept that figures of one scrape may be a
-    moment apart.
+    The decorators and breakers of code that is no actor yet belong to the process, not to a system; they are
+    shown beside the services, by the same metrics. Scrape it from the thread the system runs in, or accept
+    that figures of one scrape may be a moment apart.
+
+    Args:
+        system: Whose services and actors.
+        plain_calls: Whose decorators and breakers; None shows none, for the second collector of a process.
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, plain_calls: PlainCalls | None = PLAIN_CALLS) -> None:
         self._system = system
+        self._plain = PlainCalls() if plain_calls is None else plain_calls
         self._caps = LabelCaps(CAPS)
 
     def collect(self) -> Iterator[Metric]:
@@ -55,6 +63,7 @@ class SystemCollector(Collector):
         yield from self._calls(services)
         yield self._durations(services)
         yield from self._load(services)
+        yield from self._budgets(services)
         yield from self._actors()
         yield from self._dead_letters()
         yield from self._loop()
@@ -78,6 +87,9 @@ class SystemCollector(Collector):
                 cost.add(usd, service.provider, model)
             for model, count in service.unpriced_retries.items():
                 unpriced.add(count, service.provider, model)
+        for plain in self._plain.statistics():
+            for (reason, outcome), count in plain.retries.items():
+                retries.add(count, plain.provider, plain.operation, reason, outcome)
         yield from (retries.metric(), cost.metric(), unpriced.metric())
 
     def _breakers(self, services: list[GuardStatistics]) -> Iterator[Metric]:
@@ -85,13 +97,30 @@ class SystemCollector(Collector):
         transitions = self._counter(
             "circuit_breaker_transitions", "Changes of state.", "provider", "breaker", "from", "to", "cause"
         )
+        forced = self._gauge(
+            "circuit_breaker_forced", "1 while an operator holds it there.", "provider", "breaker", "to"
+        )
+        would_open = self._counter(
+            "circuit_breaker_would_open",
+            "Times it would have opened while held in metrics-only.",
+            "provider",
+            "breaker",
+        )
         for service in services:
             if service.breaker is not None:
                 provider = service.provider
                 state.add(float(service.breaker.state), provider, provider)
-                for (old, new), count in service.breaker_transitions.items():
-                    transitions.add(count, provider, provider, _word(old), _word(new), "auto")
-        yield from (state.metric(), transitions.metric())
+                for (old, new, cause), count in service.breaker_transitions.items():
+                    transitions.add(count, provider, provider, _word(old), _word(new), cause)
+                if service.breaker.forced is not None:
+                    forced.add(1, provider, provider, service.breaker.forced)
+                would_open.add(service.breaker.would_have_opened, provider, provider)
+        for breaker in self._plain.breakers():
+            state.add(float(breaker.state), breaker.name, breaker.name)
+        for (name, old, new), count in self._plain.breaker_transitions().items():
+            transitions.add(count, name, name, _word(old), _word(new), "auto")
+        for series in (state, transitions, forced, would_open):
+            yield series.metric()
 
     def _calls(self, services: list[GuardStatistics]) -> Iterator[Metric]:
         calls = self._counter(
@@ -99,13 +128,24 @@ class SystemCollector(Collector):
         )
         attempts = self._counter("provider_attempts", "Times the service was called.", "provider")
         failures = self._counter("provider_attempt_failures", "Attempts that failed.", "provider", "reason")
+        fallbacks = self._counter(
+            "provider_fallbacks", "Calls another provider was asked to answer.", "provider", "to", "reason"
+        )
         for service in services:
             for key, count in service.calls.items():
                 calls.add(count, service.provider, key.model, key.operation, key.outcome)
+            for (to, reason), count in service.fallbacks.items():
+                fallbacks.add(count, service.provider, to, reason)
             attempts.add(service.attempts, service.provider)
             for kind, count in service.failures.items():
                 failures.add(count, service.provider, kind)
-        yield from (calls.metric(), attempts.metric(), failures.metric())
+        for plain in self._plain.statistics():
+            for outcome, count in plain.calls.items():
+                calls.add(count, plain.provider, "", plain.operation, outcome)
+            attempts.add(plain.attempts, plain.provider)
+            for reason, count in plain.failures.items():
+                failures.add(count, plain.provider, reason)
+        yield from (calls.metric(), attempts.metric(), failures.metric(), fallbacks.metric())
 
     def _durations(self, services: list[GuardStatistics]) -> Metric:
         labels = ("provider", "operation", "outcome")
@@ -129,6 +169,8 @@ class SystemCollector(Collector):
         paused = self._gauge("provider_paused", "1 while no call is made.", "provider", "reason")
         pauses = self._counter("provider_pause_seconds", "Seconds everybody was told to wait.", "provider")
         waits = self._counter("provider_retry_wait_seconds", "Seconds calls waited for retries.", "provider")
+        for plain in self._plain.statistics():
+            waits.add(plain.wait_seconds, plain.provider)
         for service in services:
             in_flight.add(service.bulkhead.in_flight, service.provider)
             limit.add(service.bulkhead.limit, service.provider)
@@ -138,6 +180,39 @@ class SystemCollector(Collector):
             pauses.add(service.gate.seconds_paused, service.provider)
             waits.add(service.wait_seconds, service.provider)
         for series in (in_flight, limit, queue, paused, pauses, waits):
+            yield series.metric()
+
+    def _budgets(self, services: list[GuardStatistics]) -> Iterator[Metric]:
+        retries = self._gauge("retry_budget_left", "Retries that would be granted now.", "provider")
+        rate = self._gauge(
+            "provider_rate_limit_left", "What the next call could take at once.", "provider", "limit"
+        )
+        cost = self._counter("provider_cost_usd", "Charged to a budget, USD.", "provider", "attempt")
+        unknown = self._counter(
+            "provider_cost_unknown", "Attempts whose cost nobody knew.", "provider", "when"
+        )
+        refused = self._counter("provider_cost_refused", "Calls and retries without money.", "provider")
+        left = self._gauge("provider_budget_left_usd", "What may still be spent, USD.", "provider", "window")
+        for service in services:
+            provider = service.provider
+            if service.retry_budget is not None:
+                retries.add(service.retry_budget.left, provider)
+            if service.rate_limit is not None:
+                if service.rate_limit.requests_left is not None:
+                    rate.add(service.rate_limit.requests_left, provider, "requests")
+                if service.rate_limit.tokens_left is not None:
+                    rate.add(service.rate_limit.tokens_left, provider, "tokens")
+            spending = service.spending
+            if spending is not None:
+                cost.add(spending.first_usd, provider, "first")
+                cost.add(spending.retry_usd, provider, "retry")
+                unknown.add(spending.unpriced, provider, "before")
+                unknown.add(spending.unreported, provider, "after")
+                refused.add(spending.refused, provider)
+                for purse in spending.purses:
+                    for window, usd in purse.left_usd.items():
+                        left.add(usd, provider, window)
+        for series in (retries, rate, cost, unknown, refused, left):
             yield series.metric()
 
     def _actors(self) -> Iterator[Metric]:

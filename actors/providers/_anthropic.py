@@ -3,58 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from functools import partial
 from typing import ClassVar, Self
 
 import msgspec
 
-from ...runtime import Message, Request, handles
+from ...runtime import Message, handles
 from ...supervisors import Estimate, FailureKind
 from ...supervisors.policies import Concurrency, Exponential, Policy, Retry
 from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpRequest
 from .._prices import DEFAULT_PRICES, PriceTable
+from .._probe import Probe
+from .._relay import RelayRequest, StreamWatch
 from .._secret import Secret
-from .._usage import Usage
+from ._anthropic_answer import Answer, MessageReading
 from ._anthropic_errors import ANTHROPIC_ERRORS
-from ._chat import ChatMessage, estimate_chat
+from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage, message_payload
+from ._anthropic_watch import AnthropicWatch
+from ._chat import PROBE_MESSAGES, estimate_call, estimate_relay
+from ._streaming import read_stream
 
 _BASE_URL = "https://api.anthropic.com"
 _VERSION = "2023-06-01"
-
-
-class MessageReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the model's answer."""
-
-    id: str
-    model: str
-    text: str
-    """The text blocks of the answer, joined."""
-    stop_reason: str | None
-    """``end_turn``, or ``max_tokens`` and ``model_context_window_exceeded`` when the answer was cut."""
-    usage: Usage
-
-
-class CreateMessage(Request[MessageReply], frozen=True, kw_only=True):
-    """Ask a model to continue a conversation."""
-
-    model: str
-    messages: tuple[ChatMessage, ...]
-    """Without the system's part, which goes into *system*."""
-    max_tokens: int = 1024
-    """The longest answer; the API insists on a number."""
-    system: str | None = None
-    temperature: float | None = None
-    extra: Mapping[str, object] = {}
-    """More fields of the request, as the API names them; they win over the ones above."""
+_PROBE_MODEL = "claude-haiku-4-5"
 
 
 class Anthropic(HttpService):
     """Stand for Anthropic.
 
-    Besides :class:`CreateMessage` it takes any :class:`HttpRequest`, with the same policy. A call
-    that got no answer is made again: at worst an answer is paid for twice.
+    It takes :class:`CreateMessage`, the stream :class:`StreamMessage`, and any :class:`HttpRequest`,
+    with the same policy. A call that got no answer is made again: at worst an answer is paid for twice.
     """
 
     provider: ClassVar[str] = "anthropic"
@@ -96,63 +78,48 @@ class Anthropic(HttpService):
     @handles
     async def create(self, message: CreateMessage) -> MessageReply:
         """Ask the model once."""
-        request = HttpRequest("POST", "/v1/messages", json=_payload(message), idempotent=True)
-        answer = self.decode(await self.exchange(request), _Answer)
-        if answer.stop_reason == "refusal":
-            raise self.failure(FailureKind.CONTENT_POLICY, "the model refused to answer", code="refusal")
-        return MessageReply(
-            id=answer.id,
-            model=answer.model or message.model,
-            text="".join(block.text for block in answer.content if block.type == "text"),
-            stop_reason=answer.stop_reason,
-            usage=self._prices.charge(message.model, answer.usage.normal()),
+        answer = self.decode(await self.exchange(self._request(message)), Answer)
+        return answer.read(self, message, partial(self._prices.charge, message.model))
+
+    @handles
+    async def stream_message(self, message: StreamMessage) -> AsyncGenerator[MessageChunk]:
+        """Ask the model once, and pass on what it writes."""
+        reading = MessageReading(self, message, partial(self._prices.charge, message.model))
+        async with aclosing(read_stream(self, message, self._request(message), reading)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Have a small model, or *model*, answer with one token."""
+        message = CreateMessage(model=model or _PROBE_MODEL, messages=PROBE_MESSAGES, max_tokens=1)
+        estimate = self.estimate(message)
+        return Probe(
+            request=HttpRequest("POST", "/v1/messages", json=message_payload(message)),
+            purpose=f"one token from {message.model}",
+            usd=None if estimate is None else estimate.usd,
         )
+
+    def watch_stream(self, message: RelayRequest) -> StreamWatch | None:
+        """Watch a relayed stream for its errors and its end marker."""
+        return AnthropicWatch(self)
+
+    def is_repeatable(self, message: Message) -> bool:
+        """Tell that everything may be attempted again: at worst an answer is paid for twice."""
+        return True
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""
-        if not isinstance(message, CreateMessage):
+        if isinstance(message, RelayRequest):
+            return estimate_relay(self._prices, message)
+        if not isinstance(message, CreateMessage | StreamMessage):
             return None
-        texts = () if message.system is None else (message.system,)
-        return estimate_chat(self._prices, message.model, message.messages, message.max_tokens, *texts)
+        return estimate_call(self._prices, message.model, message.input_tokens, message.max_tokens)
 
-
-def _payload(message: CreateMessage) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "model": message.model,
-        "messages": message.messages,
-        "max_tokens": message.max_tokens,
-        "system": message.system,
-        "temperature": message.temperature,
-    }
-    return {name: value for name, value in fields.items() if value is not None} | dict(message.extra)
-
-
-# What the server sends, as far as it is read.
-class _Block(msgspec.Struct):
-    type: str
-    text: str = ""
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int
-    output_tokens: int
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-
-    def normal(self) -> Usage:
-        read, written = self.cache_read_input_tokens or 0, self.cache_creation_input_tokens or 0
-        return Usage(
-            # Anthropic counts what went through its cache apart.
-            input_tokens=self.input_tokens + read + written,
-            output_tokens=self.output_tokens,
-            cached_tokens=read,
-            cache_write_tokens=written,
-        )
-
-
-class _Answer(msgspec.Struct):
-    content: list[_Block]
-    usage: _Usage
-    id: str = ""
-    model: str = ""
-    stop_reason: str | None = None
+    def _request(self, message: CreateMessage | StreamMessage) -> HttpRequest:
+        try:
+            payload = message_payload(message)
+        except msgspec.DecodeError as error:
+            detail = f"the arguments of a tool call are no JSON: {error}"
+            raise self.failure(FailureKind.BAD_REQUEST, detail) from error
+        # At worst an answer is paid for twice.
+        return HttpRequest("POST", "/v1/messages", json=payload, idempotent=True)

@@ -18,7 +18,7 @@ _TOO_LONG = ("prompt is too long", "exceed context limit")
 ANTHROPIC_ERRORS = ErrorTable(
     [
         ErrorRule(kind=FailureKind.QUOTA, names=_BILLING),
-        ErrorRule(kind=FailureKind.QUOTA, statuses={400, 403, 429}, texts=_BALANCE),
+        ErrorRule(kind=FailureKind.QUOTA, statuses={200, 400, 403, 429}, texts=_BALANCE),
         ErrorRule(kind=FailureKind.CONTEXT_LENGTH, statuses={200, 400}, texts=_TOO_LONG),
         # By type from here on, because a stream reports its errors in a 200.
         ErrorRule(kind=FailureKind.RATE_LIMIT, names=frozenset({"rate_limit_error", "ramp_limit_exceeded"})),

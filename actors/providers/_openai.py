@@ -3,56 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from functools import partial
 from typing import ClassVar, Self
 
 import msgspec
 
-from ...runtime import Message, Request, handles
+from ...runtime import Message, handles
 from ...supervisors import Estimate, FailureKind
 from ...supervisors.policies import Concurrency, Exponential, Fixed, Policy, Retry
 from .._classification import ErrorTable
 from .._http import HttpService
-from .._http_messages import HttpRequest
-from .._prices import DEFAULT_PRICES, PriceTable
+from .._http_messages import HttpReply, HttpRequest
+from .._prices import DEFAULT_PRICES, PriceTable, estimate_tokens
+from .._probe import Probe
+from .._relay import RelayRequest, StreamWatch
 from .._secret import Secret
 from .._usage import Usage
-from ._chat import ChatMessage, estimate_chat
+from ._chat import PROBE_MESSAGES, Pricing, estimate_call, estimate_relay, estimate_usage
+from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat, chat_payload
+from ._openai_completion import ChatReading, Completion, EndMarker
+from ._openai_embeddings import CreateEmbeddings, EmbeddingsReply, WireEmbeddings, embeddings_payload
 from ._openai_errors import OPENAI_ERRORS
+from ._openai_images import CreateImages, ImagesReply, WireImages, images_payload
+from ._openai_response import ResponseReading, WireResponse
+from ._openai_responses import (
+    CreateResponse,
+    ResponseChunk,
+    ResponseReply,
+    StreamResponse,
+    response_payload,
+)
+from ._openai_watch import OpenAIWatch
+from ._streaming import read_stream
 
 _BASE_URL = "https://api.openai.com/v1"
-
-
-class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the model's answer."""
-
-    id: str
-    model: str
-    """The model that answered, often a dated release of the one asked for."""
-    text: str
-    finish_reason: str | None
-    """``stop``, or ``length`` when *max_tokens* cut the answer; None: the server does not say."""
-    usage: Usage
-
-
-class ChatCompletion(Request[ChatReply], frozen=True, kw_only=True):
-    """Ask a model to continue a conversation."""
-
-    model: str
-    messages: tuple[ChatMessage, ...]
-    temperature: float | None = None
-    max_tokens: int | None = None
-    """The longest answer, reasoning included."""
-    response_format: Mapping[str, object] | None = None
-    extra: Mapping[str, object] = {}
-    """More fields of the request, as the API names them; they win over the ones above."""
 
 
 class OpenAI(HttpService):
     """Stand for OpenAI, or for a server that speaks its protocol at another *base_url*.
 
-    Besides :class:`ChatCompletion` it takes any :class:`HttpRequest`, with the same policy. A call
-    that got no answer is made again: at worst an answer is paid for twice.
+    It takes :class:`ChatCompletion`, :class:`CreateResponse`, :class:`CreateEmbeddings` and
+    :class:`CreateImages`, the streams :class:`StreamChat` and :class:`StreamResponse`, and any
+    :class:`HttpRequest`, with the same policy. A call that got no answer is made again: at worst an
+    answer is paid for twice.
+
+    Args:
+        key: The API key; None for a server that wants none.
+        base_url: Where the API is, with its version. For Azure ``https://NAME.openai.azure.com/openai/v1``;
+            there a limit clears sooner, so set ``rate_limit_wait`` to 10 seconds.
+        headers: Sent with every request.
+        prices: What the models cost.
+        end_marker: How a streamed chat says that it is whole. A stream that ends otherwise is broken.
+            ``finish_reason`` is what OpenAI does. ``done`` takes ``[DONE]`` without a reason too, for
+            servers that give none (Ollama); behind a gateway it may hide a break. ``any`` takes
+            every end that is not a broken connection.
     """
 
     provider: ClassVar[str] = "openai"
@@ -77,8 +83,10 @@ class OpenAI(HttpService):
         base_url: str = _BASE_URL,
         headers: Mapping[str, str] | None = None,
         prices: PriceTable = DEFAULT_PRICES,
+        end_marker: EndMarker = "finish_reason",
     ) -> None:
         super().__init__(base_url, key=key, headers=headers, prices=prices)
+        self._end_marker: EndMarker = end_marker
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Self:
@@ -91,90 +99,100 @@ class OpenAI(HttpService):
     @handles
     async def complete(self, message: ChatCompletion) -> ChatReply:
         """Ask the model once."""
-        reply = await self.exchange(
-            HttpRequest("POST", "/chat/completions", json=self._payload(message), idempotent=True)
+        answer = self.decode(await self._post("/chat/completions", self._payload(message)), Completion)
+        return answer.read(self, message, self._pricing(message.model))
+
+    @handles
+    async def stream_chat(self, message: StreamChat) -> AsyncGenerator[ChatChunk]:
+        """Ask the model once, and pass on what it writes."""
+        request = _request("/chat/completions", self._payload(message))
+        reading = ChatReading(self, message, self._pricing(message.model), self._end_marker)
+        async with aclosing(read_stream(self, message, request, reading)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    @handles
+    async def respond(self, message: CreateResponse) -> ResponseReply:
+        """Ask the model once."""
+        answer = self.decode(await self._post("/responses", response_payload(message)), WireResponse)
+        return answer.read(self, message, self._pricing(message.model))
+
+    @handles
+    async def stream_response(self, message: StreamResponse) -> AsyncGenerator[ResponseChunk]:
+        """Ask the model once, and pass on what it writes."""
+        request = _request("/responses", response_payload(message))
+        reading = ResponseReading(self, message, self._pricing(message.model))
+        async with aclosing(read_stream(self, message, request, reading)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    @handles
+    async def embed(self, message: CreateEmbeddings) -> EmbeddingsReply:
+        """Ask for the vectors once."""
+        answer = self.decode(await self._post("/embeddings", embeddings_payload(message)), WireEmbeddings)
+        reply = answer.read(self, message)
+        return msgspec.structs.replace(reply, usage=self._prices.charge(message.model, reply.usage))
+
+    @handles
+    async def paint(self, message: CreateImages) -> ImagesReply:
+        """Ask for the images once."""
+        answer = self.decode(await self._post("/images/generations", images_payload(message)), WireImages)
+        reply = answer.read(self)
+        return msgspec.structs.replace(reply, usage=self._prices.charge(message.model, reply.usage))
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """List the models, which is free, or have *model* answer with one token."""
+        if model is None:
+            return Probe(request=HttpRequest("GET", "/models"), purpose="lists the models")
+        message = ChatCompletion(model=model, messages=PROBE_MESSAGES, max_tokens=1)
+        estimate = self.estimate(message)
+        return Probe(
+            request=HttpRequest("POST", "/chat/completions", json=self._payload(message)),
+            purpose=f"one token from {model}",
+            usd=None if estimate is None else estimate.usd,
         )
-        return self._read(message, self.decode(reply, _Completion))
+
+    def watch_stream(self, message: RelayRequest) -> StreamWatch | None:
+        """Watch a relayed stream for its errors and its end marker."""
+        return OpenAIWatch(self)
+
+    def is_repeatable(self, message: Message) -> bool:
+        """Tell that everything may be attempted again: at worst an answer is paid for twice."""
+        return True
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost."""
-        if not isinstance(message, ChatCompletion):
-            return None
-        return estimate_chat(self._prices, message.model, message.messages, message.max_tokens)
+        match message:
+            case ChatCompletion() | StreamChat():
+                most = message.max_tokens
+            case CreateResponse() | StreamResponse():
+                most = message.max_output_tokens
+            case CreateEmbeddings():
+                return self._estimate(message.model, Usage(input_tokens=estimate_tokens(message.texts)))
+            case CreateImages():
+                usage = Usage(input_tokens=estimate_tokens([message.prompt]), images=message.n)
+                return self._estimate(message.model, usage)
+            case RelayRequest():
+                return estimate_relay(self._prices, message)
+            case _:
+                return None
+        return estimate_call(self._prices, message.model, message.input_tokens, most)
 
-    def _payload(self, message: ChatCompletion) -> dict[str, object]:
+    def _estimate(self, model: str, usage: Usage) -> Estimate:
+        return estimate_usage(self._prices, model, usage)
+
+    async def _post(self, path: str, payload: object) -> HttpReply:
+        return await self.exchange(_request(path, payload))
+
+    def _payload(self, message: ChatCompletion | StreamChat) -> dict[str, object]:
         # OpenAI's reasoning models refuse the old name; the servers that copied the API know only that.
-        limit = (
-            "max_completion_tokens" if self.base_url.startswith("https://api.openai.com/") else "max_tokens"
-        )
-        fields: dict[str, object] = {
-            "model": message.model,
-            "messages": message.messages,
-            "temperature": message.temperature,
-            limit: message.max_tokens,
-            "response_format": message.response_format,
-        }
-        return {name: value for name, value in fields.items() if value is not None} | dict(message.extra)
+        is_openai = self.base_url.startswith("https://api.openai.com/")
+        return chat_payload(message, limit_name="max_completion_tokens" if is_openai else "max_tokens")
 
-    def _read(self, message: ChatCompletion, completion: _Completion) -> ChatReply:
-        if not completion.choices:
-            raise self.failure(FailureKind.INVALID_RESPONSE, "the answer holds no choice")
-        choice = completion.choices[0]
-        if choice.finish_reason == "content_filter":
-            raise self.failure(FailureKind.CONTENT_POLICY, "the answer was filtered", code="content_filter")
-        if choice.message.refusal:
-            raise self.failure(FailureKind.CONTENT_POLICY, choice.message.refusal, code="refusal")
-        return ChatReply(
-            id=completion.id,
-            model=completion.model or message.model,
-            text=choice.message.content or "",
-            finish_reason=choice.finish_reason,
-            usage=self._prices.charge(message.model, completion.usage.normal())
-            if completion.usage
-            else Usage(),
-        )
+    def _pricing(self, model: str) -> Pricing:
+        return partial(self._prices.charge, model)
 
 
-# What the server sends, as far as it is read. Compatible servers leave out much of it.
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
-
-    def normal(self) -> Usage:
-        prompt = self.prompt_tokens_details or _PromptDetails()
-        output = self.completion_tokens_details or _OutputDetails()
-        return Usage(
-            input_tokens=self.prompt_tokens or 0,
-            output_tokens=self.completion_tokens or 0,
-            cached_tokens=prompt.cached_tokens or 0,
-            cache_write_tokens=prompt.cache_write_tokens or 0,
-            reasoning_tokens=output.reasoning_tokens or 0,
-        )
-
-
-class _Text(msgspec.Struct):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Text
-    finish_reason: str | None = None
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice]
-    id: str = ""
-    model: str = ""
-    usage: _Usage | None = None
+def _request(path: str, payload: object) -> HttpRequest:
+    # At worst an answer is paid for twice.
+    return HttpRequest("POST", path, json=payload, idempotent=True)

@@ -16,7 +16,16 @@ _BILLING = frozenset(
     }
 )
 _POLICY = frozenset(
-    {"content_policy_violation", "image_content_policy_violation", "invalid_prompt", "content_filter"}
+    {
+        "content_policy_violation",
+        "image_content_policy_violation",
+        "invalid_prompt",
+        "moderation_blocked",
+        # Azure, by the age of the endpoint.
+        "content_filter",
+        "contentFilter",
+        "ResponsibleAIPolicyViolation",
+    }
 )
 
 OPENAI_ERRORS = ErrorTable(
@@ -24,6 +33,8 @@ OPENAI_ERRORS = ErrorTable(
         # A 429 is four things. Money never comes back by waiting, and what is too large never fits.
         ErrorRule(kind=FailureKind.QUOTA, names=_BILLING),
         ErrorRule(kind=FailureKind.BAD_REQUEST, statuses={429}, texts=("request too large",)),
+        # Azure: no limit of the account's, but no capacity for anybody.
+        ErrorRule(kind=FailureKind.OVERLOADED, statuses={429}, texts=("experiencing high demand",)),
         # OpenRouter: the money is there, but held by requests still in flight.
         ErrorRule(kind=FailureKind.RATE_LIMIT, names=frozenset({"in_flight_budget_exhausted"})),
         ErrorRule(kind=FailureKind.RATE_LIMIT, names=frozenset({"rate_limit_exceeded", "slow_down"})),

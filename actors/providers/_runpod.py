@@ -18,17 +18,31 @@ from ...supervisors.policies import Concurrency, Exponential, Policy, Retry
 from .._classification import ErrorTable
 from .._http import HttpService
 from .._http_messages import HttpReply, HttpRequest
+from .._probe import Probe
 from .._secret import Secret
 from .._usage import Usage
 from ._polling import JobWatch, Polling
 from ._runpod_errors import RUNPOD_ERRORS, kind_of_failed_job
-from ._runpod_messages import CancelJob, Job, JobResult, JobStatus, RunJob, SubmitJob
+from ._runpod_messages import (
+    CancelJob,
+    CheckEndpoint,
+    EndpointHealth,
+    Job,
+    JobResult,
+    JobStatus,
+    RetryJob,
+    RunJob,
+    SubmitJob,
+)
+from ._runpod_repeats import Repeats
 from ._runpod_wire import WireJob, error_inside
 from ._tally import Tally
 
 _BASE_URL = "https://api.runpod.ai/v2"
 _RUNNING = frozenset({"IN_PROGRESS", "RUNNING"})
 _CANCEL_SECONDS = 3.0
+_REPEATABLE = frozenset({"FAILED", "TIMED_OUT"})
+_NOT_AGAIN = frozenset({FailureKind.BAD_REQUEST, FailureKind.NOT_FOUND})
 
 
 class RunPod(HttpService):
@@ -36,11 +50,12 @@ class RunPod(HttpService):
 
     The policy's concurrency is the number of jobs in flight: a :class:`RunJob` holds its slot until
     the job has ended. Of these at most *submits* are being submitted at a time. The single steps
-    (:class:`SubmitJob`, :class:`JobStatus`, :class:`CancelJob`) wait for a slot among the jobs; a
-    program that tracks its jobs by itself should give them a `RunPod` of their own.
+    (:class:`SubmitJob`, :class:`JobStatus`, :class:`RetryJob`, :class:`CancelJob`) wait for a slot
+    among the jobs; a program that tracks its jobs by itself should give them a `RunPod` of their own.
 
-    An attempt that is cancelled, or loses patience, cancels its job: GPU seconds cost money. A
-    retry is a new job.
+    An attempt that is cancelled, or loses patience, cancels its job: GPU seconds cost money. The retry
+    of a job that failed or timed out is the same job once more, by RunPod's own ``/retry``; where RunPod
+    no longer has it, and after anything else, it is a new one.
 
     Args:
         endpoint: The endpoint's id.
@@ -91,6 +106,7 @@ class RunPod(HttpService):
         self._polling = polling or Polling()
         self._submits = anyio.CapacityLimiter(submits)
         self._followed = Tally()
+        self._repeats = Repeats()
         self._usd_per_second = usd_per_second
         self._typical_seconds = typical_seconds
         self._rng = rng or Random()
@@ -120,7 +136,7 @@ class RunPod(HttpService):
     @handles
     async def run(self, message: RunJob) -> JobResult:
         """Run one job to its end."""
-        job = await self._submit(message)
+        job = await self._begin(message)
         with self._followed.one():
             try:
                 job = await self._follow(job, message)
@@ -147,15 +163,56 @@ class RunPod(HttpService):
             await self.exchange(HttpRequest("POST", f"/cancel/{quote(message.id, safe='')}", idempotent=True))
         )
 
+    @handles
+    async def retry(self, message: RetryJob) -> Job:
+        """Begin a job again."""
+        return self._job(await self.exchange(HttpRequest("POST", f"/retry/{quote(message.id, safe='')}")))
+
+    @handles
+    async def health(self, message: CheckEndpoint) -> EndpointHealth:
+        """Ask how the endpoint is."""
+        del message
+        return self.decode(await self.exchange(HttpRequest("GET", "/health")), EndpointHealth)
+
     def is_repeatable(self, message: Message) -> bool:
         """Tell whether *message* may be attempted again after an attempt may have carried it out."""
-        return message.duplicate_ok if isinstance(message, SubmitJob) else super().is_repeatable(message)
+        if isinstance(message, SubmitJob):
+            return message.duplicate_ok
+        return not isinstance(message, RetryJob) and super().is_repeatable(message)
+
+    def probe(self, model: str | None = None) -> Probe | None:
+        """Look at the endpoint's workers and jobs, which is free."""
+        return Probe(request=HttpRequest("GET", "/health"), purpose="looks at the endpoint's workers")
 
     def estimate(self, message: Message) -> Estimate | None:
         """Guess what one attempt may cost, by the typical job."""
         if not isinstance(message, RunJob | SubmitJob):
             return None
         return Estimate(self.endpoint, self._usd(self._typical_seconds))
+
+    async def _begin(self, message: RunJob) -> Job:
+        """Submit the job, or begin the one again that an earlier attempt of this call saw fail."""
+        failed = self._repeats.take()
+        job = None if failed is None else await self._again(failed)
+        return await self._submit(message) if job is None else job
+
+    async def _again(self, job_id: str) -> Job | None:
+        """Begin a failed job again; None: RunPod does not, so it takes a new one."""
+        with self._followed.one():
+            try:
+                async with self._submits:
+                    return await self.retry(RetryJob(job_id))
+            except ProviderError as error:
+                if error.kind in _NOT_AGAIN:
+                    return None
+                if error.kind is FailureKind.RATE_LIMIT:
+                    self._repeats.keep(job_id)
+                else:
+                    await self._abandon(job_id)  # it may have begun
+                raise
+            except BaseException:
+                await self._abandon(job_id)
+                raise
 
     async def _submit(self, message: RunJob | SubmitJob) -> Job:
         payload = {
@@ -227,6 +284,8 @@ class RunPod(HttpService):
         error = job.error or error_inside(job.output)
         kind = kind_of_failed_job(job.status, error)
         if kind is not None:
+            if kind.is_retryable and job.status in _REPEATABLE:
+                self._repeats.keep(job.id)
             raise self.failure(kind, error or f"the job ended as {job.status}", code=job.status)
         if job.output is None and message.needs_output:
             raise self.failure(

@@ -67,6 +67,25 @@ class JobStatus(Request[Job], frozen=True):
     id: str
 
 
+class RetryJob(Request[Job], frozen=True):
+    """Begin a job again that has FAILED or TIMED_OUT, under the same id; RunPod still knows its input."""
+
+    id: str
+
+
+class EndpointHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Describe an endpoint: how many of what it has."""
+
+    jobs: Mapping[str, int]
+    """``inQueue``, ``inProgress``, ``completed``, ``failed``, ``retried``."""
+    workers: Mapping[str, int]
+    """``idle``, ``running``, ``initializing``, ``ready``, ``throttled``."""
+
+
+class CheckEndpoint(Request[EndpointHealth], frozen=True):
+    """Ask how the endpoint is. It costs no job."""
+
+
 class CancelJob(Request[Job], frozen=True):
     """Stop a job."""
 

@@ -1,7 +1,8 @@
 """Backoff: how long to wait before the next attempt.
 
 Many callers that failed together must not come back together: `Exponential` spreads them over the
-whole wait by default ("full jitter": Brooker, Exponential Backoff And Jitter, AWS 2015).
+whole wait by default ("full jitter": Brooker, Exponential Backoff And Jitter, AWS 2015), `Decorrelated`
+is the other remedy of that article.
 """
 
 import math
@@ -25,7 +26,7 @@ class Backoff(Protocol):
 
 def flaw_of(backoff: object) -> str | None:
     """Say what is wrong with a backoff, a user's own perhaps; None when nothing is. It is tried out."""
-    if isinstance(backoff, Exponential | Fixed):
+    if isinstance(backoff, Exponential | Decorrelated | Fixed):
         return None
     wait = getattr(backoff, "wait", None)
     if not callable(wait):
@@ -99,6 +100,36 @@ class Exponential(_Initial, frozen=True, kw_only=True):
             return self.cap
 
 
+class Decorrelated(_Initial, frozen=True, kw_only=True):
+    """Wait anywhere between *initial* and *base* times the wait before, up to *cap*.
+
+    The wait before is drawn too, each time: the row of waits that may have led here. So a backoff needs no
+    memory, may be shared by all calls, and each wait is spread exactly as in one row that is kept. What is
+    lost is the tie between the waits of one call, which no other call can see.
+
+    Args:
+        initial: The shortest wait in seconds.
+        cap: No wait is longer, in seconds.
+        base: A wait is at most this many times the one before; the first one, this many times *initial*.
+    """
+
+    cap: float = 30.0
+    base: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_least("Decorrelated.initial", self.initial, 0.0)
+        check_least("Decorrelated.cap", self.cap, self.initial)
+        check_least("Decorrelated.base", self.base, 1.0)
+
+    def wait(self, attempt: int, rng: Random) -> float:
+        """Return the seconds to wait after attempt number *attempt* has failed."""
+        wait, initial = self.initial, self.initial
+        for _ in range(min(attempt, _DRAWS)):
+            # The cap goes first, so that it is what is left of a product too large for a float.
+            wait = min(self.cap, initial + (self.base * wait - initial) * rng.random())
+        return wait
+
+
 class Fixed(_Delay, frozen=True, kw_only=True):
     """Wait the same every time.
 
@@ -119,3 +150,5 @@ class Fixed(_Delay, frozen=True, kw_only=True):
 
 
 _DEFAULT = Exponential(1.0, cap=30.0)
+_DRAWS = 100
+"""Waits drawn for one. After so many the first does not matter any more; 10,000 would take a millisecond."""

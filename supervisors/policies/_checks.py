@@ -19,3 +19,9 @@ def check_positive(field: str, value: float) -> None:
     """Refuse seconds that are zero, negative, infinite, or NaN."""
     if not 0.0 < value < math.inf:
         raise ValueError(f"{field} must be more than 0 seconds, and finite, got {value!r}")
+
+
+def check_share(field: str, value: float) -> None:
+    """Refuse a share that is not above 0 and at most 1. NaN is neither."""
+    if not 0.0 < value <= 1.0:
+        raise ValueError(f"{field} must be more than 0 and at most 1, got {value!r}")

@@ -27,8 +27,9 @@ class RetryIn(msgspec.Struct, frozen=True):
 class GiveUp(msgspec.Struct, frozen=True):
     """The decision to let the call fail."""
 
-    reason: Literal["kind", "attempts", "wait_too_long", "deadline"]
-    """Such failures are not retried, no attempt is left, or the wait is too long for policy or caller."""
+    reason: Literal["kind", "attempts", "wait_too_long", "deadline", "retry_budget", "cost_budget"]
+    """Such failures are not retried, no attempt is left, the wait is too long for policy or caller, or
+    there is no room for a retry in a budget of all calls together."""
     retry_after: float | None
     """Seconds after which the caller may try again; None where nobody knows."""
 

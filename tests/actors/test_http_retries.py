@@ -81,6 +81,50 @@ async def test_a_server_that_refuses_twice_is_reached_at_the_third_attempt() -> 
     assert len(requests) == 1
 
 
+AGAIN = [
+    *(HttpRequest(method, "/thing") for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "put")),
+    *(HttpRequest(method, "/thing", idempotency_key="k") for method in ("POST", "PATCH")),
+    *(HttpRequest(method, "/thing", idempotent=True) for method in ("POST", "PATCH")),
+]
+NEVER_AGAIN = [
+    *(HttpRequest(method, "/thing") for method in ("POST", "PATCH", "post")),
+    *(HttpRequest(method, "/thing", idempotent=False) for method in ("GET", "PUT")),
+    HttpRequest("POST", "/thing", idempotency_key="k", idempotent=False),
+]
+MAY_PASS = [http(status) for status in (408, 425, 429, 500, 502, 503, 504)]
+CUT_OFF = b"HTTP/1.1 2"
+
+
+def named(message: object) -> str | None:
+    if not isinstance(message, HttpRequest):
+        return None
+    return f"{message.method}-{message.idempotency_key}-{message.idempotent}"
+
+
+@pytest.mark.parametrize("message", AGAIN, ids=named)
+@pytest.mark.parametrize("reply", [MAY_PASS[5], CUT_OFF])
+async def test_what_does_no_harm_is_sent_again(message: HttpRequest, reply: bytes) -> None:
+    async with serve(reply, http(204)) as server:
+        await ask(server, message)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "reply"),
+    [
+        *((message, reply) for message in NEVER_AGAIN for reply in (MAY_PASS[5], CUT_OFF)),
+        *((NEVER_AGAIN[0], reply) for reply in MAY_PASS),
+    ],
+    ids=named,
+)
+async def test_what_may_have_been_done_is_sent_once(message: HttpRequest, reply: bytes) -> None:
+    async with serve(reply, http(204)) as server:
+        with pytest.raises(ProviderError) as caught:
+            await ask(server, message)
+    assert caught.value.retryable is False
+    assert len(server.requests) == 1
+
+
 async def test_a_post_is_sent_once() -> None:
     async with serve(http(503)) as server:
         with pytest.raises(ProviderError):

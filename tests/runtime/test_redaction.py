@@ -216,6 +216,7 @@ def test_numbers_flags_and_dates_stay_what_they_are() -> None:
     mapping: dict[str, object] = {
         "attempt": 3,
         "max_tokens": 4096,
+        "tokens_per_minute": 30_000.0,
         "token_usage": 1.5,
         "has_key": True,
         "token": None,

@@ -22,7 +22,7 @@ from relight.supervisors import (
     System,
     current_attempt,
 )
-from relight.supervisors.policies import Breaker, Concurrency, Fixed, Policy, Retry
+from relight.supervisors.policies import Adaptive, Breaker, Concurrency, Fixed, Policy, Retry
 from relight.testing import Crash, Delay, Fail, FlakyScript, FlakyService, Hang, Ok, SeenAttempt
 from relight.testing import Outcome as AttemptOutcome
 
@@ -185,7 +185,7 @@ def policy(
     attempts: int = 3,
     wait: float = 1.0,
     max_wait: float = 120.0,
-    concurrency: int = 8,
+    concurrency: int | Adaptive = 8,
     breaker: Breaker | None = Breaker(),  # noqa: B008 - frozen
     **others: object,
 ) -> Policy:
@@ -193,7 +193,7 @@ def policy(
     steady = Policy(
         retry=Retry(attempts=attempts, backoff=Fixed(wait), max_wait=max_wait),
         breaker=breaker,
-        concurrency=Concurrency(concurrency),
+        concurrency=Concurrency(concurrency) if isinstance(concurrency, int) else concurrency,
         restart_backoff=Fixed(1.0),
     )
     return msgspec.structs.replace(steady, **others)

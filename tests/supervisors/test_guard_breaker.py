@@ -18,6 +18,7 @@ from relight.supervisors import (
     RetriesExhaustedError,
     RetryKey,
     System,
+    TransitionKey,
     open_system,
 )
 from relight.supervisors.policies import Breaker, CircuitState
@@ -84,7 +85,7 @@ async def test_a_success_starts_the_count_again() -> None:
     script = Script()
     async with open_system() as system:
         ref = await serve(system, script, ONCE)
-        for _ in range(5):
+        for _ in range(3):
             await break_it(system, script, 4)
             await ref.ask(Call())
         assert state(system) == "ok"
@@ -530,21 +531,23 @@ async def test_each_transition_is_said_once() -> None:
         await break_it(system, script, 1)
         await anyio.sleep(60)
         await ref.ask(Call())
-        steps = [(event["from"], event["to"], event["failures"], event["next_probe_in"]) for event in said]
-        assert steps == [
-            ("closed", "open", 5, 30.0),
-            ("open", "half_open", 5, None),
-            ("half_open", "open", 6, 60.0),
-            ("open", "half_open", 6, None),
-            ("half_open", "closed", 0, None),
+        facts = ("from", "to", "reason", "failures", "next_probe_in")
+        assert [tuple(event[fact] for fact in facts) for event in said] == [
+            ("closed", "open", "failures", 5, 30.0),
+            ("open", "half_open", None, 5, None),
+            ("half_open", "open", "probe_failed", 6, 60.0),
+            ("open", "half_open", None, 6, None),
+            ("half_open", "closed", None, 0, None),
         ]
-        assert {(event["provider"], event["breaker"]) for event in said} == {("svc", "svc")}
+        assert {(event["provider"], event["breaker"], event["cause"]) for event in said} == {
+            ("svc", "svc", "auto")
+        }
         found = statistics(system)
         assert found.breaker_transitions == {
-            (CLOSED, OPEN): 1,
-            (OPEN, HALF_OPEN): 2,
-            (HALF_OPEN, OPEN): 1,
-            (HALF_OPEN, CLOSED): 1,
+            TransitionKey(CLOSED, OPEN, "auto"): 1,
+            TransitionKey(OPEN, HALF_OPEN, "auto"): 2,
+            TransitionKey(HALF_OPEN, OPEN, "auto"): 1,
+            TransitionKey(HALF_OPEN, CLOSED, "auto"): 1,
         }
         assert found.breaker is not None
         assert (found.breaker.opened, found.breaker.half_opened, found.breaker.closed) == (2, 2, 1)

@@ -7,7 +7,20 @@ from hypothesis import strategies as st
 
 from relight.runtime import Loaded, SettingsError
 from relight.supervisors import FailureKind, ProviderSettings, Settings
-from relight.supervisors.policies import Backoff, Breaker, Concurrency, Exponential, Fixed, Policy, Retry
+from relight.supervisors.policies import (
+    Adaptive,
+    Backoff,
+    Breaker,
+    Concurrency,
+    CostBudget,
+    Decorrelated,
+    Exponential,
+    Fixed,
+    Policy,
+    RateLimit,
+    Retry,
+    RetryBudget,
+)
 
 RATE_LIMIT, OVERLOADED = FailureKind.RATE_LIMIT, FailureKind.OVERLOADED
 
@@ -20,6 +33,13 @@ class Custom:
 
 
 RANGES: dict[str, tuple[float, float]] = {
+    "requests_per_minute": (0.1, 1_000_000.0),
+    "tokens_per_minute": (1.0, 1_000_000_000.0),
+    "rate_burst": (0.1, 3_600.0),
+    "retry_share": (0.0, 10.0),
+    "retries_per_minute": (0.0, 1_000_000.0),
+    "usd_per_minute": (0.0001, 1_000_000.0),
+    "usd_per_day": (0.0001, 1_000_000.0),
     "attempts": (1, 10),
     "initial_delay": (0.1, 10.0),
     "max_delay": (1.0, 300.0),
@@ -29,11 +49,19 @@ RANGES: dict[str, tuple[float, float]] = {
     "call_timeout": (0.1, 86_400.0),
     "attempt_timeout": (0.1, 86_400.0),
     "concurrency": (1, 1_000_000),
+    "concurrency_low": (1, 1_000_000),
+    "concurrency_high": (1, 1_000_000),
     "mailbox": (1, 1_000_000),
     "breaker_failures": (1, 1_000_000),
+    "breaker_failure_rate": (0.01, 1.0),
+    "breaker_window": (0.1, 86_400.0),
+    "breaker_window_attempts": (1, 1_000_000),
+    "breaker_slow_seconds": (0.1, 86_400.0),
+    "breaker_slow_rate": (0.01, 1.0),
     "breaker_open_seconds": (0.1, 86_400.0),
     "breaker_open_cap": (0.1, 86_400.0),
     "probes": (1, 1_000_000),
+    "probe_timeout": (0.1, 86_400.0),
     "blocked_probe": (0.1, 86_400.0),
     "failed_probe": (0.1, 86_400.0),
     "intensity": (0, 1_000),
@@ -41,6 +69,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "restart_initial_delay": (0.1, 10.0),
     "restart_max_delay": (1.0, 300.0),
 }
+
+WORDS = {"unpriced", "account"}
+"""Settings that are no numbers."""
 
 ORDERED = [
     ("initial_delay", "max_delay"),
@@ -55,7 +86,10 @@ def numbers(name: str) -> st.SearchStrategy[float]:
     return st.integers(low, int(high)) if isinstance(low, int) else st.floats(low, high)
 
 
-some_numbers = st.fixed_dictionaries({}, optional={name: numbers(name) for name in RANGES})
+BOUNDS = {"concurrency_low", "concurrency_high"}
+"""One of them brings the other with it."""
+
+some_numbers = st.fixed_dictionaries({}, optional={name: numbers(name) for name in RANGES.keys() - BOUNDS})
 
 
 def without_contradictions(given_numbers: dict[str, float]) -> dict[str, float]:
@@ -85,7 +119,7 @@ def as_toml(given: dict[str, float]) -> str:
 
 
 def test_every_setting_is_tried_here() -> None:
-    assert list(RANGES) == list(ProviderSettings.__struct_fields__)
+    assert {*RANGES, *WORDS, "operations"} == set(ProviderSettings.__struct_fields__)
 
 
 def test_without_sources_the_defaults_are_in_force() -> None:
@@ -111,8 +145,10 @@ def test_the_ends_of_a_range_are_allowed_and_what_lies_beyond_is_refused(tmp_pat
 @given(some_numbers.map(without_contradictions))
 def test_what_is_set_is_in_force_and_all_else_stays(tmp_path: Path, given_numbers: dict[str, float]) -> None:
     settings = load(tmp_path, as_toml(given_numbers)).settings
-    before = Settings().numbers("openai", Policy())
-    assert settings.numbers("openai", Policy()) == {**before, **given_numbers}
+    in_force = {**Settings().numbers("openai", Policy()), **given_numbers}
+    if {"requests_per_minute", "tokens_per_minute"} & given_numbers.keys() and not in_force["rate_burst"]:
+        in_force["rate_burst"] = 6.0  # the default of a limit that is switched on
+    assert settings.numbers("openai", Policy()) == in_force
 
 
 def test_each_number_reaches_the_policy_it_belongs_to() -> None:
@@ -128,15 +164,30 @@ def test_each_number_reaches_the_policy_it_belongs_to() -> None:
         concurrency=2,
         mailbox=16,
         breaker_failures=3,
+        breaker_failure_rate=0.4,
+        breaker_window=30.0,
+        breaker_window_attempts=10,
+        breaker_slow_seconds=15.0,
+        breaker_slow_rate=0.8,
         breaker_open_seconds=5.0,
         breaker_open_cap=50.0,
         probes=2,
+        probe_timeout=90.0,
         blocked_probe=120.0,
         failed_probe=12.0,
         intensity=1,
         period=30.0,
         restart_initial_delay=0.2,
         restart_max_delay=4.0,
+        requests_per_minute=500.0,
+        tokens_per_minute=30_000.0,
+        rate_burst=3.0,
+        retry_share=0.1,
+        retries_per_minute=5.0,
+        usd_per_minute=0.5,
+        usd_per_day=20.0,
+        unpriced="refuse",
+        account="acme",
     )
     assert settings.apply(Policy()) == Policy(
         retry=Retry(
@@ -145,7 +196,18 @@ def test_each_number_reaches_the_policy_it_belongs_to() -> None:
             backoff_by_kind={RATE_LIMIT: Fixed(15.0)},
             max_wait=90.0,
         ),
-        breaker=Breaker(failures=3, open_seconds=5.0, open_cap=50.0, probes=2),
+        breaker=Breaker(
+            failures=3,
+            failure_rate=0.4,
+            window=30.0,
+            window_attempts=10,
+            slow_seconds=15.0,
+            slow_rate=0.8,
+            open_seconds=5.0,
+            open_cap=50.0,
+            probes=2,
+            probe_timeout=90.0,
+        ),
         concurrency=Concurrency(2),
         call_timeout=60.0,
         attempt_timeout=10.0,
@@ -155,6 +217,10 @@ def test_each_number_reaches_the_policy_it_belongs_to() -> None:
         period=30.0,
         restart_backoff=Exponential(0.2, cap=4.0),
         failed_probe=12.0,
+        rate_limit=RateLimit(requests_per_minute=500.0, tokens_per_minute=30_000.0, burst=3.0),
+        retry_budget=RetryBudget(share=0.1, per_minute=5.0),
+        cost_budget=CostBudget(usd_per_minute=0.5, usd_per_day=20.0, unpriced="refuse"),
+        account="acme",
     )
 
 
@@ -197,6 +263,87 @@ def test_a_wait_of_another_form_becomes_exponential_once_it_is_set() -> None:
 
 def test_a_number_for_the_breaker_switches_it_on() -> None:
     assert ProviderSettings(breaker_failures=2).apply(Policy(breaker=None)).breaker == Breaker(failures=2)
+
+
+def test_a_number_for_a_budget_switches_it_on_and_leaves_the_others_of_it() -> None:
+    policy = Policy(retry_budget=None)
+    applied = ProviderSettings(usd_per_day=5.0, retry_share=0.2, tokens_per_minute=100.0).apply(policy)
+    assert applied.cost_budget == CostBudget(usd_per_day=5.0)
+    assert applied.retry_budget == RetryBudget(share=0.2)
+    assert applied.rate_limit == RateLimit(tokens_per_minute=100.0)
+    own = Policy(cost_budget=CostBudget(usd_per_minute=1.0), rate_limit=RateLimit(burst=2.0))
+    applied = ProviderSettings(usd_per_day=5.0, requests_per_minute=10.0).apply(own)
+    assert applied.cost_budget == CostBudget(usd_per_minute=1.0, usd_per_day=5.0)
+    assert applied.rate_limit == RateLimit(requests_per_minute=10.0, burst=2.0)
+
+
+def test_words_are_told_beside_the_numbers(tmp_path: Path) -> None:
+    toml = '[providers.openai]\naccount = "acme"\nunpriced = "refuse"'
+    settings = load(tmp_path, toml).settings
+    assert settings.words("openai", Policy()) == {"unpriced": "refuse", "account": "acme"}
+    assert Settings().words("openai", Policy()) == {"unpriced": None, "account": None}
+    assert "account" in refusal(tmp_path, '[providers.openai]\naccount = ""')
+    assert "unpriced" in refusal(tmp_path, '[providers.openai]\nunpriced = "free"')
+
+
+def test_a_decorrelated_wait_stays_one_when_its_numbers_are_set() -> None:
+    policy = Policy(retry=Retry(backoff=Decorrelated(2.0, cap=40.0)))
+    assert ProviderSettings(initial_delay=0.5, base=4.0).apply(policy).retry.backoff == Decorrelated(
+        0.5, cap=40.0, base=4.0
+    )
+    assert Settings().numbers("openai", policy)["initial_delay"] == 2.0
+
+
+FOUND = Adaptive(2, 32, 4, 0.5)
+"""What a service of its own accord finds out."""
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "in_force"),
+    [
+        (Concurrency(8), ProviderSettings(), Concurrency(8)),
+        (FOUND, ProviderSettings(), FOUND),
+        (FOUND, ProviderSettings(concurrency=5), Concurrency(5)),
+        (Concurrency(8), ProviderSettings(concurrency_high=20), Adaptive(1, 20, 8)),
+        (Concurrency(8), ProviderSettings(concurrency_low=10), Adaptive(10, 64, 10)),
+        (Concurrency(100), ProviderSettings(concurrency_low=10), Adaptive(10, 100, 100)),
+        (Concurrency(8), ProviderSettings(concurrency_high=4), Adaptive(1, 4, 4)),
+        (Concurrency(8), ProviderSettings(concurrency=80, concurrency_low=2), Adaptive(2, 80, 80)),
+        (FOUND, ProviderSettings(concurrency=3, concurrency_high=16), Adaptive(2, 16, 3, 0.5)),
+        (FOUND, ProviderSettings(concurrency_low=8), Adaptive(8, 32, 8, 0.5)),
+    ],
+)
+def test_a_bound_makes_concurrency_adaptive_and_a_number_alone_makes_it_fixed(
+    own: Concurrency | Adaptive, given: ProviderSettings, in_force: Concurrency | Adaptive
+) -> None:
+    assert given.apply(Policy(concurrency=own)).concurrency == in_force
+
+
+def test_bounds_are_told() -> None:
+    told = Settings().numbers("openai", Policy(concurrency=FOUND))
+    names = ("concurrency", "concurrency_low", "concurrency_high")
+    assert [told[name] for name in names] == [4, 2, 32]
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        (
+            "concurrency_low = 3\nconcurrency_high = 2",
+            "concurrency_low (3) is more than concurrency_high (2)",
+        ),
+        ("concurrency = 3\nconcurrency_high = 2", "concurrency (3) is more than concurrency_high (2)"),
+        ("concurrency_low = 3\nconcurrency = 2", "concurrency_low (3) is more than concurrency (2)"),
+    ],
+)
+def test_bounds_the_wrong_way_round_are_refused(tmp_path: Path, toml: str, problem: str) -> None:
+    message = refusal(tmp_path, f"[providers.unknown]\n{toml}")
+    assert message == f"providers.unknown: {problem}, set in relight.toml"
+
+
+def test_a_bound_that_contradicts_the_services_own_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"concurrency_low \(40\) is more than concurrency_high \(32\)"):
+        ProviderSettings(concurrency_low=40).apply(Policy(concurrency=FOUND))
 
 
 def test_settings_reach_a_service_however_its_id_is_spelled(tmp_path: Path) -> None:
@@ -275,8 +422,21 @@ def test_numbers_a_policy_has_not_are_none() -> None:
         "max_delay",
         "base",
         "rate_limit_wait",
+        "concurrency_low",
+        "concurrency_high",
         "breaker_failures",
+        "breaker_failure_rate",
+        "breaker_window",
+        "breaker_window_attempts",
+        "breaker_slow_seconds",
+        "breaker_slow_rate",
         "breaker_open_seconds",
         "breaker_open_cap",
         "probes",
+        "requests_per_minute",
+        "tokens_per_minute",
+        "rate_burst",
+        "usd_per_minute",
+        "usd_per_day",
+        "probe_timeout",
     }

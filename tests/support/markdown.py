@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import NamedTuple
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+|~~~+) *(?P<language>[\w+-]*)[^`]*$")
@@ -42,6 +43,18 @@ def blocks_of(document: str) -> Iterator[Block]:
         elif line.strip():
             notes = {}
             follows = follows and bool(LEAD_IN.match(line)) and not lines[number - 2].strip()
+
+
+def rows_of_table(document: str, heading: str) -> list[list[str]]:
+    """Return the rows of the table of *document* whose first column is called *heading*, cell by cell."""
+    lines = iter(document.splitlines())
+    next(line for line in lines if _cells(line)[:1] == [heading])
+    next(lines)  # the rule below the headings
+    return [_cells(line) for line in takewhile(lambda line: line.startswith("|"), lines)]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def _end(lines: list[str], number: int, ticks: str) -> int:

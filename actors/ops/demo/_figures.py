@@ -145,10 +145,15 @@ def imbalance(actor: ActorStatistics) -> int:
     return actor.accepted - ended - actor.queued - actor.in_hand
 
 
+_SHARES = {"failure_rate": "too many attempts failed", "slow_rate": "too many attempts were slow"}
+"""Reasons of a breaker to open that are no failures in a row."""
+
+
 def _transition(fields: Mapping[str, object], wait: float) -> str:
     words = {"closed": STATES["ok"], "half_open": STATES["half_open"], "open": STATES["breaker_open"]}
     before, after = (words.get(str(fields[end]), str(fields[end])) for end in ("from", "to"))
     line = f"{fields['provider']}: breaker {before} -> {after}"
     if fields["to"] == "open":
-        return f"{line} ({fields['failures']} failures in a row; a probe in {wait:.1f} s)"
+        why = _SHARES.get(str(fields["reason"]), f"{fields['failures']} failures in a row")
+        return f"{line} ({why}; a probe in {wait:.1f} s)"
     return line

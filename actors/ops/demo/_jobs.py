@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 import msgspec
 
-from ...jobs import Job, JobFunction, JobState, PostgresStore, Query, Queue, SqliteStore, Store, StoreError
+from ...jobs import Job, JobFunction, JobState, Query, Queue, SqliteStore, Store, StoreError, store_from_url
 from ._scenes import Scene
 
 QUEUE = "demo"
@@ -140,15 +140,13 @@ def order_of(job: Job) -> Order:
 
 
 def store_of(place: str) -> Store:
-    """Return the store at a place: a PostgreSQL URL, or a file.
+    """Return the store at a place: a file, or what a URL names.
 
     Raises:
-        ValueError: The URL can't be read.
+        SettingsError: The URL names no store.
         MissingExtraError: The database's library is not installed.
     """
-    if place.startswith(("postgres://", "postgresql://")):
-        return PostgresStore(place)
-    return SqliteStore(place.removeprefix("sqlite:///"))
+    return store_from_url(place) if "://" in place else SqliteStore(place)
 
 
 def _is_dead(state: JobState) -> bool:

@@ -18,7 +18,7 @@ from ._output import Shelf
 from ._pace import Pace, fault_plan, outage
 from ._report import Report, StepCounts
 from ._scenes import Scene
-from ._studio import job_name, open_studio, provider_tree
+from ._studio import PROVIDERS, job_name, open_studio, provider_tree
 
 _REFRESH_SECONDS = 0.25
 _READING_SECONDS = 5.0
@@ -90,7 +90,7 @@ class DemoRun:
         comics = len(plan.scenes) if is_new else len(self.board.unfinished)
         faults = fault_plan(plan.pace, rate=plan.fault_rate, seed=plan.seed)
         async with (
-            open_fakes(plan=faults, outages=[outage(comics)]) as fakes,
+            open_fakes(PROVIDERS, plan=faults, outages=[outage(comics)]) as fakes,
             open_system(
                 settings=plan.settings, shutdown_timeout=plan.settings.shutdown_timeout, rng=self._rng
             ) as system,

@@ -20,6 +20,9 @@ from ._scenes import Scene
 DESKS: Final = 32
 """Comics in work at once."""
 
+PROVIDERS = ("openai", "anthropic", "runpod")
+"""Who makes the comics."""
+
 _ENDPOINT = "comics"
 _GPU_USD_PER_SECOND = 0.00034
 # A handler gets this long to tell RunPod that a job is no longer wanted.

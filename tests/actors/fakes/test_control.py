@@ -121,6 +121,8 @@ async def test_plain_http_steers_as_well(fakes: Fakes, client: httpx2.AsyncClien
         ("script", [{"fault": "no such"}]),
         ("script", [{"stauts": 500}]),
         ("script", [{"status": 500, "fault": "hang"}]),
+        ("script", [{"error": "no such error"}]),
+        ("script", [{"error": "timeout_error"}]),
         ("plan", {"rate": 2.0}),
         ("outage", {"provider": "anthropic", "seconds": 1.0}),
         ("top-up", {"requests": "many"}),
@@ -140,7 +142,10 @@ async def test_an_order_that_makes_no_sense_is_refused(
         ({"status": 99}, "Step.status"),
         ({"times": 0}, "Step.times"),
         ({"delay": -1.0}, "Step.delay"),
-        ({"status": 500, "answer": "no"}, "one of fault, status and answer"),
+        ({"chunk_delay": -1.0}, "Step.chunk_delay"),
+        ({"after": -1}, "Step.after"),
+        ({"fault": FaultKind.QUOTA, "error": "auth"}, "got fault and error"),
+        ({"status": 500, "answer": "no"}, "one of fault, status, answer and error"),
     ],
 )
 def test_an_impossible_step_is_refused_by_name(changes: dict[str, object], text: str) -> None:

@@ -88,7 +88,7 @@ async def expect_failure(fakes: Fakes, client: httpx2.AsyncClient) -> None:
 
 
 async def test_a_fake_that_was_not_opened_has_no_address(fakes: Fakes) -> None:
-    assert fakes.providers == ("openai", "anthropic", "runpod")
+    assert fakes.providers == ("openai", "anthropic", "runpod", "elevenlabs", "supabase")
     assert all(fakes.url(provider).startswith("http://127.0.0.1:") for provider in fakes.providers)
     with pytest.raises(ValueError, match="no fake of 'nobody'"):
         fakes.url("nobody")

@@ -27,6 +27,28 @@ def served() -> Iterator[Fakes]:
         yield fakes
 
 
+@pytest.fixture(scope="module")
+def rationed() -> Iterator[Fakes]:
+    opened = open_fakes(["openai"], options=FakeOptions(tokens_per_minute=60, latency=(0.0, 0.0)))
+    with start_blocking_portal("trio") as portal, portal.wrap_async_context_manager(opened) as fakes:
+        yield fakes
+
+
+async def test_tokens_are_rationed_with_true_headers(rationed: Fakes, client: httpx2.AsyncClient) -> None:
+    async def ask(words: int) -> httpx2.Response:
+        body = {"model": "m", "messages": [{"role": "user", "content": "a " * words}]}
+        headers = {"authorization": "Bearer fake-openai-key"}
+        return await client.post(f"{rationed.url('openai')}/v1/chat/completions", json=body, headers=headers)
+
+    replies = [await ask(words) for words in (40, 40, 5)]
+    left = [int(reply.headers["x-ratelimit-remaining-tokens"]) for reply in replies]
+    assert [reply.status_code for reply in replies] == [200, 429, 200]
+    assert 15 <= left[1] <= left[0] + 2 <= 22
+    assert left[2] < left[1]
+    assert replies[0].headers["x-ratelimit-limit-tokens"] == "60"
+    assert 15 <= int(replies[1].headers["retry-after"]) <= 26
+
+
 async def test_a_spent_quota_refuses_until_it_is_topped_up(fakes: Fakes, chat: Ask) -> None:
     replies = [await chat() for _ in range(4)]
     await fakes.top_up("openai", 1)
@@ -63,6 +85,8 @@ async def test_each_fake_follows_its_own_plan_and_outages(fakes: Fakes, runpod: 
         ({"workers": 0}, "FakeOptions.workers"),
         ({"quota": -1}, "FakeOptions.quota"),
         ({"requests_per_minute": 0}, "FakeOptions.requests_per_minute"),
+        ({"tokens_per_minute": 0}, "FakeOptions.tokens_per_minute"),
+        ({"chunk_delay": -1.0}, "FakeOptions.chunk_delay"),
         ({"max_body": 0}, "FakeOptions.max_body"),
     ],
 )

@@ -14,6 +14,9 @@ OPERATIONS = st.sampled_from(
         ("openai", "chat"),
         ("anthropic", "messages"),
         ("runpod", "run"),
+        ("runpod", "retry"),
+        ("elevenlabs", "speech"),
+        ("supabase", "select"),
         ("runpod", "status"),
         ("runpod", "cancel"),
     ]
@@ -54,8 +57,38 @@ def test_a_higher_rate_keeps_the_faults_of_a_lower_one(
 def test_a_fault_is_one_the_operation_can_show(seed: int, operation: tuple[str, str], number: int) -> None:
     fault = FaultPlan(rate=1.0, seed=seed).fault(*operation, number)
     assert fault in DEFAULT_WEIGHTS
-    assert fault not in {FaultKind.JOB_FAILED, FaultKind.COLD_START} or operation[1] == "run"
+    assert fault not in {FaultKind.JOB_FAILED, FaultKind.COLD_START} or operation[1] in {"run", "retry"}
     assert fault is not FaultKind.OVERLOADED or operation[0] == "anthropic"
+
+
+GIVEN = {
+    ("openai", "chat"): ", rate_limit, reset, , , unavailable, , , unavailable, rate_limit_bare",
+    (
+        "anthropic",
+        "messages",
+    ): ", , , rate_limit, server_error, server_error, rate_limit_bare, broken_json, , overloaded",
+    ("runpod", "run"): ", , rate_limit, , , server_error, , , , ",
+}
+
+
+@pytest.mark.parametrize(("operation", "faults"), GIVEN.items())
+def test_a_seed_keeps_its_faults_from_version_to_version(operation: tuple[str, str], faults: str) -> None:
+    plan = FaultPlan(rate=0.5, seed=7)
+    drawn = [plan.fault(*operation, number) or "" for number in range(1, 11)]
+    assert ", ".join(drawn).rstrip() == faults.rstrip()
+
+
+@given(SEEDS, NUMBERS)
+def test_faults_of_streams_are_kept_for_streams(seed: int, number: int) -> None:
+    plan = FaultPlan(rate=1.0, seed=seed, weights={FaultKind.STREAM_RESET: 1.0})
+    assert plan.fault("openai", "chat", number) is None
+    assert plan.fault("openai", "chat", number, streams=True) is FaultKind.STREAM_RESET
+
+
+def test_only_a_response_can_fail_inside_a_good_reply() -> None:
+    plan = FaultPlan(rate=1.0, weights={FaultKind.RESPONSE_FAILED: 1.0})
+    assert plan.fault("openai", "chat", 1, streams=True) is None
+    assert plan.fault("openai", "responses", 1) is FaultKind.RESPONSE_FAILED
 
 
 @given(SEEDS, OPERATIONS, NUMBERS)

@@ -120,7 +120,35 @@ async def test_cancelling_a_completed_job_changes_nothing(runpod: Ask) -> None:
     assert (await runpod("POST", f"cancel/{job}")).json()["status"] == "COMPLETED"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "status/nobody"), ("POST", "cancel/nobody")])
+async def test_a_failed_job_is_begun_again_under_its_id(fakes: Fakes, runpod: Ask) -> None:
+    await fakes.script("runpod", [Step(fault=FaultKind.JOB_FAILED)])
+    job = await submit(runpod)
+    await states(runpod, job, {"FAILED"})
+    assert (await runpod("POST", f"retry/{job}")).json() == {"id": job, "status": "IN_QUEUE"}
+    _, body = await states(runpod, job, {"FAILED", "COMPLETED"})
+    assert body["status"] == "COMPLETED"
+    assert (await runpod("GET", "health")).json()["jobs"]["retried"] == 1
+
+
+async def test_a_job_that_ran_out_of_its_time_may_do_so_again(fakes: Fakes, runpod: Ask) -> None:
+    await fakes.script("runpod", [Step(run_seconds=5.0), Step(operation="retry", run_seconds=5.0)])
+    job = await submit(runpod, {**PAINT, "policy": {"executionTimeout": 30}})
+    await states(runpod, job, {"TIMED_OUT"})
+    assert (await runpod("POST", f"retry/{job}")).status_code == 200
+    _, body = await states(runpod, job, {"TIMED_OUT", "COMPLETED"})
+    assert body["executionTime"] == 30
+
+
+async def test_a_job_that_did_not_fail_is_not_begun_again(runpod: Ask) -> None:
+    job = await submit(runpod)
+    assert (await runpod("POST", f"retry/{job}")).status_code == 400
+    await states(runpod, job, {"COMPLETED"})
+    assert (await runpod("POST", f"retry/{job}")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "status/nobody"), ("POST", "cancel/nobody"), ("POST", "retry/nobody")]
+)
 async def test_an_unknown_job_is_not_found(runpod: Ask, method: str, path: str) -> None:
     reply = await runpod(method, path)
     assert reply.status_code == 404

@@ -78,7 +78,8 @@ def test_a_service_nobody_knows_is_noted_and_no_error(capsys: pytest.CaptureFixt
 def test_show_prints_what_is_in_force_and_where_it_came_from(capsys: pytest.CaptureFixture[str]) -> None:
     toml = "[providers.OpenAI]\nattempts = 5\n[providers.mine]\nmailbox = 8"
     assert config("show", toml=toml, RELIGHT_PROVIDERS__OPENAI__MAX_WAIT="90.5") == 0
-    lines = capsys.readouterr().out.splitlines()
+    # An empty line and the age of the prices come after the table.
+    lines = capsys.readouterr().out.splitlines()[:-2]
     rows = [line.split() for line in lines]
     assert rows[0] == ["setting", "value", "source"]
     assert ["log_level", "info", "default"] in rows
@@ -149,3 +150,60 @@ def test_the_command_line_needs_an_action(capsys: pytest.CaptureFixture[str]) ->
         config("")
     assert caught.value.code == 2
     assert "check|show" in capsys.readouterr().err
+
+
+def test_what_is_set_for_an_operation_is_shown_with_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    toml = "[providers.openai]\nattempts = 5\n[providers.openai.operations.Chat]\nmax_wait = 60"
+    variable = "RELIGHT_PROVIDERS__OPENAI__OPERATIONS__CHAT__ATTEMPT_TIMEOUT"
+    assert config("show", toml=toml, **{variable: "7"}) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    table = "providers.openai.operations.Chat"
+    assert [f"{table}.max_wait", "60", "relight.toml"] in rows
+    assert [f"{table}.attempt_timeout", "7", variable] in rows
+    assert [f"{table}.attempts", "5", "relight.toml"] in rows, "what holds for the service holds for it"
+    assert [f"{table}.base", "2", "default"] in rows
+
+
+def test_an_operation_of_an_unknown_service_is_shown_as_far_as_it_is_set(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert config("show", toml="[providers.mine.operations.Chat]\nattempts = 2") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row for row in rows if row and row[0].startswith("providers.mine")] == [
+        ["providers.mine.operations.Chat.attempts", "2", "relight.toml"]
+    ]
+
+
+def test_an_operation_the_service_does_not_know_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    toml = "[providers.openai.operations.chatcompletion]\nattempts = 2\n[providers.openai.operations.Chatt]\n"
+    Path("relight.toml").write_text(toml)
+    parser = argparse.ArgumentParser()
+    add_config_parser(parser.add_subparsers())
+    known = {"openai": ["ChatCompletion", "Chat"], "anthropic": ["CreateMessage"]}
+    args = parser.parse_args(["config", "check"])
+    assert run_config(args, services=SERVICES, operations=known, environ={}) == 0
+    assert capsys.readouterr().err == (
+        "note: providers.openai.operations.Chatt: openai is asked nothing of this name (did you mean Chat?)\n"
+    )
+
+
+def test_prices_that_are_set_are_shown_and_so_is_the_age_of_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    toml = '[prices."gpt-5.4-mini"]\ninput = 0.7\noutput = 4'
+    assert config("show", toml=toml, RELIGHT_LITELLM_PRICES="false", RELIGHT_PRICES__MINE__IMAGE="0.5") == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines]
+    assert ["prices.gpt-5.4-mini.input", "0.7", "relight.toml"] in rows
+    assert ["prices.gpt-5.4-mini.output", "4", "relight.toml"] in rows
+    assert ["prices.mine.image", "0.5", "RELIGHT_PRICES__MINE__IMAGE"] in rows
+    assert len([row for row in rows if row and row[0].startswith("prices.")]) == 3
+    assert "from relight, read on 2026-11-22" in lines[-1]
+    assert config("show --json", RELIGHT_LITELLM_PRICES="false") == 0
+    told = json.loads(capsys.readouterr().out)["prices"]
+    assert (told["source"], told["read_on"]) == ("relight", "2026-11-22")
+
+
+def test_a_price_below_nothing_is_a_wrong_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert config("check", toml='[prices."gpt-4o"]\ninput = -1') == 2
+    assert "prices.gpt-4o.input: must be a number 0..1000000 (got -1)" in capsys.readouterr().err

@@ -1,8 +1,10 @@
 import argparse
 import json
+from datetime import timedelta
 
 import pytest
 
+from relight.actors import DEFAULT_PRICES
 from relight.actors.ops import add_doctor_parser, examine, run_doctor
 
 
@@ -61,3 +63,22 @@ def test_a_missing_core_library_fails(
     monkeypatch.setattr(_doctor, "version", version)
     assert run_doctor(arguments()) == 1
     assert "MISSING trio" in capsys.readouterr().out
+
+
+def test_old_prices_are_pointed_out_and_are_no_failure() -> None:
+    day = DEFAULT_PRICES.read_on
+    assert day is not None
+    for days, is_ok in ((180, True), (181, False)):
+        (finding,) = [each for each in examine(day + timedelta(days=days)) if each.what == "prices"]
+        assert (finding.ok, finding.needed) == (is_ok, False)
+        assert ("181 days ago: upgrade relight" in finding.detail) is not is_ok
+
+
+def test_old_prices_have_a_sign_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from relight.actors.ops import _doctor
+
+    monkeypatch.setattr(_doctor, "_OLDEST_PRICES", -10_000)
+    assert run_doctor(arguments()) == 0
+    assert "OLD     prices" in capsys.readouterr().out

@@ -13,9 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from relight import (
     Breaker,
     Child,
+    CircuitBreaker,
     Estimate,
     Exponential,
     FailureKind,
+    FallbackRef,
     Fixed,
     GuardedActor,
     Message,
@@ -24,10 +26,13 @@ from relight import (
     RefusalError,
     Request,
     Retry,
+    RetryConfig,
     System,
     handles,
     open_system,
+    retry_with_backoff,
 )
+from relight.actors import PlainCalls
 from relight.actors.ops import SystemCollector, scrape
 from tests.support.clocks import virtual_time
 
@@ -187,3 +192,55 @@ async def test_dead_letters_are_counted_by_type_and_reason() -> None:
             await anyio.lowlevel.checkpoint()
         assert figure(system, "dead_letters_total", type="Note", reason="unhandled") == 1
         assert figure(system, "dead_letters") == 1
+
+
+@pytest.mark.anyio
+@virtual_time
+async def test_plain_calls_are_shown_by_the_services_metrics() -> None:
+    calls, clock = PlainCalls(), 100.0
+    errors: list[Exception] = [ConnectionError(), ConnectionError(), TimeoutError(), ValueError("odd")]
+
+    @retry_with_backoff(RetryConfig(jitter=False), operation_name="load", provider="site", calls=calls)
+    async def load() -> None:
+        if errors:
+            raise errors.pop(0)
+
+    breaker = CircuitBreaker(1, 10.0, "weather", clock=lambda: clock, calls=calls)
+    with pytest.raises(ConnectionError), breaker.attempt():
+        raise ConnectionError
+    with pytest.raises(TimeoutError):
+        await load()
+    with pytest.raises(ValueError, match="odd"):
+        await load()
+    await load()
+    async with open_system() as system:
+        registry = CollectorRegistry()
+        registry.register(SystemCollector(system, calls))
+        site = {"provider": "site"}
+        retry = {**site, "operation": "load", "reason": "network"}
+        call = {**site, "operation": "load", "model": ""}
+        weather = {"provider": "weather", "breaker": "weather"}
+        assert registry.get_sample_value("retry_attempts_total", {**retry, "outcome": "failed"}) == 2
+        assert registry.get_sample_value("provider_calls_total", {**call, "outcome": "ok"}) == 1
+        assert registry.get_sample_value("provider_calls_total", {**call, "outcome": "failed"}) == 2
+        assert registry.get_sample_value("provider_attempts_total", site) == 5
+        assert registry.get_sample_value("provider_retry_wait_seconds_total", site) == 3.0
+        failed = {**site, "reason": "timeout"}
+        assert registry.get_sample_value("provider_attempt_failures_total", failed) == 1
+        assert registry.get_sample_value("circuit_breaker_state", weather) == 2
+        opened = {**weather, "from": "closed", "to": "open", "cause": "auto"}
+        assert registry.get_sample_value("circuit_breaker_transitions_total", opened) == 1
+        alone = list(SystemCollector(system, None).collect())
+        assert not [
+            sample for metric in alone for sample in metric.samples if "site" in sample.labels.values()
+        ]
+
+
+@pytest.mark.anyio
+async def test_a_fallback_is_counted_at_the_provider_that_did_not_answer() -> None:
+    async with open_system() as system:
+        once = Policy(retry=Retry(attempts=1))
+        first = await system.spawn(Child("first", lambda: Painter(FailureKind.SERVER), policy=once))
+        second = await system.spawn(Child("second", Painter))
+        assert await FallbackRef(first, second).ask(Draw("m")) == "drawn"
+        assert figure(system, "provider_fallbacks_total", provider="first", to="second", reason="server") == 1

@@ -5,7 +5,14 @@ from random import Random
 import pytest
 
 from relight.actors import HttpService
-from relight.actors.providers import Anthropic, OpenAI, RunPod
+from relight.actors.providers import (
+    Anthropic,
+    ElevenLabs,
+    OpenAI,
+    RunPod,
+    Supabase,
+    SupabaseStorage,
+)
 from relight.supervisors import FailureKind
 from relight.supervisors.policies import GiveUp, Policy, RetryIn
 
@@ -61,7 +68,18 @@ def test_anthropic_is_waited_for_through_its_longest_windows() -> None:
     assert 171.0 <= decision.wait <= 171.0 * 1.1
 
 
-@pytest.mark.parametrize("policy", [OpenAI.policy, Anthropic.policy, RunPod.policy, HttpService.policy])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        OpenAI.policy,
+        Anthropic.policy,
+        RunPod.policy,
+        ElevenLabs.policy,
+        Supabase.policy,
+        SupabaseStorage.policy,
+        HttpService.policy,
+    ],
+)
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if not kind.is_retryable])
 def test_no_provider_retries_what_never_clears(policy: Policy, kind: FailureKind) -> None:
     assert longest_waits(policy, kind) == []
@@ -77,6 +95,23 @@ def test_a_job_runpod_does_not_take_gets_three_attempts(kind: FailureKind) -> No
     assert longest_waits(RunPod.policy, kind) == pytest.approx([1.0, 2.0])
 
 
+@pytest.mark.parametrize(
+    ("policy", "waits"),
+    [
+        (ElevenLabs.policy, [1.0, 2.0]),
+        (Supabase.policy, [0.5, 1.0]),
+        (SupabaseStorage.policy, [0.5, 1.0]),
+    ],
+)
+@pytest.mark.parametrize(
+    "kind", [FailureKind.RATE_LIMIT, FailureKind.OVERLOADED, FailureKind.SERVER, FailureKind.NETWORK]
+)
+def test_speech_rows_and_files_get_three_attempts(
+    policy: Policy, waits: list[float], kind: FailureKind
+) -> None:
+    assert longest_waits(policy, kind) == pytest.approx(waits)
+
+
 def test_an_http_service_makes_three_attempts() -> None:
     assert longest_waits(HttpService.policy, FailureKind.SERVER) == pytest.approx([1.0, 2.0])
 
@@ -87,6 +122,9 @@ def test_an_http_service_makes_three_attempts() -> None:
         (OpenAI.policy, 8, 120.0),
         (Anthropic.policy, 4, 120.0),
         (RunPod.policy, 2, 1000.0),
+        (ElevenLabs.policy, 2, 120.0),
+        (Supabase.policy, 10, 30.0),
+        (SupabaseStorage.policy, 4, 120.0),
         (HttpService.policy, 10, 30.0),
     ],
 )
@@ -99,3 +137,9 @@ def test_each_provider_has_its_slots_and_its_patience(
 
 def test_an_attempt_at_a_job_lasts_longer_than_the_job_may() -> None:
     assert RunPod.policy.attempt_timeout > 300.0 + 600.0 + 30.0
+
+
+@pytest.mark.parametrize("service", [OpenAI("k"), Anthropic("k"), HttpService("http://localhost")])
+def test_a_stream_has_a_minute_to_begin_and_ninety_seconds_between_its_bytes(service: HttpService) -> None:
+    connect, first_byte, idle = service._timeouts
+    assert (connect, first_byte, idle) == (5.0, 60.0, 90.0)

@@ -62,12 +62,18 @@ def flat(type_: str, code: int, message: str) -> dict[str, object]:
         (400, nested("invalid_request_error", "content_policy_violation"), FailureKind.CONTENT_POLICY),
         (400, nested("invalid_request_error", "image_content_policy_violation"), FailureKind.CONTENT_POLICY),
         (400, nested("invalid_request_error", "invalid_prompt"), FailureKind.CONTENT_POLICY),
+        (400, nested("image_generation_user_error", "moderation_blocked"), FailureKind.CONTENT_POLICY),
         (400, nested("invalid_request_error", None), FailureKind.BAD_REQUEST),
         (404, nested("invalid_request_error", "model_not_found"), FailureKind.NOT_FOUND),
         (422, nested("invalid_request_error", None), FailureKind.BAD_REQUEST),
         # Azure
         (400, nested(None, "content_filter", "The response was filtered"), FailureKind.CONTENT_POLICY),
-        (429, nested(None, "429", "System is experiencing high demand"), FailureKind.RATE_LIMIT),
+        (400, nested(None, "contentFilter"), FailureKind.CONTENT_POLICY),
+        (400, nested(None, "ResponsibleAIPolicyViolation"), FailureKind.CONTENT_POLICY),
+        (429, nested(None, "429", "System is experiencing high demand"), FailureKind.OVERLOADED),
+        (429, nested(None, "429", "Requests have exceeded token rate limit."), FailureKind.RATE_LIMIT),
+        (404, nested(None, "DeploymentNotFound"), FailureKind.NOT_FOUND),
+        (401, {"statusCode": 401, "message": "Access denied due to invalid key."}, FailureKind.AUTH),
         # compatible servers: flat bodies, numbers for codes
         (400, flat("BadRequestError", 400, "bad"), FailureKind.BAD_REQUEST),
         (404, flat("NotFoundError", 404, "The model `m` does not exist."), FailureKind.NOT_FOUND),
@@ -113,3 +119,14 @@ def test_the_wait_in_a_rate_limits_text_is_read() -> None:
 def test_the_wait_in_a_header_wins_over_that_in_the_text() -> None:
     body = nested("tokens", "rate_limit_exceeded", RATE_TEXT)
     assert classify(429, body, {"retry-after-ms": "250"}).retry_after == 0.25
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "NaN", "inf"])
+def test_azures_waits_that_make_no_sense_are_none(seconds: str) -> None:
+    headers = {"x-ratelimit-remaining-tokens": seconds, "x-ratelimit-reset-tokens": seconds}
+    assert classify(429, nested(None, "429"), headers | {"retry-after": seconds}).retry_after is None
+
+
+def test_azures_reset_is_in_whole_seconds() -> None:
+    headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7"}
+    assert classify(429, nested(None, "429"), headers).retry_after == 7.0

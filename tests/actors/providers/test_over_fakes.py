@@ -6,26 +6,29 @@ from functools import partial
 from itertools import pairwise
 
 import anyio
-import msgspec
 import pytest
 import structlog.testing
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
 from relight.actors import HttpRequest, HttpService
-from relight.actors.fakes import FakeOptions, Fakes, FaultKind, LogEntry, RetryAfterForm, Step, open_fakes
+from relight.actors.fakes import FakeOptions, FaultKind, RetryAfterForm, Step, open_fakes
 from relight.actors.providers import (
     Anthropic,
     ChatCompletion,
     ChatMessage,
+    CheckEndpoint,
     CreateMessage,
+    JobStatus,
     OpenAI,
     Polling,
+    RetryJob,
     RunJob,
     RunPod,
+    SubmitJob,
 )
 from relight.runtime import ActorStoppedError, AskTimeoutError, Ref
 from relight.supervisors import Child, FailureKind, ProviderError, RetriesExhaustedError, open_system
-from relight.supervisors.policies import Breaker, Exponential, Fixed, Policy
+from tests.actors.providers.servers import Servers, impatient
 
 pytestmark = pytest.mark.anyio
 
@@ -34,28 +37,7 @@ CHAT = ChatCompletion(model="gpt-4o-mini", messages=HELLO)
 MESSAGE = CreateMessage(model="claude-haiku-4-5", messages=HELLO)
 JOB = RunJob(input={"prompt": "a lighthouse"})
 FAST = Polling(initial=0.02, cap=0.1)
-
-
-class Servers:
-    """The fakes, steered from outside the test's event loop; they are processes of their own."""
-
-    def __init__(self, fakes: Fakes, portal: BlockingPortal) -> None:
-        self.fakes = fakes
-        self._portal = portal
-
-    def script(self, name: str, *steps: Step) -> None:
-        self._portal.call(self.fakes.script, name, steps)
-
-    def requests(self, name: str, *operations: str) -> list[LogEntry]:
-        entries = self._portal.call(self.fakes.log, name)
-        return [entry for entry in entries if not operations or entry.operation in operations]
-
-    def jobs(self) -> dict[str, int]:
-        return self._portal.call(self.fakes.statistics, "runpod").jobs
-
-    def reset(self) -> None:
-        for name in self.fakes.providers:
-            self._portal.call(self.fakes.reset, name)
+COMPLETED_WITH_ERROR = '{"id": "x", "status": "COMPLETED", "output": {"error": "upload failed"}}'
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +45,9 @@ def opened() -> Iterator[Servers]:
     options = FakeOptions(latency=(0.0, 0.0), run_seconds=(0.05, 0.05))
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(open_fakes(options=options)) as fakes,
+        portal.wrap_async_context_manager(
+            open_fakes(["openai", "anthropic", "runpod"], options=options)
+        ) as fakes,
     ):
         yield Servers(fakes, portal)
 
@@ -72,16 +56,6 @@ def opened() -> Iterator[Servers]:
 def servers(opened: Servers) -> Servers:
     opened.reset()
     return opened
-
-
-def impatient(policy: Policy) -> Policy:
-    """Keep everything of *policy* but its long waits and its breaker."""
-    retry = msgspec.structs.replace(
-        policy.retry,
-        backoff=Exponential(0.05, jitter="none"),
-        backoff_by_kind={FailureKind.RATE_LIMIT: Fixed(0.05)},
-    )
-    return msgspec.structs.replace(policy, retry=retry, breaker=Breaker(failures=50))
 
 
 @asynccontextmanager
@@ -169,8 +143,9 @@ TEMPORARY = [
 ]
 
 
-def fault(kind: FaultKind) -> Step:
-    return Step(fault=kind, retry_after=0.05, retry_after_form=RetryAfterForm.MILLISECONDS)
+def fault(kind: FaultKind, operation: str | None = None) -> Step:
+    form = RetryAfterForm.MILLISECONDS
+    return Step(fault=kind, retry_after=0.05, retry_after_form=form, operation=operation)
 
 
 @pytest.mark.parametrize("kind", TEMPORARY)
@@ -226,21 +201,103 @@ async def test_anthropic_is_asked_once_where_asking_again_is_no_use(
 
 
 @pytest.mark.slow
-async def test_a_job_that_fails_is_made_again(servers: Servers) -> None:
-    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run", times=2))
+async def test_a_job_that_fails_is_begun_again_under_its_id(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run"))
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="retry"))
     async with running(runpod(servers)) as ref:
         await ref.ask(JOB)
-    assert servers.jobs() == {"FAILED": 2, "COMPLETED": 1}
+    assert servers.jobs() == {"COMPLETED": 1}
+    made = [entry.operation for entry in servers.requests("runpod", "run", "retry")]
+    assert made == ["run", "retry", "retry"]
 
 
 @pytest.mark.slow
-async def test_a_job_that_always_fails_is_made_five_times(servers: Servers) -> None:
+async def test_a_job_that_runs_out_of_its_time_is_begun_again_under_its_id(servers: Servers) -> None:
+    servers.script("runpod", Step(run_seconds=60.0, operation="run"))
+    async with running(runpod(servers)) as ref:
+        await ref.ask(RunJob(input={"prompt": "a tower"}, execution_timeout=0.1))
+    assert servers.jobs() == {"COMPLETED": 1}
+    assert len(servers.requests("runpod", "retry")) == 1
+
+
+@pytest.mark.slow
+async def test_a_failed_job_that_runpod_no_longer_has_is_made_anew(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run"))
+    servers.script("runpod", Step(fault=FaultKind.NOT_FOUND, operation="retry"))
+    async with running(runpod(servers)) as ref:
+        await ref.ask(JOB)
+    assert servers.jobs() == {"FAILED": 1, "COMPLETED": 1}
+
+
+@pytest.mark.slow
+async def test_a_retry_whose_answer_is_lost_leaves_no_second_job_running(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run"))
+    servers.script("runpod", Step(fault=FaultKind.TRUNCATED, operation="retry", run_seconds=60.0))
+    async with running(runpod(servers)) as ref:
+        with pytest.raises(ProviderError) as caught:
+            await ref.ask(JOB)
+    assert caught.value.kind is FailureKind.NETWORK
+    assert servers.jobs() == {"CANCELLED": 1}
+
+
+@pytest.mark.slow
+async def test_a_retry_that_comes_too_fast_is_asked_for_again(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run"))
+    servers.script("runpod", fault(FaultKind.RATE_LIMIT, operation="retry"))
+    async with running(runpod(servers)) as ref:
+        await ref.ask(JOB)
+    assert servers.jobs() == {"COMPLETED": 1}
+
+
+@pytest.mark.slow
+async def test_a_job_that_always_fails_is_begun_five_times(servers: Servers) -> None:
     servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run", times=9))
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="retry", times=9))
     async with running(runpod(servers)) as ref:
         with pytest.raises(RetriesExhaustedError) as caught:
             await ref.ask(JOB)
     assert (caught.value.kind, caught.value.attempts) == (FailureKind.SERVER, 5)
-    assert servers.jobs() == {"FAILED": 5}
+    assert servers.jobs() == {"FAILED": 1}
+    assert len(servers.requests("runpod", "run", "retry")) == 5
+
+
+async def test_a_caller_may_begin_a_failed_job_again(servers: Servers) -> None:
+    servers.script("runpod", Step(fault=FaultKind.JOB_FAILED, operation="run", run_seconds=0.0))
+    async with running(runpod(servers)) as ref:
+        job = await ref.ask(SubmitJob(input={"prompt": "a tower"}))
+        await anyio.sleep(0.02)  # the fake's clock, in a process of its own
+        assert (await ref.ask(JobStatus(job.id))).status == "FAILED"
+        assert await ref.ask(RetryJob(job.id)) == job
+        with pytest.raises(ProviderError) as caught:
+            await ref.ask(RetryJob(job.id))
+    assert caught.value.kind is FailureKind.BAD_REQUEST
+
+
+async def test_an_endpoint_tells_how_it_is(servers: Servers) -> None:
+    async with running(runpod(servers)) as ref:
+        await ref.ask(JOB)
+        health = await ref.ask(CheckEndpoint())
+    assert health.jobs["completed"] == 1
+    assert health.workers["running"] == 0
+
+
+@pytest.mark.slow
+async def test_an_error_inside_a_completed_job_makes_it_anew(servers: Servers) -> None:
+    servers.script("runpod", Step(status=200, body=COMPLETED_WITH_ERROR, operation="status"))
+    async with running(runpod(servers)) as ref:
+        result = await ref.ask(JOB)
+    assert isinstance(result.output, dict)
+    assert [entry.operation for entry in servers.requests("runpod", "run", "retry")] == ["run", "run"]
+
+
+@pytest.mark.slow
+async def test_a_job_whose_time_to_live_is_over_is_made_anew(servers: Servers) -> None:
+    """The job ends, and RunPod forgets it before anybody looks."""
+    servers.script("runpod", Step(fault=FaultKind.NOT_FOUND, operation="status"))
+    polling = Polling(initial=0.02, cap=0.1, visible_after=0.0)
+    async with running(runpod(servers, polling)) as ref:
+        assert (await ref.ask(JOB)).output
+    assert [entry.operation for entry in servers.requests("runpod", "run", "retry")] == ["run", "run"]
 
 
 @pytest.mark.slow

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relight import Actor, Child, ChildSpecError, FailureKind
-from relight.supervisors.policies import Backoff, Exponential, Fixed, Policy, Retry, flaw_of, wait_of
+from relight.supervisors.policies import (
+    Backoff,
+    Decorrelated,
+    Exponential,
+    Fixed,
+    Policy,
+    Retry,
+    flaw_of,
+    wait_of,
+)
 
 Jitter = Literal["full", "equal", "none"]
 
@@ -83,6 +92,80 @@ def test_exponential_without_growth_waits_the_initial_time() -> None:
     assert Exponential(2.0, base=1.0, jitter="none").wait(10_000, Random(1)) == 2.0
 
 
+@given(
+    initial=seconds,
+    extra=st.floats(0.0, 1.7e308),
+    base=st.floats(1.0, 1e300),
+    attempt=attempts,
+    seed=st.integers(),
+)
+def test_decorrelated_stays_between_its_initial_wait_and_its_cap(
+    initial: float, extra: float, base: float, attempt: int, seed: int
+) -> None:
+    cap = initial + extra
+    wait = Decorrelated(initial, cap=cap, base=base).wait(attempt, Random(seed))
+    assert initial <= wait <= cap
+
+
+def test_decorrelated_first_waits_up_to_three_times_the_initial_time() -> None:
+    rng = Random(1)
+    waits = [Decorrelated(2.0, cap=100.0).wait(1, rng) for _ in range(1000)]
+    assert 2.0 <= min(waits) < 2.1
+    assert 5.9 < max(waits) <= 6.0
+
+
+def remembered_waits(initial: float, cap: float, count: int, rng: Random) -> list[float]:
+    """The algorithm as it was published, with its memory: each wait is drawn from the one before."""
+    waits: list[float] = []
+    sleep = initial
+    for _ in range(count):
+        sleep = min(cap, rng.uniform(initial, sleep * 3.0))
+        waits.append(sleep)
+    return waits
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3, 6, 10])
+def test_decorrelated_waits_are_spread_as_those_of_one_kept_row(attempt: int) -> None:
+    rng = Random(attempt)
+    rows = 4_000
+    backoff = Decorrelated(1.0, cap=30.0)
+    ours = sorted(backoff.wait(attempt, rng) for _ in range(rows))
+    theirs = sorted(remembered_waits(1.0, 30.0, attempt, rng)[-1] for _ in range(rows))
+    for tenth in range(1, 10):
+        place = rows * tenth // 10
+        assert ours[place] == pytest.approx(theirs[place], rel=0.15)
+
+
+def test_decorrelated_waits_of_one_call_are_mostly_longer_each_time() -> None:
+    rng = Random(1)
+    means = [sum(Decorrelated(1.0, cap=300.0).wait(n, rng) for _ in range(2000)) / 2000 for n in range(1, 8)]
+    assert means == sorted(means)
+
+
+def test_decorrelated_defaults_are_one_second_three_times_and_thirty() -> None:
+    assert Decorrelated() == Decorrelated(1.0, cap=30.0, base=3.0)
+
+
+def test_decorrelated_at_attempt_ten_thousand_costs_no_more_than_at_a_hundred() -> None:
+    late, early = Random(3), Random(3)
+    backoff = Decorrelated(1.0)
+    assert backoff.wait(10_000, late) == backoff.wait(100, early)
+    assert late.random() == early.random()
+
+
+@pytest.mark.parametrize(
+    ("initial", "cap", "base", "complaint"),
+    [
+        (-1.0, 30.0, 3.0, "Decorrelated.initial must be 0 or more, and finite, got -1.0"),
+        (1.0, 0.5, 3.0, "Decorrelated.cap must be 1 or more, and finite, got 0.5"),
+        (1.0, 30.0, math.nan, "Decorrelated.base must be 1 or more, and finite, got nan"),
+    ],
+)
+def test_decorrelated_refuses_a_wrong_number(initial: float, cap: float, base: float, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        Decorrelated(initial, cap=cap, base=base)
+
+
 def test_fixed_waits_the_same_after_every_attempt() -> None:
     backoff = Fixed(60.0)
     assert [backoff.wait(attempt, Random(attempt)) for attempt in (1, 2, 10_000)] == [60.0, 60.0, 60.0]
@@ -100,7 +183,9 @@ def test_fixed_is_never_shorter_than_its_delay(delay: float, jitter: float, atte
     assert delay <= Fixed(delay, jitter=jitter).wait(attempt, Random(seed)) <= 2.0 * delay
 
 
-@pytest.mark.parametrize("backoff", [Exponential(), Exponential(jitter="equal"), Fixed(5.0, jitter=0.5)])
+@pytest.mark.parametrize(
+    "backoff", [Exponential(), Exponential(jitter="equal"), Decorrelated(), Fixed(5.0, jitter=0.5)]
+)
 def test_the_same_seed_gives_the_same_waits(backoff: Backoff) -> None:
     first, second = Random(7), Random(7)
     assert [backoff.wait(n, first) for n in range(1, 9)] == [backoff.wait(n, second) for n in range(1, 9)]
@@ -177,7 +262,7 @@ def test_a_backoff_that_goes_wrong_is_refused_when_the_policy_is_built(backoff: 
         Child("child", Actor, backoff=backoff)
 
 
-@pytest.mark.parametrize("backoff", [Returning(2.0), Exponential(1.0), Fixed(0.0)])
+@pytest.mark.parametrize("backoff", [Returning(2.0), Exponential(1.0), Decorrelated(1.0), Fixed(0.0)])
 def test_a_backoff_of_ones_own_is_taken(backoff: Backoff) -> None:
     assert flaw_of(backoff) is None
     assert Retry(backoff=backoff).wait(FailureKind.TIMEOUT, 1, None, Random(1)) >= 0.0

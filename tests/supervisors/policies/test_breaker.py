@@ -3,14 +3,11 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
 
 import pytest
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from relight.supervisors.policies import Breaker, Circuit, CircuitState, CircuitStatistics, Permit
+from relight.supervisors.policies import Breaker, Circuit, CircuitState, Permit
 
 CLOSED, HALF_OPEN, OPEN = CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN
 
@@ -34,8 +31,19 @@ def opened_circuit(**spec: int) -> Circuit:
     return circuit
 
 
-def test_defaults_are_five_failures_thirty_seconds_and_one_probe() -> None:
-    assert Breaker() == Breaker(failures=5, open_seconds=30.0, open_cap=300.0, probes=1)
+def test_the_defaults_are_the_documented_numbers() -> None:
+    assert Breaker() == Breaker(
+        failures=5,
+        failure_rate=0.5,
+        window=60.0,
+        window_attempts=20,
+        slow_seconds=None,
+        slow_rate=0.5,
+        open_seconds=30.0,
+        open_cap=300.0,
+        probes=1,
+        probe_timeout=60.0,
+    )
 
 
 def test_a_new_circuit_is_closed_and_admits_everybody() -> None:
@@ -61,7 +69,7 @@ def test_five_consecutive_counted_failures_open_it_for_thirty_seconds_then_one_p
 
 
 def test_a_success_resets_the_count() -> None:
-    circuit = Breaker().circuit()
+    circuit = Breaker(failure_rate=None).circuit()
     for _ in range(10):
         fail(circuit, 0.0, times=4)
         circuit.succeeded(permit_of(circuit, 0.0), 0.0)
@@ -280,13 +288,278 @@ def test_a_listener_sees_every_transition_once_it_is_complete() -> None:
 def test_statistics_count_transitions_and_failures_in_a_row() -> None:
     circuit = opened_circuit()
     fail(circuit, 30.0)
-    assert circuit.statistics() == CircuitStatistics(
-        state=OPEN, consecutive_failures=6, opened=2, half_opened=1, closed=0
-    )
+    found = circuit.statistics()
+    assert (found.state, found.consecutive_failures) == (OPEN, 6)
+    assert (found.opened, found.half_opened, found.closed) == (2, 1, 0)
     circuit.succeeded(permit_of(circuit, 90.0), 90.0)
-    assert circuit.statistics() == CircuitStatistics(
-        state=CLOSED, consecutive_failures=0, opened=2, half_opened=2, closed=1
-    )
+    found = circuit.statistics()
+    assert (found.state, found.consecutive_failures) == (CLOSED, 0)
+    assert (found.opened, found.half_opened, found.closed) == (2, 2, 1)
+
+
+# --- a probe without a verdict ---
+
+
+def test_a_probe_without_a_verdict_gives_its_place_to_another_after_a_minute() -> None:
+    circuit = opened_circuit()
+    permit_of(circuit, 30.0)
+    assert circuit.admit(89.9) is None
+    assert circuit.is_admitting(90.0)
+    assert sum(circuit.admit(90.0) is not None for _ in range(50)) == 1
+    assert circuit.admit(149.9) is None
+    assert circuit.admit(150.0) is not None
+
+
+def test_an_overdue_probe_keeps_its_say() -> None:
+    """Or a service whose calls take longer than the guard's patience could never be found well."""
+    circuit = opened_circuit()
+    slow = permit_of(circuit, 30.0)
+    permit_of(circuit, 90.0)
+    circuit.succeeded(slow, 100.0)
+    assert circuit.state is CLOSED
+
+
+def test_an_overdue_probe_that_fails_opens_it_again() -> None:
+    circuit = opened_circuit()
+    slow = permit_of(circuit, 30.0)
+    permit_of(circuit, 90.0)
+    circuit.failed(slow, 100.0)
+    assert circuit.retry_at == 160.0
+
+
+def test_only_as_many_overdue_probes_are_replaced_as_are_overdue() -> None:
+    circuit = opened_circuit(probes=3)
+    for moment in (30.0, 40.0, 50.0):
+        permit_of(circuit, moment)
+    assert [circuit.admit(now) is not None for now in (89.0, 90.0, 91.0, 100.0, 101.0)] == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_thousand_lost_probes_leave_nothing_behind() -> None:
+    circuit = opened_circuit()
+    lost = [permit_of(circuit, 30.0 + 60.0 * number) for number in range(1000)]
+    circuit.released(lost[-1], 60_000.0)
+    assert circuit.admit(60_000.0) is not None
+    assert circuit.admit(60_000.0) is None
+
+
+# --- shares ---
+
+
+def run(circuit: Circuit, pattern: str, *, apart: float = 1.0, slow: float = 0.0, start: float = 0.0) -> int:
+    """Let attempts go by a pattern (F fails, S is slow, all else is well); return how many were admitted."""
+    admitted = 0
+    for number, letter in enumerate(pattern):
+        now = start + number * apart
+        permit = circuit.admit(now)
+        if permit is None:
+            continue
+        admitted += 1
+        if letter == "F":
+            circuit.failed(permit, now)
+        else:
+            circuit.succeeded(permit, now, slow if letter == "S" else 0.1)
+    return admitted
+
+
+def test_at_an_error_rate_of_one_half_it_opens_though_no_two_failures_are_in_a_row() -> None:
+    circuit = Breaker().circuit()
+    assert run(circuit, ".F" * 100, apart=0.1) == 20
+    assert circuit.state is OPEN
+    assert circuit.reason == "failure_rate"
+
+
+def test_below_the_rate_it_stays_closed() -> None:
+    circuit = Breaker().circuit()
+    assert run(circuit, "..F" * 100, apart=0.1) == 300
+
+
+def test_a_rate_says_nothing_of_fewer_attempts() -> None:
+    circuit = Breaker().circuit()
+    assert run(circuit, ".F" * 9 + "F", apart=0.1) == 19
+    assert circuit.state is CLOSED
+
+
+def test_an_answer_in_time_opens_nothing() -> None:
+    circuit = Breaker(failures=100).circuit()
+    run(circuit, "F" * 19 + ".", apart=0.1)
+    assert circuit.state is CLOSED
+    run(circuit, "F", start=3.0)
+    assert circuit.state is OPEN
+
+
+def test_what_is_older_than_the_window_does_not_count() -> None:
+    circuit = Breaker(failures=100).circuit()
+    run(circuit, "F" * 19)
+    fail(circuit, 80.0)
+    assert circuit.state is CLOSED
+    found = circuit.statistics()
+    assert (found.recent_attempts, found.recent_failures) == (1, 1)
+
+
+def test_the_window_moves_by_a_tenth_of_itself() -> None:
+    circuit = Breaker(failures=100).circuit()
+    run(circuit, "F" * 12)  # one a second, from 0 to 11
+    for now, recent in ((59.9, 13), (60.0, 8), (65.9, 9), (66.0, 4)):
+        fail(circuit, now)
+        assert circuit.statistics().recent_attempts == recent
+
+
+def test_without_a_rate_only_failures_in_a_row_open_it() -> None:
+    circuit = Breaker(failure_rate=None).circuit()
+    assert run(circuit, ".F" * 100, apart=0.1) == 200
+    assert circuit.statistics().recent_attempts == 0
+
+
+def test_released_attempts_are_in_no_share() -> None:
+    circuit = Breaker(failures=100).circuit()
+    for _ in range(100):
+        circuit.released(permit_of(circuit, 1.0), 1.0)
+    run(circuit, "F" * 19, apart=0.1, start=1.0)
+    assert circuit.statistics().recent_attempts == 19
+    assert circuit.state is CLOSED
+
+
+def test_slow_attempts_do_not_matter_unless_it_is_said_what_is_slow() -> None:
+    circuit = Breaker().circuit()
+    assert run(circuit, "S" * 100, apart=0.1, slow=1000.0) == 100
+
+
+def test_a_share_of_slow_attempts_opens_it_though_all_succeed() -> None:
+    circuit = Breaker(failure_rate=None, slow_seconds=10.0, slow_rate=0.5).circuit()
+    assert run(circuit, ".S" * 20, apart=0.1, slow=10.0) == 20
+    assert circuit.reason == "slow_rate"
+
+
+def test_a_failure_may_be_slow_too() -> None:
+    circuit = Breaker(failures=100, failure_rate=None, slow_seconds=10.0).circuit()
+    for _ in range(20):
+        circuit.failed(permit_of(circuit, 1.0), 1.0, seconds=10.0)
+    assert circuit.reason == "slow_rate"
+
+
+def test_a_slow_probe_opens_it_again() -> None:
+    """Else it would close on a service that is as slow as it was, and open again 20 attempts later."""
+    circuit = Breaker(failures=1, slow_seconds=10.0).circuit()
+    fail(circuit, 0.0)
+    circuit.succeeded(permit_of(circuit, 30.0), 40.0, 10.0)
+    assert circuit.retry_at == 100.0
+    assert circuit.reason == "probe_slow"
+
+
+def test_a_circuit_that_closes_begins_a_new_window() -> None:
+    circuit = Breaker().circuit()
+    run(circuit, ".F" * 10, apart=0.1)
+    assert circuit.state is OPEN
+    circuit.succeeded(permit_of(circuit, 32.0), 32.0)
+    fail(circuit, 33.0)
+    assert circuit.statistics().recent_attempts == 1
+
+
+# --- an operator's hand ---
+
+
+def test_forced_open_it_admits_nobody_for_as_long_as_it_lasts() -> None:
+    circuit = Breaker().circuit()
+    assert circuit.force("open", 0.0)
+    assert circuit.state is OPEN
+    assert circuit.retry_at == math.inf
+    assert circuit.reason == "forced"
+    assert circuit.admit(1e9) is None
+
+
+def test_forced_closed_it_admits_everybody_whatever_becomes_of_it() -> None:
+    circuit = opened_circuit()
+    circuit.force("closed", 1.0)
+    assert run(circuit, "F" * 100, start=1.0) == 100
+    circuit.released(permit_of(circuit, 200.0), 200.0)
+    circuit.succeeded(permit_of(circuit, 200.0), 200.0)
+    assert circuit.state is CLOSED
+    assert circuit.statistics().consecutive_failures == 0
+
+
+def test_metrics_only_admits_everybody_and_counts_how_often_it_would_have_opened() -> None:
+    circuit = Breaker().circuit()
+    circuit.force("metrics_only", 0.0)
+    assert run(circuit, "F" * 12) == 12
+    circuit.released(permit_of(circuit, 20.0), 20.0)
+    found = circuit.statistics()
+    assert found.state is CLOSED
+    assert found.forced == "metrics_only"
+    assert (found.would_have_opened, found.consecutive_failures, found.opened) == (2, 2, 0)
+    assert found.recent_failures == 2
+    circuit.succeeded(permit_of(circuit, 21.0), 21.0)
+    assert circuit.statistics().consecutive_failures == 0
+
+
+def test_given_back_from_forced_open_it_is_half_open() -> None:
+    circuit = Breaker().circuit()
+    circuit.force("open", 0.0)
+    assert circuit.force(None, 5.0)
+    assert circuit.state is HALF_OPEN
+    assert circuit.forced is None
+    assert sum(circuit.admit(5.0) is not None for _ in range(50)) == 1
+
+
+@pytest.mark.parametrize("forced", ["closed", "metrics_only"])
+def test_given_back_from_any_other_state_it_is_closed_and_counts_anew(
+    forced: Literal["closed", "metrics_only"],
+) -> None:
+    circuit = Breaker().circuit()
+    fail(circuit, 0.0, times=4)
+    circuit.force(forced, 0.0)
+    fail(circuit, 0.0, times=4)
+    circuit.force(None, 0.0)
+    fail(circuit, 0.0, times=4)
+    assert circuit.state is CLOSED
+    fail(circuit, 0.0)
+    assert circuit.state is OPEN
+
+
+def test_forcing_what_is_forced_or_giving_back_what_is_not_changes_nothing() -> None:
+    circuit = opened_circuit()
+    assert not circuit.force(None, 1.0)
+    assert circuit.retry_at == 30.0
+    assert circuit.force("open", 1.0)
+    assert not circuit.force("open", 2.0)
+
+
+def test_verdicts_from_before_it_was_forced_are_dropped() -> None:
+    circuit = Breaker(failures=1).circuit()
+    before = permit_of(circuit, 0.0)
+    circuit.force("metrics_only", 1.0)
+    during = permit_of(circuit, 1.0)
+    circuit.failed(before, 2.0)
+    assert circuit.statistics().would_have_opened == 0
+    circuit.force(None, 3.0)
+    circuit.failed(during, 4.0)
+    assert circuit.state is CLOSED
+
+
+def test_a_listener_hears_who_changed_the_state_and_nothing_where_it_stays() -> None:
+    seen: list[tuple[CircuitState, CircuitState, str]] = []
+    circuit = Breaker(failures=1).circuit(lambda old, new, _: seen.append((old, new, circuit.cause)))
+    circuit.force("closed", 0.0)
+    circuit.force("open", 0.0)
+    circuit.force(None, 0.0)
+    circuit.succeeded(permit_of(circuit, 0.0), 0.0)
+    fail(circuit, 0.0)
+    assert seen == [
+        (CLOSED, OPEN, "forced"),
+        (OPEN, HALF_OPEN, "forced"),
+        (HALF_OPEN, CLOSED, "auto"),
+        (CLOSED, OPEN, "auto"),
+    ]
+
+
+def test_an_unknown_state_is_refused() -> None:
+    with pytest.raises(ValueError, match='"open", "closed" or "metrics_only", got \'ajar\''):
+        Breaker().circuit().force("ajar", 0.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
@@ -299,146 +572,26 @@ def test_statistics_count_transitions_and_failures_in_a_row() -> None:
         ),
         (lambda: Breaker(open_cap=10.0), "Breaker.open_cap must be 30 or more, and finite, got 10.0"),
         (lambda: Breaker(probes=0), "Breaker.probes must be 1 or more, and finite, got 0"),
+        (
+            lambda: Breaker(failure_rate=0.0),
+            "Breaker.failure_rate must be more than 0 and at most 1, got 0.0",
+        ),
+        (
+            lambda: Breaker(slow_rate=math.nan),
+            "Breaker.slow_rate must be more than 0 and at most 1, got nan",
+        ),
+        (
+            lambda: Breaker(slow_seconds=0.0),
+            "Breaker.slow_seconds must be more than 0 seconds, and finite, got 0.0",
+        ),
+        (lambda: Breaker(window=0.05), "Breaker.window must be 0.1 or more, and finite, got 0.05"),
+        (lambda: Breaker(window_attempts=0), "Breaker.window_attempts must be 1 or more, and finite, got 0"),
+        (
+            lambda: Breaker(probe_timeout=math.inf),
+            "Breaker.probe_timeout must be more than 0 seconds, and finite, got inf",
+        ),
     ],
 )
 def test_a_breaker_refuses_a_wrong_number(build: Callable[[], Breaker], complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
         build()
-
-
-@dataclass
-class Model:
-    """The rules once more, in one flat place: numbered generations, no objects for states."""
-
-    failures: int
-    probes: int
-    state: CircuitState = CLOSED
-    generation: int = 0
-    row: int = 0
-    openings: int = 0
-    retry_at: float = -math.inf
-    waiting: int = 0
-    passed: int = 0
-    log: list[CircuitState] = field(default_factory=list[CircuitState])
-
-    def turn(self, state: CircuitState) -> None:
-        self.state = state
-        self.generation += 1
-        self.retry_at = -math.inf
-        self.waiting = self.passed = 0
-        self.log.append(state)
-
-    def tick(self, now: float) -> None:
-        if self.state is OPEN and now >= self.retry_at:
-            self.turn(HALF_OPEN)
-
-    def admits(self) -> bool:
-        return self.state is CLOSED or (self.state is HALF_OPEN and self.waiting + self.passed < self.probes)
-
-    def success(self) -> None:
-        self.row = 0
-        if self.state is HALF_OPEN:
-            self.waiting -= 1
-            self.passed += 1
-            if self.passed == self.probes:
-                self.openings = 0
-                self.turn(CLOSED)
-
-    def failure(self, now: float, retry_after: float | None) -> None:
-        self.row += 1
-        if self.state is HALF_OPEN or self.row == self.failures:
-            span = min(300.0, 30.0 * 2**self.openings)
-            self.openings += 1
-            self.turn(OPEN)
-            self.retry_at = now + max(span, retry_after or 0.0)
-
-
-class CircuitAgainstModel(RuleBasedStateMachine):
-    """Drive a circuit and the model with the same calls; late and forgotten permits included."""
-
-    @initialize(failures=st.integers(1, 4), probes=st.integers(1, 3))
-    def start(self, failures: int, probes: int) -> None:
-        self.now = 0.0
-        self.model = Model(failures, probes)
-        self.log: list[CircuitState] = []
-        self.circuit = Breaker(failures=failures, probes=probes).circuit(self.listen)
-        self.held: list[tuple[int, Permit]] = []
-
-    def listen(self, old: CircuitState, new: CircuitState, now: float) -> None:
-        assert now == self.now
-        assert old is (self.log[-1] if self.log else CLOSED)
-        assert new is self.circuit.state
-        self.log.append(new)
-
-    @rule(seconds=st.sampled_from((0.0, 1.0, 29.0, 30.0, 60.0, 300.0)))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-
-    @precondition(lambda self: self.circuit.state is OPEN)
-    @rule(before=st.booleans())
-    def wait_for_the_reopening(self, *, before: bool) -> None:
-        self.now = max(self.now, self.circuit.retry_at - 0.5 * before)
-
-    @rule()
-    def poll(self) -> None:
-        self.model.tick(self.now)
-        assert self.circuit.poll(self.now) is self.model.state
-
-    @rule()
-    def ask(self) -> None:
-        self.model.tick(self.now)
-        assert self.circuit.is_admitting(self.now) == self.model.admits()
-
-    @rule()
-    def admit(self) -> None:
-        self.model.tick(self.now)
-        permit = self.circuit.admit(self.now)
-        assert (permit is not None) == self.model.admits()
-        if permit is not None:
-            assert permit.is_probe == (self.model.state is HALF_OPEN)
-            self.model.waiting += 1
-            self.held.append((self.model.generation, permit))
-
-    @precondition(lambda self: self.held)
-    @rule(
-        data=st.data(),
-        verdict=st.sampled_from(("succeeded", "failed", "failed", "released")),
-        retry_after=st.none() | st.sampled_from((1.0, 45.0, 1000.0)),
-    )
-    def end(
-        self,
-        data: st.DataObject,
-        verdict: Literal["succeeded", "failed", "released"],
-        retry_after: float | None,
-    ) -> None:
-        generation, permit = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
-        is_current = generation == self.model.generation
-        match verdict:
-            case "succeeded":
-                self.circuit.succeeded(permit, self.now)
-                if is_current:
-                    self.model.success()
-            case "failed":
-                self.circuit.failed(permit, self.now, retry_after)
-                if is_current:
-                    self.model.failure(self.now, retry_after)
-            case "released":
-                self.circuit.released(permit, self.now)
-                if is_current:
-                    self.model.waiting -= 1
-
-    @invariant()
-    def agrees(self) -> None:
-        assert self.circuit.state is self.model.state
-        assert self.circuit.retry_at == self.model.retry_at
-        assert self.log == self.model.log
-        assert self.circuit.statistics() == CircuitStatistics(
-            state=self.model.state,
-            consecutive_failures=self.model.row,
-            opened=self.log.count(OPEN),
-            half_opened=self.log.count(HALF_OPEN),
-            closed=self.log.count(CLOSED),
-        )
-
-
-TestCircuitAgainstModel = pytest.mark.slow(CircuitAgainstModel.TestCase)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relight.supervisors.policies import Bulkhead, BulkheadStatistics, Concurrency
+from relight.supervisors.policies import Adaptive, Bulkhead, BulkheadStatistics, Concurrency
 
 
 def taken(bulkhead: Bulkhead, tries: int) -> int:
@@ -108,3 +108,121 @@ def test_it_never_lets_anybody_in_above_its_limit(limit: int, steps: list[str]) 
 def test_a_limit_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("Concurrency.limit must be 1 or more, and finite, got 0")):
         Concurrency(0)
+
+
+def followed(before: Bulkhead, limit: int) -> Bulkhead:
+    bulkhead = Concurrency(limit).bulkhead()
+    bulkhead.take_over(before)
+    return bulkhead
+
+
+def test_another_limit_holds_from_then_on() -> None:
+    first = Concurrency(4).bulkhead()
+    taken(first, 4)
+    second = followed(first, 2)
+    assert (second.limit, second.in_flight, second.try_acquire()) == (2, 4, False)
+    third = followed(second, 6)
+    assert taken(third, 50) == 2
+    assert third.statistics() == BulkheadStatistics(6, 6, 6, 6, 0)
+
+
+@pytest.mark.parametrize(("limit", "now"), [(40, 2), (1, 1)])
+def test_a_limit_that_was_cut_stays_cut(limit: int, now: int) -> None:
+    before = Concurrency(8).bulkhead()
+    before.cut()
+    bulkhead = followed(before, limit)
+    assert (bulkhead.limit, bulkhead.statistics().cuts) == (now, 1)
+    for _ in range(100):
+        bulkhead.grow()
+    assert bulkhead.limit == limit
+
+
+def test_a_limit_that_was_found_out_is_kept_as_far_as_the_new_bounds_allow() -> None:
+    before = Adaptive(2, 64, 40).bulkhead()
+    taken(before, 3)
+    before.congested(1.0, 2.0)
+    assert before.limit == 28
+    for spec, limit in ((Adaptive(2, 64, 8), 28), (Adaptive(2, 16), 16), (Adaptive(30, 40), 30)):
+        bulkhead = spec.bulkhead()
+        bulkhead.take_over(before)
+        assert (bulkhead.limit, bulkhead.in_flight) == (limit, 3)
+        bulkhead.congested(1.5, 3.0)
+        assert bulkhead.limit == limit, "that attempt began before the last decrease"
+
+
+def test_a_fixed_limit_may_become_one_that_is_found_out_and_the_other_way_round() -> None:
+    fixed = Concurrency(8).bulkhead()
+    taken(fixed, 8)
+    fixed.cut()
+    adaptive = Adaptive(4, 64, 16).bulkhead()
+    adaptive.take_over(fixed)
+    assert (adaptive.limit, adaptive.in_flight) == (4, 8), "cut, but not below its lower bound"
+    again = Concurrency(8).bulkhead()
+    again.take_over(adaptive)
+    assert (again.limit, again.in_flight) == (4, 8)
+
+
+def test_a_bound_is_the_full_limit_from_then_on() -> None:
+    bulkhead = Concurrency(8).bulkhead()
+    assert bulkhead.bound(4)
+    assert not bulkhead.bound(4)
+    assert taken(bulkhead, 8) == 4
+    bulkhead.cut()
+    assert bulkhead.limit == 1
+    for _ in range(9):
+        bulkhead.grow()
+    assert bulkhead.limit == 4
+
+
+def test_a_higher_bound_is_grown_into() -> None:
+    bulkhead = Concurrency(2).bulkhead()
+    bulkhead.bound(3)
+    assert bulkhead.limit == 2
+    bulkhead.grow()
+    bulkhead.grow()
+    assert bulkhead.limit == 3
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_bound_leaves_one_at_least(limit: int) -> None:
+    with pytest.raises(ValueError, match="bound"):
+        Concurrency().bulkhead().bound(limit)
+
+
+def test_a_bound_holds_also_below_what_is_always_allowed() -> None:
+    bulkhead = Adaptive(low=4, high=8, start=8).bulkhead()
+    bulkhead.bound(2)
+    assert bulkhead.limit == 2
+    bulkhead.cut()
+    assert bulkhead.limit == 2
+
+
+def test_an_adaptive_limit_soon_grows_to_its_bound_and_no_further() -> None:
+    bulkhead = Adaptive(low=1, high=15, start=2).bulkhead()
+    assert bulkhead.bound(5)
+    limits: list[int] = []
+    for _ in range(30):
+        bulkhead.grow()
+        limits.append(bulkhead.limit)
+    assert limits[:4] == [3, 4, 5, 5]
+    assert max(limits) == 5
+
+
+def test_a_bound_that_is_known_does_not_undo_what_was_found_since() -> None:
+    bulkhead = Adaptive(low=1, high=15, start=10).bulkhead()
+    bulkhead.bound(10)
+    bulkhead.congested(1.0, 2.0)
+    assert not bulkhead.bound(10)
+    assert bulkhead.limit == 7
+    for _ in range(3):
+        bulkhead.grow()
+    assert bulkhead.limit == 7
+
+
+def test_an_adaptive_limit_does_not_outgrow_a_bound_it_has_reached() -> None:
+    bulkhead = Adaptive(low=1, high=15, start=5).bulkhead()
+    assert not bulkhead.bound(5)
+    for _ in range(50):
+        bulkhead.try_acquire()
+        bulkhead.grow()
+    assert bulkhead.limit == 5
