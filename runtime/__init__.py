@@ -63,7 +63,7 @@ from ._exits import (
 from ._faces import claim
 from ._forced_exit import ForcedExit, StopAsked
 from ._groups import Group
-from ._handlers import Handler, Overflow, handles
+from ._handlers import Handler, Overflow, handles, reply_type
 from ._hands import StuckHandler
 from ._introspection import Change, replace_state, resume, state_of, suspend, trace
 from ._kernel import Kernel, Owner
@@ -78,6 +78,7 @@ from ._ref import Ref
 from ._refs import cell_of
 from ._settings import Loaded, load_settings, same_setting
 from ._shutdown import ShutdownPhase, ShutdownProcedure
+from ._sponsor import Sponsor
 from ._starting import fail_start, start_incarnation, starts_at_once
 from ._statistics import ActorState, ActorStatistics, DeadLetterStatistics
 from ._stream import Stream, sink_of
@@ -145,6 +146,7 @@ __all__ = [
     "ShutdownPhase",
     "ShutdownProcedure",
     "Slot",
+    "Sponsor",
     "StartError",
     "StopAsked",
     "Stream",
@@ -177,6 +179,7 @@ __all__ = [
     "redact_event",
     "redact_mapping",
     "replace_state",
+    "reply_type",
     "resume",
     "same_setting",
     "sink_of",

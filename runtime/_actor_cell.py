@@ -220,7 +220,9 @@ class ActorCell(Cell):
         """Give an ask its own deadline, or the one it inherits where that comes first."""
         now, timers = self.kernel.now(), self.kernel.timers
         outer = current_request.get()
-        inherited = inf if outer is None or outer.done else outer.limit
+        inherited = inf
+        if outer is not None and not outer.done:
+            inherited, slot.sponsor = outer.limit, outer.sponsor
         seconds = self.call_timeout if timeout is None else timeout
         due = now + seconds
         slot.limit = inherited if timeout is None else min(inherited, due)

@@ -24,6 +24,7 @@ import msgspec
 import trio
 
 from ._messages import Message
+from ._sponsor import Sponsor
 
 if TYPE_CHECKING:
     import outcome
@@ -74,6 +75,8 @@ class Slot(msgspec.Struct, eq=False):
     """The parked task (trio) or its future (asyncio)."""
     sink: object = None
     """Where the chunks of a stream go (`_stream.Sink`); None where one reply is asked for."""
+    sponsor: Sponsor | None = None
+    """On whose behalf it is asked; None where nobody wants to know."""
 
     def __await__(self) -> Generator[object, Woken | None, object]:
         raise NotImplementedError

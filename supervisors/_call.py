@@ -6,7 +6,7 @@ from math import inf
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from ..runtime import Item, Message, Slot, Timer, Worker, message_of, sink_of
+from ..runtime import Item, Message, Slot, Sponsor, Timer, Worker, message_of, sink_of
 from ._errors import ProviderError
 from ._failures import FailureKind
 from ._guarded import Attempt
@@ -27,6 +27,7 @@ class Call:
         "attempts",
         "began",
         "cell",
+        "correlation",
         "due",
         "error",
         "is_repeatable",
@@ -49,6 +50,7 @@ class Call:
         self.is_repeatable = True
         """An attempt that got no answer in time may be made again."""
         self.key = ""
+        self.correlation = ""
         self.error: ProviderError | None = None
         """Why its last attempt failed."""
         self.running: Running | None = None
@@ -75,6 +77,11 @@ class Call:
         return sink is not None and sink.delivered > 0
 
     @property
+    def sponsor(self) -> Sponsor | None:
+        """On whose behalf it is made; None where nobody wants to know."""
+        return self.item.sponsor if isinstance(self.item, Slot) else None
+
+    @property
     def reason(self) -> FailureKind | None:
         """What made the next attempt a retry."""
         return None if self.error is None else self.error.kind
@@ -82,8 +89,11 @@ class Call:
     def describe(self) -> Attempt:
         """Describe the attempt under way to its handler."""
         if not self.key:
-            self.key = token_hex(16)  # never from the seeded source: two runs must not share keys
-        return Attempt(self.attempts, self.key, self.due, self.key[:16])
+            # Never from the seeded source: two runs must not share keys.
+            self.correlation = token_hex(8)
+            sponsor = self.sponsor
+            self.key = token_hex(16) if sponsor is None else sponsor.next_key()
+        return Attempt(self.attempts, self.key, self.due, self.correlation)
 
 
 class Running:

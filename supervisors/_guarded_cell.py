@@ -154,8 +154,11 @@ class GuardedCell(GuardedMailbox):
         has_grown = self.guard.succeeded(running, now)
         self.end_call(call)
         self.handled += 1
-        if isinstance(call.item, Slot) and not call.item.resolve(reply):
-            self.late_replies += 1
+        if isinstance(call.item, Slot):
+            if call.item.sponsor is not None:
+                call.item.sponsor.call_ended(call.attempts, reply)
+            if not call.item.resolve(reply):
+                self.late_replies += 1
         outcome = "ok" if call.attempts == 1 else "retried_ok"
         self.guard.counters.ended(call.message, outcome, now - call.began)
         if has_grown:

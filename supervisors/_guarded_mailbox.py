@@ -223,6 +223,8 @@ class GuardedMailbox(ActorCell):
 
     def count_end(self, call: Call, outcome: str) -> None:
         self.guard.counters.ended(call.message, outcome, self.kernel.now() - call.began)
+        if (sponsor := call.sponsor) is not None:
+            sponsor.call_ended(call.attempts, None)
 
     # --- retries that wait ---------------------------------------------------------------------------------
 

@@ -46,6 +46,56 @@ class UnknownStepError(JobError):
         self.step = step
 
 
+class DuplicateStepError(JobError):
+    """Two steps of one run have the same name, so one would be given the other's result."""
+
+    def __init__(self, job: str, step: str) -> None:
+        super().__init__(f"job {job}: step {step!r} begins a second time: give every step its own name")
+        self.job = job
+        self.step = step
+
+
+class JobArgumentsError(JobError, ValueError):
+    """A job's arguments do not fit its function's annotations."""
+
+    def __init__(self, kind: str, problem: str) -> None:
+        super().__init__(f"job {kind}: bad arguments: {problem}")
+        self.kind = kind
+        """The job function's name."""
+        self.problem = problem
+
+
+class JobFailedError(JobError):
+    """The job one waits for has ended without a result: it is dead, cancelled or discarded."""
+
+    def __init__(self, job: str, state: str, error: str | None) -> None:
+        super().__init__(f"job {job}: {state}{f': {error}' if error else ''}")
+        self.job = job
+        self.state = state
+        self.error = error
+        """Its last failure, in one line."""
+
+
+class BlobError(JobError):
+    """A file that holds a large result can't be written or read."""
+
+    def __init__(self, folder: str, name: str, problem: str) -> None:
+        super().__init__(f"{folder}: {name[:12]}... {problem}")
+        self.folder = folder
+        self.name = name
+        """SHA-256 of what the file holds."""
+
+
+class ResultTooLargeError(JobError):
+    """A result is larger than the queue keeps."""
+
+    def __init__(self, where: str, size: int, limit: int, remedy: str) -> None:
+        super().__init__(f"{where}: its result takes {size} bytes, more than {limit}: {remedy}")
+        self.where = where
+        self.size = size
+        self.limit = limit
+
+
 class CursorExpiredError(JobError):
     """Events after this cursor have been pruned."""
 

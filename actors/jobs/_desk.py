@@ -1,0 +1,185 @@
+"""The desk: what the actors of one worker share."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
+from secrets import token_hex
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+
+from ...runtime import Kernel, redact
+from ...supervisors.policies import Exponential
+from ._errors import StoreError
+from ._store import Store
+
+if TYPE_CHECKING:
+    from ._queue import Queue
+    from ._run import Run
+
+ResultT = TypeVar("ResultT")
+
+_PATIENCE = Exponential(0.1, cap=5.0, jitter="equal")
+"""Waits for a store that is away."""
+
+
+class Desk:
+    """What the actors of one worker share: the store, the lease, the jobs at hand.
+
+    Args:
+        queues: What it works for, by name.
+        store: Theirs.
+        concurrency: Jobs at hand at a time.
+        lease: Seconds without a beat after which others take its jobs.
+        drain: Seconds that jobs may go on after the end was announced.
+    """
+
+    def __init__(
+        self, queues: Mapping[str, Queue], store: Store, *, concurrency: int, lease: float, drain: float
+    ) -> None:
+        self.queues = queues
+        self.names: Sequence[str] = tuple(queues)
+        self.store = store
+        self.concurrency = concurrency
+        self.lease = lease
+        self.drain_time = drain
+        self.worker: str | None = None
+        """Its id in the store; a new one for each lease. None: it has no lease now."""
+        self.lease_ends = -inf
+        """On the system's clock: by then another worker may have its jobs."""
+        self.runs: dict[str, Run] = {}
+        """Jobs at hand."""
+        self.is_taking = True
+        """It claims jobs; not any more once its end was announced."""
+        self.wake = Bell()
+        """Something changed that may let another job begin, or end the wait for those at hand."""
+        self.busy = Bell()
+        """A job was taken."""
+        self._kernel: Kernel | None = None
+        self._trouble: str | None = None
+        """What keeps the store from being used now."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """The system it runs in."""
+        assert self._kernel is not None, "the store's actor starts first"
+        return self._kernel
+
+    @kernel.setter
+    def kernel(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    # --- the lease ------------------------------------------------------------------------------------
+
+    async def register(self) -> None:
+        """Begin a lease under a new id: jobs of the old one are others' to rescue.
+
+        Raises:
+            StoreError: The store can't be used now.
+        """
+        worker = f"{platform.node() or 'host'}-{os.getpid()}-{token_hex(4)}"
+        began = self.kernel.now()
+        await self.store.register(worker, self.lease, {"host": platform.node(), "pid": str(os.getpid())})
+        self.worker, self.lease_ends = worker, began + self.lease
+        self.wake.ring()
+
+    def lose(self) -> None:
+        """Give up the lease and what is at hand: others may have it by now."""
+        worker, self.worker, self.lease_ends = self.worker, None, -inf
+        if worker is not None:
+            self.kernel.events.error("worker.lease_lost", worker=worker, jobs=len(self.runs))
+        for run in tuple(self.runs.values()):
+            run.lose()
+
+    # --- a store that is away -------------------------------------------------------------------------
+
+    async def insist(
+        self, write: Callable[[], Awaitable[ResultT]], is_vain: Callable[[], bool] = lambda: False
+    ) -> ResultT:
+        """Use the store; while it is away wait, longer each time, and try again.
+
+        Args:
+            write: What to do; done again from the start.
+            is_vain: Tells that it is not worth another try.
+
+        Raises:
+            StoreError: It is of no use to wait.
+        """
+        tries = 0
+        while True:
+            try:
+                done = await write()
+            except StoreError as error:
+                if not error.is_passing or is_vain():
+                    raise
+                self.store_failed(error)
+                tries += 1
+                await anyio.sleep(_PATIENCE.wait(tries, self.kernel.rng))
+            else:
+                self.store_answered()
+                return done
+
+    def store_failed(self, error: StoreError) -> None:
+        """Say, once, that the store is away."""
+        problem = redact(str(error))
+        if problem != self._trouble:
+            self._trouble = problem
+            self.kernel.events.warning("store.unavailable", error=problem)
+
+    def store_answered(self) -> None:
+        """Say that the store is back, if it was away."""
+        if self._trouble is not None:
+            self._trouble = None
+            self.kernel.events.info("store.recovered")
+
+    # --- the end --------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Claim nothing more."""
+        self.is_taking = False
+        self.wake.ring()
+
+    async def drain(self, seconds: float, grace: float) -> None:
+        """Let the jobs at hand end; give back those that are not over in time.
+
+        Args:
+            seconds: They may go on for so long,
+            grace: and then for so long to the end of the step in hand.
+        """
+        self.close()
+        await self.wait_empty(seconds)
+        for run in tuple(self.runs.values()):
+            run.release_at_step()
+        await self.wait_empty(grace)
+        for run in tuple(self.runs.values()):
+            run.release()
+        while self.runs:
+            await self.wake.wait()
+
+    async def wait_empty(self, seconds: float) -> None:
+        """Wait until no job is at hand, for so many seconds at the most."""
+        with anyio.move_on_after(seconds):
+            while self.runs:
+                await self.wake.wait()
+
+
+class Bell:
+    """Wake whoever waits; one that is rung while nobody waits is heard by the next."""
+
+    def __init__(self) -> None:
+        self._rung = anyio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits."""
+        self._rung.set()
+
+    async def wait(self, seconds: float = inf) -> None:
+        """Wait until it is rung, or for so many seconds; several may wait."""
+        rung = self._rung
+        with anyio.move_on_after(seconds):
+            await rung.wait()
+        if self._rung is rung and rung.is_set():
+            self._rung = anyio.Event()

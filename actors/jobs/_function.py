@@ -1,0 +1,66 @@
+"""Job functions: what `Queue.job` makes of a function."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar, TypeVarTuple, Unpack, cast
+
+import msgspec
+
+from ._context import JobContext
+from ._signature import Signature
+from ._verdict import Patience
+
+ArgsT = TypeVarTuple("ArgsT")
+ResultT = TypeVar("ResultT")
+
+
+class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for all jobs of a function; see `Queue.job`."""
+
+    patience: Patience = Patience()
+    timeout: float | None = None
+    attempt_timeout: float | None = None
+    version: str = ""
+    unique: Callable[..., str | None] | None = None
+    limit_key: Callable[..., str | None] | None = None
+    limit: int = 1
+    priority: int = 0
+    user: Callable[..., str | None] | None = None
+    budget_usd: float | None = None
+
+
+class JobFunction(Generic[*ArgsT, ResultT]):
+    """A function whose calls are jobs. Call it with a context to run it as it is, in a test say."""
+
+    def __init__(
+        self,
+        queue: str,
+        kind: str,
+        function: Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]],
+        options: JobOptions,
+        names: Mapping[str, object],
+    ) -> None:
+        self.queue = queue
+        self.kind = kind
+        """Its name in the store."""
+        self.options = options
+        self.signature = Signature(kind, function, names)
+        self._function = function
+        self.__name__ = kind
+        self.__doc__ = function.__doc__
+
+    def __repr__(self) -> str:
+        return f"<JobFunction {self.queue}/{self.kind}>"
+
+    def __call__(self, job: JobContext, *arguments: *ArgsT) -> Awaitable[ResultT]:
+        """Run the function as it is."""
+        return self._function(job, *arguments)
+
+    async def run(self, job: JobContext, arguments: tuple[object, ...]) -> object:
+        """Run it with arguments from the store."""
+        return await cast("Callable[..., Awaitable[object]]", self._function)(job, *arguments)
+
+
+AnyJobFunction = JobFunction[*tuple[object, ...], object]
+"""A job function of whatever type."""

@@ -1,0 +1,378 @@
+"""One run of a job: from its claim to what the store says afterwards."""
+
+from __future__ import annotations
+
+import enum
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
+from ...supervisors import BudgetExceededError
+from ._context import JobContext
+from ._desk import Desk
+from ._errors import LeaseLostError, ResultTooLargeError, StoreError, UnknownStepError
+from ._function import AnyJobFunction
+from ._grouping import cause_of
+from ._records import Claimed, Failure, JobState, Step
+from ._steps import Steps
+from ._tally import Tally
+from ._verdict import leaves_of
+
+if TYPE_CHECKING:
+    from ._queue import Queue
+
+UNWIND = 5.0
+"""Seconds a cancelled job may take to unwind before it is left behind."""
+_SHORT = 1.0
+"""Seconds of sleep that are not worth giving up the slot."""
+
+
+class End(enum.Enum):
+    """Why a run was cancelled."""
+
+    CANCELLED = enum.auto()
+    """A person asked for it."""
+    ASLEEP = enum.auto()
+    """The job waits for a moment of its own."""
+    RELEASED = enum.auto()
+    """This worker ends."""
+    LOST = enum.auto()
+    """The lease is lost."""
+
+
+class Run:
+    """One run of a job."""
+
+    def __init__(self, desk: Desk, queue: Queue, function: AnyJobFunction, claimed: Claimed) -> None:
+        self.desk = desk
+        self.queue = queue
+        self.job = claimed.job
+        self.steps = Steps(self, claimed.steps)
+        self.tally = Tally(f"{self.job.id}:run-{self.job.fence}")
+        """What was spent outside finished steps."""
+        self.saved = Tally("")
+        """What the steps finished in this run took."""
+        self._function = function
+        self._began = desk.kernel.now()
+        self._why: End | None = None
+        self._wakes = 0.0
+        self._result: bytes | None = None
+        self._is_over = False
+        """It has ended, or was left behind."""
+        self._is_releasing = False
+        options = function.options
+        self._patience = inf if options.attempt_timeout is None else options.attempt_timeout
+        self._scope = anyio.CancelScope(deadline=self._began + min(self._patience, self.time_left()))
+        self._timers: list[Timer] = []
+
+    # --- what the job's context asks ------------------------------------------------------------------
+
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether another worker may have the job."""
+        return self._why is End.LOST
+
+    def key_of(self, step: str) -> str:
+        """Return the idempotency key of a step."""
+        return f"{self.job.id}:{step}"
+
+    def store_now(self) -> float:
+        """Return the moment by the store's clock."""
+        return (self.job.started_at or 0.0) + self.desk.kernel.now() - self._began
+
+    def time_left(self) -> float:
+        """Return the seconds to the job's deadline."""
+        return inf if self.job.deadline is None else self.job.deadline - self.store_now()
+
+    def check_budget(self) -> None:
+        """Refuse to go on when the job has spent what it may.
+
+        Raises:
+            BudgetExceededError: It has.
+        """
+        spent = self.job.cost_usd + self.saved.cost_usd + self.tally.cost_usd
+        if self.job.budget_usd is not None and spent >= self.job.budget_usd:
+            reason = f"the job has spent {spent:.4g} of its {self.job.budget_usd:.4g} US dollars"
+            raise BudgetExceededError(f"job {self.job.id}", reason)
+
+    async def checkpoint(self) -> None:
+        """Go no further when the worker ends."""
+        if self._is_releasing:
+            self.release()
+        await anyio.lowlevel.checkpoint()
+
+    async def save_step(self, step: Step) -> None:
+        """Store a finished step.
+
+        Raises:
+            LeaseLostError: Another worker has the job.
+            StoreError: The store can't be used, and it is of no use to wait.
+        """
+        await self._insist(lambda: self.desk.store.save_step(self.job.id, self.job.fence, step))
+
+    async def note(self, kind: str, data: Mapping[str, object]) -> None:
+        """Tell something of the job; see `Store.note`."""
+        await self._insist(lambda: self.desk.store.note(self.job.id, self.job.fence, kind, data))
+
+    async def _insist(self, write: Callable[[], Awaitable[object]]) -> None:
+        if self.is_lost:
+            raise LeaseLostError(self.job.id, self.job.fence)
+        try:
+            await self.desk.insist(write, lambda: self.is_lost)
+        except LeaseLostError:
+            self.lose()
+            raise
+
+    async def sleep(self, moment: float) -> None:
+        """Wait until a moment of the store's clock: shortly in place, else without a slot."""
+        left = moment - self.store_now()
+        if left <= _SHORT or self.steps.in_hand:
+            await anyio.sleep(max(0.0, left))
+            return
+        self._wakes = moment
+        self._end(End.ASLEEP)
+        await anyio.sleep_forever()
+
+    # --- what ends it ---------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """End it because a person asked for it."""
+        self._end(End.CANCELLED)
+
+    def lose(self) -> None:
+        """End it because another worker may have the job."""
+        self._end(End.LOST)
+
+    def release(self) -> None:
+        """End it because this worker ends."""
+        self._end(End.RELEASED)
+
+    def release_at_step(self) -> None:
+        """End it when the step in hand is stored."""
+        self._is_releasing = True
+
+    def _end(self, why: End) -> None:
+        if self._is_over or self._why is End.LOST or (self._why is not None and why is not End.LOST):
+            return
+        self._why = why
+        self._scope.cancel()
+        self._give_up_in(UNWIND)
+
+    def _give_up_in(self, seconds: float) -> None:
+        if seconds < inf:
+            kernel = self.desk.kernel
+            self._timers.append(kernel.timers.call_at(kernel.now() + seconds, self._give_up))
+
+    def _give_up(self) -> None:
+        """Go on without a function that swallows its cancellation: its fence is old from now on."""
+        if not self._is_over:
+            self.desk.kernel.events.error("job.stuck", job=self.job.id, kind=self.job.kind)
+            self._is_over = True
+            self.desk.kernel.start_soon(partial(self._settle, None))
+
+    # --- its course -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, in a task of its own."""
+        self.desk.runs[self.job.id] = self
+        self.desk.busy.ring()
+        self._give_up_in(self._scope.deadline - self._began + UNWIND)
+        self.desk.kernel.start_soon(self._go)
+
+    async def _go(self) -> None:
+        self._tell("job.started", attempt=self.job.attempt, steps=len(self.steps.stored))
+        try:
+            error = await self._work()
+        except BaseException:
+            self._leave()  # the system goes down; the job is rescued when the lease has ended
+            raise
+        if not self._is_over:
+            self._is_over = True
+            await self._settle(error)
+
+    async def _work(self) -> BaseException | None:
+        kernel = self.desk.kernel
+        slot = kernel.slot()
+        slot.sponsor = self.tally
+        current_request.set(slot)
+        try:
+            with self._scope:
+                await self._call()
+        except BaseException as error:
+            if not kernel.is_failure(error):
+                raise
+            return error
+        finally:
+            slot.done = True
+        return None
+
+    async def _call(self) -> None:
+        job, function = self.job, self._function
+        if job.version != function.options.version and self.steps.stored:
+            problem = (
+                f"was finished by version {job.version!r} of the job, which is {function.options.version!r} "
+                "now: put that version back and retry the job, or replay it from scratch"
+            )
+            raise UnknownStepError(job.id, next(iter(self.steps.stored)), problem)
+        value = await function.run(JobContext(self), function.signature.decode(job.args))
+        data, _ = function.signature.result.encode(value)
+        if len(data) > self.queue.max_inline:
+            remedy = "store it in a step, or elsewhere, and return where"
+            raise ResultTooLargeError(f"job {job.id}", len(data), self.queue.max_inline, remedy)
+        if unused := self.steps.unused():
+            kernel = self.desk.kernel
+            kernel.events.warning("job.steps_unused", job=job.id, kind=job.kind, steps=unused)
+            await self.note("log", {"text": "finished steps that the code no longer has", "steps": unused})
+        self._result = data
+
+    # --- what the store is told -----------------------------------------------------------------------
+
+    async def _settle(self, error: BaseException | None) -> None:
+        try:
+            if not self.is_lost:
+                await self._write_end(error)
+        except LeaseLostError:
+            self._why = End.LOST
+        except Exception as problem:  # noqa: BLE001 - the store's: it must not end the system
+            self._why = End.LOST
+            self._report(problem)
+        finally:
+            if self.is_lost:
+                self.desk.kernel.events.warning("job.lost", job=self.job.id, kind=self.job.kind)
+            self._leave()
+
+    def _report(self, problem: Exception) -> None:
+        """Say that the end could not be stored; the lease ends, so that the job is rescued."""
+        self.desk.kernel.events.error(
+            "job.end_not_stored",
+            job=self.job.id,
+            kind=self.job.kind,
+            error_type=type(problem).__name__,
+            error=redact(text_of(problem)),
+        )
+        if not (isinstance(problem, StoreError) and problem.is_passing):
+            self.desk.lose()
+
+    def _leave(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        if self.desk.runs.get(self.job.id) is self:
+            del self.desk.runs[self.job.id]
+        self.desk.wake.ring()
+
+    async def _write_end(self, error: BaseException | None) -> None:
+        store, job, tally = self.desk.store, self.job, self.tally
+        result = self._result
+        if result is not None:
+            succeed = partial(
+                store.succeed, job.id, job.fence, result, cost_usd=tally.cost_usd, retries=tally.retries
+            )
+            await self._insist(succeed)
+            self._tell("job.succeeded", seconds=round(self._seconds(), 3))
+        elif self._why is End.CANCELLED:
+            end = partial(
+                store.end_cancelled, job.id, job.fence, cost_usd=tally.cost_usd, retries=tally.retries
+            )
+            await self._insist(end)
+            self._tell("job.cancelled")
+        elif self._why is End.RELEASED:
+            await self._insist(partial(store.release, job.id, job.fence))
+            self._tell("job.released")
+        elif self._why is End.ASLEEP:
+            left = max(0.0, self._wakes - self.store_now())
+            asleep = Failure(error="asleep", error_type="sleep", cause="asleep")
+            await self._fail(self._with_facts(asleep), left, spends=False)
+        else:
+            await self._write_failure(error or self._timeout())
+
+    async def _write_failure(self, error: BaseException) -> None:
+        job = self.job
+        if any(isinstance(leaf, LeaseLostError) for leaf in leaves_of(error)):
+            raise LeaseLostError(job.id, job.fence)
+        verdict = self._function.options.patience.judge(
+            error,
+            attempt=job.attempt,
+            most=job.max_attempts,
+            time_left=self.time_left(),
+            rng=self.desk.kernel.rng,
+        )
+        await self._fail(self._describe(error), verdict.retry_in, spends=verdict.spends)
+
+    async def _fail(self, failure: Failure, retry_in: float | None, *, spends: bool) -> None:
+        job, events = self.job, self.desk.kernel.events
+        state = JobState.RUNNING
+
+        async def write() -> None:
+            nonlocal state
+            state = await self.desk.store.fail(job.id, job.fence, failure, retry_in=retry_in, spends=spends)
+
+        await self._insist(write)
+        if state is JobState.DEAD:
+            events.error("job.dead", **self._facts(), attempt=job.attempt, error=failure.error)
+        elif state is JobState.CANCELLED:
+            self._tell("job.cancelled")
+        elif not spends:
+            self._tell("job.waiting", delay_s=round(retry_in or 0.0, 3), reason=failure.error)
+        else:
+            events.warning(
+                "job.retrying",
+                **self._facts(),
+                attempt=job.attempt,
+                delay_s=round(retry_in or 0.0, 3),
+                error=failure.error,
+            )
+
+    def _timeout(self) -> TimeoutError:
+        if self.time_left() <= 0.0:
+            return TimeoutError("its deadline passed")
+        return TimeoutError(f"not done within {self._patience:g} s")
+
+    def _describe(self, error: BaseException) -> Failure:
+        leaf = primary_error(leaves_of(error)[0])
+        text = redact(text_of(leaf)) or type(leaf).__name__
+        step = None
+        if self.steps.failed is not None and self.steps.failed[0] in (error, *_all_of(error)):
+            step = self.steps.failed[1]
+        kind = type(leaf).__name__
+        failure = Failure(
+            error=" ".join(text.split()),
+            error_type=kind,
+            cause=cause_of(step, kind, text),
+            traceback=redact_end("".join(traceback.format_exception(error, limit=-12))),
+            step=step,
+        )
+        return self._with_facts(failure)
+
+    def _with_facts(self, failure: Failure) -> Failure:
+        return Failure(
+            error=failure.error,
+            error_type=failure.error_type,
+            cause=failure.cause,
+            traceback=failure.traceback,
+            step=failure.step,
+            seconds=self._seconds(),
+            cost_usd=self.tally.cost_usd,
+            service_retries=self.tally.retries,
+        )
+
+    def _seconds(self) -> float:
+        return self.desk.kernel.now() - self._began
+
+    def _facts(self) -> dict[str, object]:
+        return {"job": self.job.id, "kind": self.job.kind, "queue": self.job.queue}
+
+    def _tell(self, event: str, **facts: object) -> None:
+        self.desk.kernel.events.info(event, **self._facts(), **facts)
+
+
+def _all_of(error: BaseException) -> list[BaseException]:
+    """Return the errors within a group, and what each says caused it."""
+    if isinstance(error, BaseExceptionGroup):
+        return [inner for part in error.exceptions for inner in _all_of(part)]
+    return [error]

@@ -1,0 +1,161 @@
+"""What a function takes and returns, by its annotations, and how that is stored."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import cast
+
+import msgspec
+
+from ...runtime import Message, reply_type
+from ._errors import JobArgumentsError
+
+_UNKNOWN = object
+
+
+class Signature:
+    """The types of a job function's arguments, the context left out, and of its result.
+
+    Args:
+        kind: The job function's name, for errors.
+        function: The job function.
+        names: Names its annotations may use besides those of its module.
+
+    Raises:
+        TypeError: It is no coroutine function, takes no context, or an annotation can't be stored.
+    """
+
+    def __init__(self, kind: str, function: Callable[..., object], names: Mapping[str, object]) -> None:
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"job {kind}: a job function is an `async def`")
+        parameters = list(inspect.signature(function).parameters.values())
+        if not parameters or any(
+            p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters
+        ):
+            raise TypeError(
+                f"job {kind}: it takes the JobContext first, and only positional arguments after it"
+            )
+        hints = _hints(function, names)
+        types = [hints.get(parameter.name, _UNKNOWN) for parameter in parameters[1:]]
+        self.kind = kind
+        self._least = sum(1 for parameter in parameters[1:] if parameter.default is parameter.empty)
+        self._types = types
+        self._decoders = {
+            count: _decoder(kind, types[:count]) for count in range(self._least, len(types) + 1)
+        }
+        self.result = result_codec(f"job {kind}", hints.get("return", _UNKNOWN))
+
+    def encode(self, arguments: tuple[object, ...]) -> bytes:
+        """Encode the arguments of a job that is enqueued.
+
+        Raises:
+            JobArgumentsError: They don't fit the function's annotations, or can't be stored.
+        """
+        try:
+            data = msgspec.json.encode(arguments)
+        except (TypeError, ValueError) as error:
+            raise JobArgumentsError(self.kind, str(error)) from error
+        self.decode(data)
+        return data
+
+    def decode(self, data: bytes) -> tuple[object, ...]:
+        """Decode stored arguments.
+
+        Raises:
+            JobArgumentsError: They don't fit the function's annotations.
+        """
+        try:
+            count = len(msgspec.json.decode(data, type=list[msgspec.Raw]))
+            decoder = self._decoders.get(count)
+            if decoder is None:
+                raise JobArgumentsError(self.kind, self._expects(count))
+            return cast("tuple[object, ...]", decoder.decode(data))
+        except msgspec.MsgspecError as error:
+            raise JobArgumentsError(self.kind, str(error)) from error
+
+    def _expects(self, count: int) -> str:
+        most = len(self._types)
+        wanted = str(most) if most == self._least else f"{self._least} to {most}"
+        return f"it takes {wanted} argument{'' if most == 1 else 's'}, not {count}"
+
+
+def _decoder(kind: str, types: list[object]) -> msgspec.json.Decoder[object]:
+    arguments: object = tuple[tuple(types)] if types else tuple[()]  # type: ignore[misc]
+    try:
+        return cast("msgspec.json.Decoder[object]", msgspec.json.Decoder(cast("type[object]", arguments)))
+    except TypeError as error:
+        raise TypeError(f"job {kind}: its arguments can't be stored: {error}") from error
+
+
+class Codec:
+    """Store results of one type. What was stored and read again is the same in every run.
+
+    Raises:
+        TypeError: The type can't be stored.
+    """
+
+    def __init__(self, where: str, kind: object) -> None:
+        try:
+            self._decoder = cast(
+                "msgspec.json.Decoder[object]", msgspec.json.Decoder(cast("type[object]", kind))
+            )
+        except TypeError as error:
+            raise TypeError(f"{where}: its result can't be stored: {error}") from error
+        self._where = where
+
+    def encode(self, value: object) -> tuple[bytes, object]:
+        """Encode a result; returns it, and what a later run will see of it.
+
+        Raises:
+            TypeError: It can't be stored, or is not of the type it should be.
+        """
+        try:
+            data = msgspec.json.encode(value)
+            return data, self._decoder.decode(data)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{self._where}: its result can't be stored: {error}") from error
+
+    def decode(self, data: bytes) -> object:
+        """Decode a stored result.
+
+        Raises:
+            msgspec.MsgspecError: It is of another type now.
+        """
+        return self._decoder.decode(data)
+
+
+def result_codec(where: str, kind: object) -> Codec:
+    """Return what stores results of a type; an unknown one is stored as plain JSON values."""
+    return Codec(where, _UNKNOWN if isinstance(kind, typing.TypeVar) else kind)
+
+
+def result_type(function: Callable[..., object], arguments: tuple[object, ...]) -> object:
+    """Find out what a step returns: by the message it asks with, else by its annotations.
+
+    Raises:
+        TypeError: An annotation names what is not defined.
+    """
+    while isinstance(function, partial):
+        arguments = (*function.args, *arguments)
+        function = cast("Callable[..., object]", function.func)
+    hints = _hints(function if inspect.isroutine(function) else _call_of(function), {})
+    returned = hints.get("return", _UNKNOWN)
+    if isinstance(returned, typing.TypeVar) and arguments and isinstance(arguments[0], Message):
+        reply = reply_type(type(arguments[0]))
+        return _UNKNOWN if reply is None else reply
+    return returned
+
+
+def _call_of(function: object) -> Callable[..., object]:
+    return cast("Callable[..., object]", type(function).__call__)
+
+
+def _hints(function: Callable[..., object], names: Mapping[str, object]) -> dict[str, object]:
+    try:
+        return typing.get_type_hints(function, localns=dict(names), include_extras=True)
+    except NameError as error:
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(f"{name}: the annotation {error.name!r} is not defined: import it") from error

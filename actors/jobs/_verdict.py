@@ -1,0 +1,116 @@
+"""What follows when a run of a job has failed: a pure decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from random import Random
+from typing import cast
+
+import msgspec
+
+from ...runtime import ActorCrashedError, RefusalError
+from ...supervisors import BudgetExceededError, FailureKind, ProviderError
+from ...supervisors.policies import Backoff, Exponential
+from ._errors import (
+    DuplicateStepError,
+    Fail,
+    JobArgumentsError,
+    ResultTooLargeError,
+    Retry,
+    UnknownStepError,
+)
+
+# Nothing changes by itself: a person has to change the code or the arguments.
+_HOPELESS = (Fail, UnknownStepError, DuplicateStepError, ResultTooLargeError, JobArgumentsError)
+_NOT_RETRIED = frozenset(kind for kind in FailureKind if not kind.is_retryable) - {
+    FailureKind.QUOTA,
+    FailureKind.AUTH,
+    FailureKind.BUG,
+}
+"""The caller's own mistakes. A quota or a key is put right without a change of the job."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What becomes of a job that failed."""
+
+    retry_in: float | None
+    """Seconds; None: it is dead."""
+    spends: bool
+    """It counts against the attempts."""
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a job is tried, and when again."""
+
+    attempts: int = 5
+    backoff: Backoff = Exponential(2.0, cap=600.0, base=4.0, jitter="equal")
+    backoff_by_error: Mapping[type[Exception] | FailureKind, Backoff] = {}
+    """Other waits for some errors, or for some kinds of a service's failures."""
+
+    def judge(
+        self, error: BaseException, *, attempt: int, most: int, time_left: float, rng: Random
+    ) -> Verdict:
+        """Decide what follows.
+
+        Args:
+            error: What ended the run; of parallel steps perhaps several at once.
+            attempt: Of the run that failed, from 1.
+            most: Attempts the job has.
+            time_left: Seconds to the job's deadline.
+            rng: Source of jitter.
+        """
+        errors = leaves_of(error)
+        if any(_is_hopeless(leaf) for leaf in errors):
+            return Verdict(None, spends=True)
+        pauses = [_pause_of(leaf) for leaf in errors]
+        if all(pause is not None for pause in pauses):
+            wait = max(pause for pause in pauses if pause is not None) * rng.uniform(1.0, 1.1)
+            return Verdict(wait if wait < time_left else None, spends=False)
+        if attempt >= most:
+            return Verdict(None, spends=True)
+        wait = max(self._wait(leaf, attempt, rng) for leaf in errors)
+        return Verdict(wait if wait < time_left else None, spends=True)
+
+    def _wait(self, error: BaseException, attempt: int, rng: Random) -> float:
+        if isinstance(error, Retry) and error.after is not None:
+            return max(0.0, error.after)
+        # Whoever says when to come back knows better; coming earlier would only spend an attempt.
+        hint = getattr(error, "retry_after", None)
+        least = hint if isinstance(hint, int | float) and 0.0 < hint < inf else 0.0
+        return max(least, self._backoff(error).wait(attempt, rng))
+
+    def _backoff(self, error: BaseException) -> Backoff:
+        kind = getattr(error, "kind", None)
+        if isinstance(kind, FailureKind) and kind in self.backoff_by_error:
+            return self.backoff_by_error[kind]
+        for base in type(error).__mro__:
+            if base in self.backoff_by_error:
+                return self.backoff_by_error[cast("type[Exception]", base)]
+        return self.backoff
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """Return the errors of a group, and of an agent that crashed with it, what a service said."""
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        # Of a cancelled sibling nothing is to be learned.
+        inner = group.split(Exception)[0] or group
+        return [leaf for part in inner.exceptions for leaf in leaves_of(part)]
+    cause = error.__cause__
+    if isinstance(error, ActorCrashedError) and isinstance(cause, RefusalError | ProviderError):
+        return [cause]
+    return [error]
+
+
+def _is_hopeless(error: BaseException) -> bool:
+    if isinstance(error, BudgetExceededError):
+        return error.retry_after is None
+    return isinstance(error, _HOPELESS) or (isinstance(error, ProviderError) and error.kind in _NOT_RETRIED)
+
+
+def _pause_of(error: BaseException) -> float | None:
+    """Return the seconds a refusal asks to wait; None where it is no refusal, or nobody knows."""
+    if isinstance(error, RefusalError) and error.retry_after is not None and 0.0 <= error.retry_after < inf:
+        return error.retry_after
+    return None

@@ -1,0 +1,134 @@
+"""Worker: a supervised subtree that runs the jobs of some queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from math import inf
+
+from ...runtime import ShutdownPhase
+from ...supervisors import Child, Spec, Supervisor, SupervisorRef, System
+from ...supervisors.policies import Exponential
+from ._desk import Desk
+from ._queue import Queue
+from ._worker_actors import Heart, Reaper, Runner, Scheduler, StoreKeeper
+
+_GRACE = 5.0
+"""Seconds for the step in hand, when the time to drain is up."""
+_SLACK = 8.0
+"""Seconds that jobs which do not give way may take before they are left behind, and their last writes."""
+_BACKOFF = Exponential(0.5, cap=30.0)
+
+
+class Worker:
+    """Run the jobs of some queues.
+
+        async with relight.open_system() as system:
+            await Worker(queue, concurrency=20).start(system)
+
+    It is a subtree of supervised actors: the store, the lease, the runner, the reaper, the scheduler. Any
+    number of workers, in any number of processes, may share a store.
+
+    Args:
+        queues: What it takes jobs from; all of one store.
+        concurrency: Jobs it runs at a time.
+        lease: Seconds without a sign of life after which other workers take its jobs.
+        drain: Seconds that jobs may go on when it ends; then they are given back at their next step, or five
+            seconds later wherever they are, to go on at another worker from there.
+        id: Of the subtree's supervisor.
+
+    Raises:
+        ValueError: The queues are of several stores, or two share a name, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        queues: Queue | Sequence[Queue],
+        *,
+        concurrency: int = 10,
+        lease: float = 15.0,
+        drain: float = 20.0,
+        id: str = "jobs",  # noqa: A002 - as of other specs
+    ) -> None:
+        chosen = (queues,) if isinstance(queues, Queue) else tuple(queues)
+        _check(chosen, concurrency, lease, drain)
+        self.id = id
+        self._queues = {queue.name: queue for queue in chosen}
+        self._store = chosen[0].store
+        self._concurrency = concurrency
+        self._lease = lease
+        self._drain = drain
+        self._desk: Desk | None = None
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.id} of {', '.join(self._queues)}>"
+
+    async def start(self, system: System) -> SupervisorRef:
+        """Start it below the root of *system*, and have it end with the system in good order.
+
+        In the system's INTAKE phase it stops claiming jobs, in DRAIN it waits for those at hand.
+
+        Raises:
+            StartError: It did not start, because the store can't be opened, say.
+            AlreadyStartedError: Another worker has this id.
+        """
+        ref = await system.spawn(self.spec())
+        system.at_shutdown(ShutdownPhase.INTAKE, self._close, name=f"{self.id} intake")
+        system.at_shutdown(
+            ShutdownPhase.DRAIN, self._finish, name=f"{self.id} drain", timeout=self._drain + _GRACE + _SLACK
+        )
+        return ref
+
+    def spec(self) -> Supervisor:
+        """Return the subtree as a spec, to be started by a supervisor of yours.
+
+        Started so, it takes no part in the system's phases: it drains when its supervisor stops it.
+        """
+        return Supervisor(
+            self.id,
+            strategy="rest_for_one",
+            intensity=5,
+            period=60.0,
+            backoff=_BACKOFF,
+            children=self._children,
+        )
+
+    def _children(self) -> Sequence[Spec]:
+        desk = self._desk = Desk(
+            self._queues,
+            self._store,
+            concurrency=self._concurrency,
+            lease=self._lease,
+            drain=self._drain,
+        )
+        drain = self._drain + _GRACE + _SLACK
+        return [
+            Child("store", partial(StoreKeeper, desk), backoff=_BACKOFF),
+            Child("heart", partial(Heart, desk), backoff=_BACKOFF, start_timeout=3600.0),
+            Child("runner", partial(Runner, desk), backoff=_BACKOFF, shutdown=drain),
+            Child("reaper", partial(Reaper, desk), backoff=_BACKOFF),
+            Child("scheduler", partial(Scheduler, desk), backoff=_BACKOFF),
+        ]
+
+    async def _close(self) -> None:
+        if self._desk is not None:
+            self._desk.close()
+
+    async def _finish(self) -> None:
+        if self._desk is not None:
+            await self._desk.drain(self._drain, _GRACE)
+
+
+def _check(queues: Sequence[Queue], concurrency: int, lease: float, drain: float) -> None:
+    if not queues:
+        raise ValueError("Worker.queues must hold a queue")
+    if any(queue.store is not queues[0].store for queue in queues):
+        raise ValueError("Worker.queues must share one store: start a worker for each store")
+    if len({queue.name for queue in queues}) < len(queues):
+        raise ValueError("Worker.queues must have names of their own")
+    if concurrency < 1:
+        raise ValueError(f"Worker.concurrency must be at least 1, got {concurrency!r}")
+    if not 1.0 <= lease < inf:
+        raise ValueError(f"Worker.lease must be 1 or more seconds, and finite, got {lease!r}")
+    if not 0.0 <= drain < inf:
+        raise ValueError(f"Worker.drain must be 0 or more seconds, and finite, got {drain!r}")
