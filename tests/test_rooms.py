@@ -44,6 +44,7 @@ EXTRAS = {
     "starlette": ("actors/fakes/*", "actors/ops/*"),
     "hypercorn": ("actors/fakes/*", "actors/ops/*"),
     "rich": ("actors/ops/*",),
+    "psycopg": ("actors/jobs/_postgres_session.py", "actors/jobs/_postgres_listener.py"),
     "uvloop": (),
     "pytest": ("testing/plugin.py",),
 }

@@ -20,6 +20,7 @@ from ._errors import (
 from ._function import JobFunction
 from ._memory import MemoryStore
 from ._queue import Queue
+from ._postgres import PostgresStore
 from ._records import (
     Attempt,
     Claimed,
@@ -34,8 +35,8 @@ from ._records import (
     QueueState,
     Step,
 )
-from ._sqlite import SqliteStore
 from ._schedule import Cron, Every, Schedule
+from ._sqlite import SqliteStore
 from ._store import Store
 from ._worker import Worker
 
@@ -62,6 +63,7 @@ __all__ = [
     "LeaseLostError",
     "MemoryStore",
     "NewJob",
+    "PostgresStore",
     "Query",
     "Queue",
     "QueueState",

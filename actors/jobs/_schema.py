@@ -12,34 +12,34 @@ MIGRATIONS: Sequence[Sequence[str]] = (
     (
         """
         CREATE TABLE relight_job (
-            id TEXT PRIMARY KEY,
-            queue TEXT NOT NULL,
-            kind TEXT NOT NULL,
+            id {text} PRIMARY KEY,
+            queue {text} NOT NULL,
+            kind {text} NOT NULL,
             args {bytes} NOT NULL,
-            state TEXT NOT NULL,
-            version TEXT NOT NULL,
+            state {text} NOT NULL,
+            version {text} NOT NULL,
             priority INTEGER NOT NULL,
             attempt INTEGER NOT NULL,
             max_attempts INTEGER NOT NULL,
             runs INTEGER NOT NULL,
             service_retries INTEGER NOT NULL,
             fence INTEGER NOT NULL,
-            worker TEXT,
+            worker {text},
             created_at {real} NOT NULL,
             run_at {real} NOT NULL,
             started_at {real},
             finished_at {real},
             deadline {real},
-            unique_key TEXT,
-            limit_key TEXT,
+            unique_key {text},
+            limit_key {text},
             key_limit INTEGER NOT NULL,
-            user_key TEXT,
-            replay_of TEXT,
+            user_key {text},
+            replay_of {text},
             is_cancel_requested INTEGER NOT NULL,
             progress {real},
             result {bytes},
-            error TEXT,
-            cause TEXT,
+            error {text},
+            cause {text},
             cost_usd {real} NOT NULL,
             budget_usd {real}
         )
@@ -60,14 +60,14 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         """
         CREATE TABLE relight_attempt (
-            job TEXT NOT NULL,
+            job {text} NOT NULL,
             number INTEGER NOT NULL,
             at {real} NOT NULL,
             seconds {real} NOT NULL,
-            error TEXT NOT NULL,
-            error_type TEXT NOT NULL,
-            traceback TEXT NOT NULL,
-            step TEXT,
+            error {text} NOT NULL,
+            error_type {text} NOT NULL,
+            traceback {text} NOT NULL,
+            step {text},
             retry_in {real},
             is_spent INTEGER NOT NULL,
             PRIMARY KEY (job, number)
@@ -75,11 +75,11 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         """
         CREATE TABLE relight_step (
-            job TEXT NOT NULL,
-            name TEXT NOT NULL,
+            job {text} NOT NULL,
+            name {text} NOT NULL,
             result {bytes} NOT NULL,
-            blob TEXT,
-            version TEXT NOT NULL,
+            blob {text},
+            version {text} NOT NULL,
             seconds {real} NOT NULL,
             cost_usd {real} NOT NULL,
             service_retries INTEGER NOT NULL,
@@ -90,10 +90,10 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """
         CREATE TABLE relight_event (
             {event_key},
-            job TEXT NOT NULL,
-            queue TEXT NOT NULL,
-            user_key TEXT,
-            kind TEXT NOT NULL,
+            job {text} NOT NULL,
+            queue {text} NOT NULL,
+            user_key {text},
+            kind {text} NOT NULL,
             at {real} NOT NULL,
             data {bytes} NOT NULL
         )
@@ -102,17 +102,17 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         "CREATE INDEX relight_event_at ON relight_event (at)",
         """
         CREATE TABLE relight_worker (
-            id TEXT PRIMARY KEY, expires_at {real} NOT NULL, facts {bytes} NOT NULL
+            id {text} PRIMARY KEY, expires_at {real} NOT NULL, facts {bytes} NOT NULL
         )
         """,
         """
         CREATE TABLE relight_queue (
-            name TEXT PRIMARY KEY, is_paused INTEGER NOT NULL, max_running INTEGER
+            name {text} PRIMARY KEY, is_paused INTEGER NOT NULL, max_running INTEGER
         )
         """,
         """
         CREATE TABLE relight_ledger (
-            job TEXT NOT NULL, queue TEXT NOT NULL, user_key TEXT, at {real} NOT NULL, usd {real} NOT NULL
+            job {text} NOT NULL, queue {text} NOT NULL, user_key {text}, at {real} NOT NULL, usd {real} NOT NULL
         )
         """,
         "CREATE INDEX relight_ledger_at ON relight_ledger (at)",

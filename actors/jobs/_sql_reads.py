@@ -106,11 +106,12 @@ def events(
     session: SqlSession, after: str, most: int, job: str | None, user: str | None, queue: str | None
 ) -> list[Event]:
     """Return events after a cursor."""
-    if session.is_pruned(after):
-        raise CursorExpiredError(after)
     conditions, values = "", list[object]()
     for column, value in (("job", job), ("user_key", user), ("queue", queue)):
         if value is not None:
             conditions += f" AND {column} = ?"
             values.append(value)
-    return [event_of(cursor, row) for cursor, row in session.events(after, conditions, values, most)]
+    found = session.events(after, conditions, values, most)
+    if session.is_pruned(after):  # asked last: what was deleted while we read is noticed, too
+        raise CursorExpiredError(after)
+    return [event_of(cursor, row) for cursor, row in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar, cast
 
 import msgspec
@@ -14,6 +14,8 @@ RecordT = TypeVar("RecordT", bound=msgspec.Struct)
 
 _NAMES = {"user": "user_key", "limit": "key_limit"}
 """Fields whose names are words of SQL."""
+
+_MOST_MARKS = 512
 
 
 def _columns(record: type[msgspec.Struct]) -> str:
@@ -77,6 +79,16 @@ def where(query: Query) -> tuple[str, list[object]]:
 def marks(count: int) -> str:
     """Return so many placeholders."""
     return ", ".join("?" * count)
+
+
+def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Split *ids* for statements with a placeholder for each, few of them different.
+
+    The last is repeated up to a power of two: a database plans a statement once and knows it again.
+    """
+    for start in range(0, len(ids), _MOST_MARKS):
+        some = ids[start : start + _MOST_MARKS]
+        yield [*some, *some[-1:] * ((1 << (len(some) - 1).bit_length()) - len(some))]
 
 
 def _record(row: Row, kind: type[RecordT], **readers: type) -> RecordT:

@@ -15,12 +15,12 @@ class SqlSession(Protocol):
         """Begin a transaction that may write."""
         ...
 
-    def commit(self) -> None:
-        """Make it last."""
+    def commit(self) -> bool:
+        """Make it last; returns whether it has news for who waits for a change."""
         ...
 
-    def rollback(self) -> None:
-        """Undo it, if one is open. Must not raise."""
+    def rollback(self) -> bool:
+        """Undo it, if one is open; returns whether the connection was lost meanwhile. Must not raise."""
         ...
 
     def close(self) -> None:
@@ -35,6 +35,10 @@ class SqlSession(Protocol):
         """Run one statement; returns how many rows it touched."""
         ...
 
+    def send(self, sql: str, values: Sequence[object] = ()) -> None:
+        """Run one statement that needs no answer, so it may travel with the next. Its error may come later."""
+        ...
+
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Run one statement that returns rows."""
         ...
@@ -44,7 +48,19 @@ class SqlSession(Protocol):
         ...
 
     def skip_locked(self) -> str:
-        """Return what is added to a SELECT of jobs to be claimed, so that it waits for nobody."""
+        """Return what is added to a SELECT of jobs to be changed, so that it leaves out those others change."""
+        ...
+
+    def locked(self) -> str:
+        """Return what is added to a SELECT of jobs to be changed, so that they stay as they were read."""
+        ...
+
+    def tell(self, job: str, queue: str, user: str | None, kind: str, data: bytes) -> None:
+        """Store an event, in this transaction: JSON *data*."""
+        ...
+
+    def announce(self) -> None:
+        """Say that this transaction has news for who waits for a change; `tell` says so, too."""
         ...
 
     def last_cursor(self) -> str:
@@ -55,6 +71,10 @@ class SqlSession(Protocol):
         self, after: str, conditions: str, values: Sequence[object], most: int
     ) -> list[tuple[str, Row]]:
         """Return events after a cursor, in an order that no later commit can insert into."""
+        ...
+
+    def prune_events(self, before: float) -> None:
+        """Delete the events before a moment."""
         ...
 
     def is_pruned(self, cursor: str) -> bool:

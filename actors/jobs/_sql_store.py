@@ -30,16 +30,20 @@ class SqlStore:
     """What the stores on SQL databases have in common; see `Store`.
 
     Args:
+        name: What it is called in errors; without a password.
         connect_writer: Opens the connection that writes, and migrates the tables.
         connect_reader: Opens the one that reads, after the other.
     """
 
     def __init__(
-        self, connect_writer: Callable[[], SqlSession], connect_reader: Callable[[], SqlSession]
+        self,
+        name: str,
+        connect_writer: Callable[[], SqlSession],
+        connect_reader: Callable[[], SqlSession],
     ) -> None:
         self._changed = anyio.Event()
-        self._writer = Writer(connect_writer, self._notice)
-        self._reader = Writer(connect_reader)
+        self._writer = Writer(name, connect_writer, self._notice)
+        self._reader = Writer(name, connect_reader)
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:

@@ -12,7 +12,7 @@ import msgspec
 
 from ._errors import LeaseLostError
 from ._records import Claimed, Failure, Job, JobState, NewJob, Step
-from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS, job_of, marks, step_of
+from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS, chunks, job_of, marks, step_of
 from ._sql_session import SqlSession
 
 WORKER_LOST = "the worker was lost"
@@ -47,7 +47,7 @@ def _enqueue(session: SqlSession, new: NewJob) -> str:
         0, None, None, None, None, 0.0, new.budget_usd,
     )  # fmt: skip
     if session.run(_NEW_JOB, values):
-        _tell(session, new.id, new.queue, new.user, "enqueued", {"kind": new.kind}, now)
+        _tell(session, new.id, new.queue, new.user, "enqueued", {"kind": new.kind})
         return new.id
     if new.unique_key is not None:
         holders = session.rows(
@@ -66,7 +66,8 @@ def cancel(session: SqlSession, ids: Collection[str]) -> dict[str, JobState]:
 
 def _cancel(session: SqlSession, job: Job) -> JobState:
     if job.state is JobState.RUNNING:
-        session.run("UPDATE relight_job SET is_cancel_requested = 1 WHERE id = ?", (job.id,))
+        session.send("UPDATE relight_job SET is_cancel_requested = 1 WHERE id = ?", (job.id,))
+        session.announce()
     elif not job.state.is_final:
         return _end(session, job, JobState.CANCELLED)
     return job.state
@@ -77,7 +78,7 @@ def _cancel(session: SqlSession, job: Job) -> JobState:
 
 def register(session: SqlSession, worker: str, lease: float, facts: Mapping[str, str]) -> None:
     """Begin a worker's lease."""
-    session.run(
+    session.send(
         "INSERT INTO relight_worker (id, expires_at, facts) VALUES (?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
         (worker, session.now() + lease, msgspec.json.encode(facts)),
@@ -96,7 +97,7 @@ def beat(session: SqlSession, worker: str, lease: float) -> frozenset[str] | Non
 
 def retire(session: SqlSession, worker: str) -> None:
     """End a worker's lease."""
-    session.run("DELETE FROM relight_worker WHERE id = ?", (worker,))
+    session.send("DELETE FROM relight_worker WHERE id = ?", (worker,))
 
 
 def claim(session: SqlSession, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
@@ -105,17 +106,18 @@ def claim(session: SqlSession, worker: str, queues: Sequence[str], most: int) ->
     now = session.now()
     _look_at_waiting(session, queues, now)
     leases = session.rows("SELECT 1 FROM relight_worker WHERE id = ? AND expires_at > ?", (worker, now))
-    rooms = _rooms(session, queues) if leases and most > 0 else {}
+    if not leases or most <= 0:
+        return []
+    rooms = _rooms(session, queues)
     claimed: list[Claimed] = []
-    for job in _candidates(session, [queue for queue in queues if rooms.get(queue, 0) > 0], most):
-        key = f"{job.queue}\0{job.limit_key}"
-        if job.limit_key is not None:
-            rooms.setdefault(key, job.limit - _running_of_key(session, job))
-        if rooms[job.queue] > 0 and rooms.get(key, 1) > 0:
-            rooms[job.queue] -= 1
-            if key in rooms:
-                rooms[key] -= 1
-            claimed.append(_begin(session, job, worker, now))
+    is_more = True
+    while is_more and len(claimed) < most:
+        found = _candidates(session, [queue for queue in queues if rooms[queue] > 0], most - len(claimed))
+        chosen = _with_room(session, found, rooms)
+        claimed.extend(_begin(session, chosen, worker, now))
+        # Behind jobs whose key has no room there may be others. What began now counts in the next look,
+        # which leaves those out; the first it finds has room, so this comes to an end.
+        is_more = len(chosen) < len(found)
     return claimed
 
 
@@ -124,12 +126,12 @@ def _look_at_waiting(session: SqlSession, queues: Sequence[str], now: float) -> 
     here = f"queue IN ({marks(len(queues))})"
     late = session.rows(
         f"SELECT {JOB_COLUMNS} FROM relight_job WHERE deadline <= ? AND deadline IS NOT NULL "  # noqa: S608
-        f"AND state IN ('queued', 'waiting') AND {here}",
+        f"AND state IN ('queued', 'waiting') AND {here} {session.skip_locked()}",
         (now, *queues),
     )
     for row in late:
         _die(session, job_of(row), TOO_LATE)
-    session.run(
+    session.send(
         f"UPDATE relight_job SET state = 'queued' WHERE state = 'waiting' AND run_at <= ? AND {here}",  # noqa: S608
         (now, *queues),
     )
@@ -137,49 +139,71 @@ def _look_at_waiting(session: SqlSession, queues: Sequence[str], now: float) -> 
 
 def _rooms(session: SqlSession, queues: Sequence[str]) -> dict[str, int]:
     """Count how many more jobs of each queue may run."""
-    most = 1_000_000_000
-    rooms = dict.fromkeys(queues, most)
-    here = f"({marks(len(queues))})"
+    rooms = dict.fromkeys(queues, 1_000_000_000)
     limits = session.rows(
-        f"SELECT name, is_paused, max_running FROM relight_queue WHERE name IN {here}",  # noqa: S608
+        "SELECT name, is_paused, max_running, (SELECT count(*) FROM relight_job "  # noqa: S608
+        "WHERE state = 'running' AND queue = relight_queue.name) "
+        f"FROM relight_queue WHERE name IN ({marks(len(queues))})",
         queues,
     )
-    for name, is_paused, max_running in limits:
+    for name, is_paused, max_running, running in limits:
         if is_paused:
             rooms[str(name)] = 0
         elif max_running is not None:
-            running = session.rows(
-                "SELECT count(*) FROM relight_job WHERE state = 'running' AND queue = ?", (name,)
-            )
-            rooms[str(name)] = cast("int", max_running) - cast("int", running[0][0])
+            rooms[str(name)] = cast("int", max_running) - cast("int", running)
     return rooms
 
 
 def _candidates(session: SqlSession, queues: Sequence[str], most: int) -> list[Job]:
-    if not queues:
-        return []
+    """Return the first jobs of *queues* that may begin, as far as each alone is concerned."""
     sql = (
-        f"SELECT {JOB_COLUMNS} FROM relight_job WHERE state = 'queued' "  # noqa: S608
-        f"AND queue IN ({marks(len(queues))}) AND {_ROOM_FOR_KEY} "
+        f"SELECT {JOB_COLUMNS} FROM relight_job WHERE state = 'queued' AND queue = ? AND {_ROOM_FOR_KEY} "  # noqa: S608
         f"ORDER BY priority DESC, id LIMIT ? {session.skip_locked()}"
     )
-    return [job_of(row) for row in session.rows(sql, (*queues, most))]
+    # Queue by queue: the index gives the order within one, over several all of their jobs would be sorted.
+    found = [job_of(row) for queue in queues for row in session.rows(sql, (queue, most))]
+    return sorted(found, key=lambda job: (-job.priority, job.id))[:most]
 
 
-def _running_of_key(session: SqlSession, job: Job) -> int:
+def _with_room(session: SqlSession, found: Sequence[Job], rooms: dict[str, int]) -> list[Job]:
+    """Choose from jobs, in their order, what may begin together. Takes from *rooms*."""
+    running: dict[tuple[str, str], int] = {}
+    chosen: list[Job] = []
+    for job in found:
+        if rooms[job.queue] <= 0:
+            continue
+        if job.limit_key is not None:
+            key = job.queue, job.limit_key
+            if key not in running:
+                running[key] = _running_of_key(session, *key)
+            if running[key] >= job.limit:
+                continue
+            running[key] += 1
+        rooms[job.queue] -= 1
+        chosen.append(job)
+    return chosen
+
+
+def _running_of_key(session: SqlSession, queue: str, limit_key: str) -> int:
     rows = session.rows(
         "SELECT count(*) FROM relight_job WHERE state = 'running' AND queue = ? AND limit_key = ?",
-        (job.queue, job.limit_key),
+        (queue, limit_key),
     )
     return cast("int", rows[0][0])
 
 
-def _begin(session: SqlSession, job: Job, worker: str, now: float) -> Claimed:
-    session.run(
-        "UPDATE relight_job SET state = 'running', worker = ?, started_at = ?, attempt = attempt + 1, "
-        "runs = runs + 1, fence = fence + 1 WHERE id = ?",
-        (worker, now, job.id),
-    )
+def _begin(session: SqlSession, jobs: Sequence[Job], worker: str, now: float) -> list[Claimed]:
+    for ids in chunks([job.id for job in jobs]):
+        session.send(
+            "UPDATE relight_job SET state = 'running', worker = ?, started_at = ?, attempt = attempt + 1, "  # noqa: S608
+            f"runs = runs + 1, fence = fence + 1 WHERE id IN ({marks(len(ids))})",
+            (worker, now, *ids),
+        )
+    steps = _steps_of_all(session, [job.id for job in jobs if job.runs > 0])
+    return [_begun(session, job, worker, now, steps.get(job.id, ())) for job in jobs]
+
+
+def _begun(session: SqlSession, job: Job, worker: str, now: float, steps: Sequence[Step]) -> Claimed:
     begun = msgspec.structs.replace(
         job,
         state=JobState.RUNNING,
@@ -189,22 +213,31 @@ def _begin(session: SqlSession, job: Job, worker: str, now: float) -> Claimed:
         runs=job.runs + 1,
         fence=job.fence + 1,
     )
-    _tell_of(session, begun, "started", {"attempt": begun.attempt, "worker": worker}, now)
-    steps = () if job.runs == 0 else steps_of(session, job.id)
-    return Claimed(job=begun, steps=steps)
+    _tell_of(session, begun, "started", {"attempt": begun.attempt, "worker": worker})
+    return Claimed(job=begun, steps=tuple(steps))
+
+
+def _steps_of_all(session: SqlSession, jobs: Sequence[str]) -> dict[str, list[Step]]:
+    steps: dict[str, list[Step]] = {}
+    for ids in chunks(jobs):
+        sql = (
+            f"SELECT job, {STEP_COLUMNS} FROM relight_step WHERE job IN ({marks(len(ids))}) ORDER BY at, name"  # noqa: S608
+        )
+        for row in session.rows(sql, ids):
+            steps.setdefault(cast("str", row[0]), []).append(step_of(row[1:]))
+    return steps
 
 
 def steps_of(session: SqlSession, job: str) -> tuple[Step, ...]:
     """Return the finished steps of a job."""
-    sql = f"SELECT {STEP_COLUMNS} FROM relight_step WHERE job = ? ORDER BY at, name"  # noqa: S608
-    return tuple(step_of(row) for row in session.rows(sql, (job,)))
+    return tuple(_steps_of_all(session, [job]).get(job, ()))
 
 
 def save_step(session: SqlSession, job: str, fence: int, step: Step) -> None:
     """Store a finished step."""
     now = session.now()
     owned = _charge(session, job, fence, step.cost_usd, step.service_retries, now)
-    session.run(
+    session.send(
         f"INSERT INTO relight_step (job, {STEP_COLUMNS}) VALUES ({marks(9)}) "  # noqa: S608
         "ON CONFLICT (job, name) DO UPDATE SET result = excluded.result, blob = excluded.blob, "
         "version = excluded.version, seconds = excluded.seconds, at = excluded.at",
@@ -214,7 +247,7 @@ def save_step(session: SqlSession, job: str, fence: int, step: Step) -> None:
         ),
     )  # fmt: skip
     data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
-    _tell(session, job, *owned, "step", data, now)
+    _tell(session, job, *owned, "step", data)
 
 
 def note(session: SqlSession, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
@@ -223,20 +256,20 @@ def note(session: SqlSession, job: str, fence: int, kind: str, data: Mapping[str
     owned = _charge(session, job, fence, 0.0, 0, now)
     value = data.get("value")
     if kind == "progress" and isinstance(value, int | float):
-        session.run("UPDATE relight_job SET progress = ? WHERE id = ?", (float(value), job))
-    _tell(session, job, *owned, kind, data, now)
+        session.send("UPDATE relight_job SET progress = ? WHERE id = ?", (float(value), job))
+    _tell(session, job, *owned, kind, data)
 
 
 def succeed(session: SqlSession, job: str, fence: int, result: bytes, cost_usd: float, retries: int) -> None:
     """End a job well."""
     now = session.now()
     owned = _charge(session, job, fence, cost_usd, retries, now)
-    session.run(
+    session.send(
         "UPDATE relight_job SET state = 'succeeded', worker = NULL, finished_at = ?, result = ?, "
         "progress = 1.0, error = NULL, cause = NULL WHERE id = ?",
         (now, result, job),
     )
-    _tell(session, job, *owned, "succeeded", {}, now)
+    _tell(session, job, *owned, "succeeded", {})
 
 
 def fail(
@@ -245,12 +278,12 @@ def fail(
     """End a run of a job that failed."""
     now = session.now()
     _charge(session, job, fence, failure.cost_usd, failure.service_retries, now)
-    session.run(
+    session.send(
         "UPDATE relight_job SET error = ?, cause = ?, worker = NULL, attempt = attempt - ? WHERE id = ?",
         (failure.error, failure.cause, 0 if spends else 1, job),
     )
     (found,) = _known(session, [job])
-    session.run(
+    session.send(
         f"INSERT INTO relight_attempt VALUES ({marks(10)})",  # noqa: S608
         (
             job, found.runs, now, failure.seconds, failure.error, failure.error_type, failure.traceback,
@@ -261,9 +294,9 @@ def fail(
         return _end(session, found, JobState.CANCELLED)
     if retry_in is None:
         return _end(session, found, JobState.DEAD)
-    session.run("UPDATE relight_job SET state = 'waiting', run_at = ? WHERE id = ?", (now + retry_in, job))
+    session.send("UPDATE relight_job SET state = 'waiting', run_at = ? WHERE id = ?", (now + retry_in, job))
     data = {"error": failure.error, "attempt": found.attempt, "delay": retry_in}
-    _tell_of(session, found, "retrying" if spends else "waiting", data, now)
+    _tell_of(session, found, "retrying" if spends else "waiting", data)
     return JobState.WAITING
 
 
@@ -271,10 +304,10 @@ def release(session: SqlSession, job: str, fence: int) -> None:
     """Give a job back unfinished."""
     now = session.now()
     owned = _charge(session, job, fence, 0.0, 0, now)
-    session.run(
+    session.send(
         "UPDATE relight_job SET state = 'queued', worker = NULL, attempt = attempt - 1 WHERE id = ?", (job,)
     )
-    _tell(session, job, *owned, "released", {}, now)
+    _tell(session, job, *owned, "released", {})
 
 
 def end_cancelled(session: SqlSession, job: str, fence: int, cost_usd: float, retries: int) -> None:
@@ -287,23 +320,23 @@ def end_cancelled(session: SqlSession, job: str, fence: int, cost_usd: float, re
 def reap(session: SqlSession) -> list[str]:
     """Take the jobs of workers whose lease has ended."""
     session.lock_claims()
-    session.run("DELETE FROM relight_worker WHERE expires_at <= ?", (session.now(),))
+    session.send("DELETE FROM relight_worker WHERE expires_at <= ?", (session.now(),))
     lost = session.rows(
         f"SELECT {JOB_COLUMNS} FROM relight_job WHERE state = 'running' "  # noqa: S608
-        "AND worker NOT IN (SELECT id FROM relight_worker)"
+        f"AND worker NOT IN (SELECT id FROM relight_worker) {session.skip_locked()}"
     )
     jobs = [job_of(row) for row in lost]
     for job in jobs:
-        session.run("UPDATE relight_job SET fence = fence + 1, worker = NULL WHERE id = ?", (job.id,))
+        session.send("UPDATE relight_job SET fence = fence + 1, worker = NULL WHERE id = ?", (job.id,))
         if job.is_cancel_requested:
             _end(session, job, JobState.CANCELLED)
         elif job.attempt >= job.max_attempts:
             _die(session, job, WORKER_LOST)
         else:
-            session.run(
+            session.send(
                 "UPDATE relight_job SET state = 'queued', error = ? WHERE id = ?", (WORKER_LOST, job.id)
             )
-            _tell_of(session, job, "rescued", {}, session.now())
+            _tell_of(session, job, "rescued", {})
     return [job.id for job in jobs]
 
 
@@ -323,12 +356,12 @@ def _retry(session: SqlSession, job: Job) -> bool:
     )
     if is_held or job.state not in (JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED):
         return False
-    session.run(
+    session.send(
         "UPDATE relight_job SET state = 'queued', attempt = 0, fence = fence + 1, run_at = ?, "
         "finished_at = NULL, deadline = NULL, is_cancel_requested = 0 WHERE id = ?",
         (now, job.id),
     )
-    _tell_of(session, job, "retried", {}, now)
+    _tell_of(session, job, "retried", {})
     return True
 
 
@@ -342,25 +375,26 @@ def discard(session: SqlSession, ids: Collection[str]) -> list[str]:
 
 def set_queue(session: SqlSession, queue: str, *, paused: bool | None, max_running: int | None) -> None:
     """Pause, resume or limit a queue."""
-    session.run(
+    session.send(
         "INSERT INTO relight_queue (name, is_paused, max_running) VALUES (?, 0, NULL) ON CONFLICT DO NOTHING",
         (queue,),
     )
     if paused is not None:
-        session.run("UPDATE relight_queue SET is_paused = ? WHERE name = ?", (int(paused), queue))
+        session.send("UPDATE relight_queue SET is_paused = ? WHERE name = ?", (int(paused), queue))
     if max_running is not None:
-        session.run("UPDATE relight_queue SET max_running = ? WHERE name = ?", (max_running or None, queue))
+        session.send("UPDATE relight_queue SET max_running = ? WHERE name = ?", (max_running or None, queue))
+    session.announce()
 
 
 def prune(session: SqlSession, ended_before: float, most: int) -> int:
     """Delete old jobs and events."""
-    rows = session.rows("SELECT id FROM relight_job WHERE finished_at < ? LIMIT ?", (ended_before, most))
-    ids = [id_ for (id_,) in rows]
-    for start in range(0, len(ids), 500):
-        some = ids[start : start + 500]
+    sql = f"SELECT id FROM relight_job WHERE finished_at < ? LIMIT ? {session.skip_locked()}"  # noqa: S608
+    rows = session.rows(sql, (ended_before, most))
+    ids = [str(id_) for (id_,) in rows]
+    for some in chunks(ids):
         for table, column in (("step", "job"), ("attempt", "job"), ("job", "id")):
-            session.run(f"DELETE FROM relight_{table} WHERE {column} IN ({marks(len(some))})", some)  # noqa: S608
-    session.run("DELETE FROM relight_event WHERE at < ?", (ended_before,))
+            session.send(f"DELETE FROM relight_{table} WHERE {column} IN ({marks(len(some))})", some)  # noqa: S608
+    session.prune_events(ended_before)
     return len(ids)
 
 
@@ -384,49 +418,38 @@ def _charge(
         raise LeaseLostError(job, fence)
     queue, user = str(owned[0][0]), cast("str | None", owned[0][1])
     if usd:
-        session.run("INSERT INTO relight_ledger VALUES (?, ?, ?, ?, ?)", (job, queue, user, now, usd))
+        session.send("INSERT INTO relight_ledger VALUES (?, ?, ?, ?, ?)", (job, queue, user, now, usd))
     return queue, user
 
 
 def _known(session: SqlSession, ids: Collection[str]) -> list[Job]:
     found: list[Job] = []
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), 500):
-        some = ordered[start : start + 500]
-        sql = f"SELECT {JOB_COLUMNS} FROM relight_job WHERE id IN ({marks(len(some))}) ORDER BY id"  # noqa: S608
+    for some in chunks(sorted(ids)):
+        sql = f"SELECT {JOB_COLUMNS} FROM relight_job WHERE id IN ({marks(len(some))}) ORDER BY id {session.locked()}"  # noqa: S608
         found.extend(job_of(row) for row in session.rows(sql, some))
     return found
 
 
 def _die(session: SqlSession, job: Job, why: str) -> None:
-    session.run("UPDATE relight_job SET error = ?, cause = ? WHERE id = ?", (why, why, job.id))
+    session.send("UPDATE relight_job SET error = ?, cause = ? WHERE id = ?", (why, why, job.id))
     _end(session, msgspec.structs.replace(job, error=why), JobState.DEAD)
 
 
 def _end(session: SqlSession, job: Job, state: JobState) -> JobState:
     now = session.now()
-    session.run(
+    session.send(
         "UPDATE relight_job SET state = ?, worker = NULL, finished_at = ? WHERE id = ?",
         (str(state), now, job.id),
     )
-    _tell_of(session, job, str(state), {"error": job.error} if state is JobState.DEAD else {}, now)
+    _tell_of(session, job, str(state), {"error": job.error} if state is JobState.DEAD else {})
     return state
 
 
-def _tell_of(session: SqlSession, job: Job, kind: str, data: Mapping[str, object], now: float) -> None:
-    _tell(session, job.id, job.queue, job.user, kind, data, now)
+def _tell_of(session: SqlSession, job: Job, kind: str, data: Mapping[str, object]) -> None:
+    _tell(session, job.id, job.queue, job.user, kind, data)
 
 
 def _tell(
-    session: SqlSession,
-    job: str,
-    queue: str,
-    user: str | None,
-    kind: str,
-    data: Mapping[str, object],
-    now: float,
+    session: SqlSession, job: str, queue: str, user: str | None, kind: str, data: Mapping[str, object]
 ) -> None:
-    session.run(
-        "INSERT INTO relight_event (job, queue, user_key, kind, at, data) VALUES (?, ?, ?, ?, ?, ?)",
-        (job, queue, user, kind, now, msgspec.json.encode(data)),
-    )
+    session.tell(job, queue, user, kind, msgspec.json.encode(data))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -20,10 +20,12 @@ from ._sql_store import SqlStore
 POLL = 0.05
 """Seconds between two looks for commits of other processes. A look takes microseconds."""
 _WORDS = {
+    "text": "TEXT",
     "bytes": "BLOB",
     "real": "REAL",
     "event_key": "seq INTEGER PRIMARY KEY AUTOINCREMENT",
 }
+_TELL = "INSERT INTO relight_event (job, queue, user_key, kind, at, data) VALUES (?, ?, ?, ?, ?, ?)"
 _PASSING = {
     sqlite3.SQLITE_BUSY: "locked by another process: wait, or see who holds it",
     sqlite3.SQLITE_LOCKED: "locked by another connection",
@@ -63,7 +65,8 @@ class SqliteStore(SqlStore):
     ) -> None:
         self.path = Path(path)
         connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes)
-        super().__init__(partial(connect, is_writer=True), partial(connect, is_writer=False))
+        name = _name(self.path)
+        super().__init__(name, partial(connect, is_writer=True), partial(connect, is_writer=False))
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.path}>"
@@ -76,6 +79,10 @@ class SqliteStore(SqlStore):
                 await changed.wait()
             if await self._reader.do(_data_version) != seen:
                 return
+
+
+def _name(path: Path) -> str:
+    return f"SQLite file {str(path)!r}"
 
 
 def _data_version(session: object) -> int:
@@ -96,6 +103,7 @@ class _Session:
     ) -> None:
         self._path = path
         self._is_writer = is_writer
+        self._has_news = False
         with self._translated():
             self._connection = sqlite3.connect(
                 path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
@@ -135,19 +143,20 @@ class _Session:
 
     def begin(self) -> None:
         """Begin a transaction: at once as a writer, so that it need not become one later and fail."""
+        self._has_news = False
         self.run("BEGIN IMMEDIATE" if self._is_writer else "BEGIN")
 
-    def commit(self) -> None:
-        """Make it last."""
+    def commit(self) -> bool:
+        """Make it last; returns whether it has news for who waits for a change."""
         self.run("COMMIT")
+        return self._has_news
 
-    def rollback(self) -> None:
-        """Undo it, if one is open."""
-        try:
+    def rollback(self) -> bool:
+        """Undo it, if one is open; a file is never lost."""
+        with suppress(sqlite3.Error):  # the next begin says what is wrong
             if self._connection.in_transaction:
                 self._connection.rollback()
-        except sqlite3.Error:
-            return  # the next begin says what is wrong
+        return False
 
     def close(self) -> None:
         """Close the connection."""
@@ -162,6 +171,10 @@ class _Session:
         with self._translated():
             return self._connection.execute(sql, cast("Sequence[str]", values)).rowcount
 
+    def send(self, sql: str, values: Sequence[object] = ()) -> None:
+        """Run one statement that needs no answer."""
+        self.run(sql, values)
+
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Run one statement that returns rows."""
         with self._translated():
@@ -173,6 +186,19 @@ class _Session:
     def skip_locked(self) -> str:
         """Return nothing: there are no locks of rows."""
         return ""
+
+    def locked(self) -> str:
+        """Return nothing: nobody else writes meanwhile."""
+        return ""
+
+    def tell(self, job: str, queue: str, user: str | None, kind: str, data: bytes) -> None:
+        """Store an event."""
+        self.run(_TELL, (job, queue, user, kind, self.now(), data))
+        self._has_news = True
+
+    def announce(self) -> None:
+        """Say that this transaction has news."""
+        self._has_news = True
 
     def last_cursor(self) -> str:
         """Return the number of the newest event there ever was."""
@@ -188,6 +214,10 @@ class _Session:
             "ORDER BY seq LIMIT ?"
         )
         return [(str(row[0]), row[1:]) for row in self.rows(sql, (int(after), *values, most))]
+
+    def prune_events(self, before: float) -> None:
+        """Delete the events before a moment."""
+        self.run("DELETE FROM relight_event WHERE at < ?", (before,))
 
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""
@@ -210,4 +240,4 @@ class _Session:
             raise self._error(problem, is_passing=is_passing) from error
 
     def _error(self, problem: str, *, is_passing: bool) -> StoreError:
-        return StoreError(f"SQLite file {str(self._path)!r}", problem, is_passing=is_passing)
+        return StoreError(_name(self._path), problem, is_passing=is_passing)

@@ -42,6 +42,12 @@ async def begin(store: Store, job: NewJob) -> Claimed:
     return claimed
 
 
+async def lose(store: Store, worker: str) -> None:
+    """Let a worker's lease end."""
+    await store.beat(worker, 0.01)
+    await anyio.sleep(0.02)
+
+
 async def state(store: Store, number: int = 1) -> JobState:
     detail = await store.job(f"job-{number:04}")
     assert detail is not None
@@ -220,10 +226,10 @@ async def test_one_that_fails_after_it_was_asked_to_end_is_cancelled(store: Stor
 
 async def test_the_jobs_of_a_lost_worker_are_rescued_with_a_new_fence(store: Store) -> None:
     await store.enqueue([new(1), new(2)])
-    (first,) = await claim(store, most=1, lease=0.05)
+    (first,) = await claim(store, most=1)
     (other,) = await claim(store, most=1, worker="w2")
     assert await store.reap() == []
-    await anyio.sleep(0.06)
+    await lose(store, "w1")
     assert await store.reap() == [first.job.id]
     assert await store.beat("w1", LEASE) is None
     assert await store.beat("w2", LEASE) == frozenset()
@@ -245,8 +251,8 @@ async def test_a_worker_without_a_lease_gets_nothing(store: Store) -> None:
 
 async def test_a_lost_job_that_has_no_attempt_left_is_dead(store: Store) -> None:
     await store.enqueue([new(1, max_attempts=1)])
-    await claim(store, lease=0.02)
-    await anyio.sleep(0.03)
+    await claim(store)
+    await lose(store, "w1")
     await store.reap()
     assert await state(store) is JobState.DEAD
 
@@ -259,6 +265,45 @@ async def test_keys_are_limited_together_and_others_pass_them(store: Store) -> N
     assert detail is not None
     await store.succeed("job-0001", detail.job.fence, b"1", cost_usd=0.0, retries=0)
     assert names(await claim(store)) == ["job-0003"]
+
+
+async def test_one_claim_looks_past_jobs_whose_key_has_no_room(store: Store) -> None:
+    await store.enqueue([new(n, limit_key="ann", limit=1) for n in range(1, 9)] + [new(9), new(10)])
+    assert names(await claim(store, most=3)) == ["job-0001", "job-0009", "job-0010"]
+
+
+async def test_parallel_writes_of_one_job_are_all_made(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    fence = claimed.job.fence
+    async with anyio.create_task_group() as group:
+        for number in range(10):
+            step = Step(name=f"s{number}", cost_usd=0.5, service_retries=1)
+            group.start_soon(store.save_step, "job-0001", fence, step)
+            group.start_soon(store.note, "job-0001", fence, "log", {"text": "x"})
+    detail = await store.job("job-0001")
+    assert detail is not None
+    assert len(detail.steps) == 10
+    assert (detail.job.cost_usd, detail.job.service_retries) == (5.0, 10)
+    assert await store.spent(since=0.0) == 5.0
+    assert len(await store.events("0")) == 22
+
+
+async def test_a_job_ends_once_however_many_say_so_at_the_same_time(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    refused: list[LeaseLostError] = []
+
+    async def succeed() -> None:
+        try:
+            await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+        except LeaseLostError as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(succeed)
+    assert len(refused) == 2
+    assert await store.spent(since=0.0) == 1.0
+    assert await kinds(store) == ["enqueued", "started", "succeeded"]
 
 
 async def test_a_queue_is_paused_and_limited(store: Store) -> None:

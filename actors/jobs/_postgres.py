@@ -1,0 +1,117 @@
+"""The store on PostgreSQL: for jobs of several machines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from .._errors import MissingExtraError
+from . import _sql_reads as reads
+from ._errors import StoreError
+from ._postgres_writes import Enqueue, Note, SaveStep, Succeed
+from ._records import NewJob, Step
+from ._sql_store import SqlStore
+
+if TYPE_CHECKING:
+    from ._postgres_listener import Listener
+
+POLL = 1.0
+"""Seconds after which who waits should look in any case, where other processes tell us what they stored."""
+POLL_ALONE = 0.05
+"""Seconds between two looks for what they stored, where they can't."""
+
+
+class PostgresStore(SqlStore):
+    """Keep jobs in a PostgreSQL database, of version 13 or newer.
+
+    Needs ``pip install "relight[postgres]"``. Opens two connections, and one more to hear of what other
+    processes store. A connection that breaks is opened anew; meanwhile calls raise a `StoreError` that is
+    passing.
+
+    Args:
+        dsn: ``postgresql://user:password@host:port/database``, or as libpq has it. What it leaves out
+            comes from libpq's environment. The password is in no error and no log.
+        statement_timeout: Seconds that one statement may take, waits for locks included.
+        listen: Hear of changes by LISTEN. False: look for them every 50 ms. For poolers that give a
+            connection to others after each transaction; those need a session of their own for the rest,
+            too, so use their session port, or none.
+
+    Raises:
+        MissingExtraError: psycopg is not installed.
+        ValueError: The DSN can't be read.
+    """
+
+    def __init__(self, dsn: str, *, statement_timeout: float = 30.0, listen: bool = True) -> None:
+        try:
+            from ._postgres_listener import Listener
+            from ._postgres_session import PostgresSession, name_of
+        except ImportError as error:
+            raise MissingExtraError("the PostgreSQL store", "postgres") from error
+        if statement_timeout <= 0:
+            raise ValueError(f"statement_timeout must be more than 0 seconds, got {statement_timeout}")
+        self._name = name_of(dsn)
+        self._listener: Listener | None = Listener(dsn, self._notice) if listen else None
+        connect = partial(PostgresSession, dsn, self._name, statement_timeout)
+        super().__init__(self._name, partial(connect, is_writer=True), partial(connect, is_writer=False))
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore {self._name}>"
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[None]:
+        """Open it and migrate its tables; close it when the block ends.
+
+        Raises:
+            StoreError: It can't be reached, or is of a newer schema.
+        """
+        async with super().opened(), anyio.create_task_group() as group:
+            if self._listener is not None:
+                group.start_soon(self._listener.run)
+            yield
+            group.cancel_scope.cancel()
+
+    # --- what many ask for at the same time ---------------------------------------------------------
+
+    async def enqueue(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Store jobs; see `Store.enqueue`."""
+        return await self._writer.do(Enqueue(jobs))
+
+    async def save_step(self, job: str, fence: int, step: Step) -> None:
+        """Store a finished step; see `Store.save_step`."""
+        await self._writer.do(SaveStep(job, fence, step))
+
+    async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
+        """Tell something of a running job; see `Store.note`."""
+        await self._writer.do(Note(job, fence, kind, data))
+
+    async def succeed(self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int) -> None:
+        """End a job well; see `Store.succeed`."""
+        await self._writer.do(Succeed(job, fence, result, usd=cost_usd, retries=retries))
+
+    # --- inside ---------------------------------------------------------------------------------------
+
+    async def _wait_elsewhere(self, changed: anyio.Event) -> None:
+        """Wait to be told; what was said while nobody listened is lost, so return now and then in any case."""
+        if self._listener is not None and self._listener.is_listening:
+            with anyio.move_on_after(POLL):
+                await changed.wait()
+            return
+        seen = await self._look()
+        while not changed.is_set():
+            with anyio.move_on_after(POLL_ALONE):
+                await changed.wait()
+            if not changed.is_set() and await self._look() != seen:
+                return
+
+    async def _look(self) -> str | None:
+        try:
+            return await self._reader.do(reads.last_cursor)
+        except StoreError as error:
+            if not error.is_passing:
+                raise
+            return None
