@@ -19,8 +19,8 @@ from ._errors import (
 )
 from ._function import JobFunction
 from ._memory import MemoryStore
-from ._queue import Queue
 from ._postgres import PostgresStore
+from ._queue import Queue
 from ._records import (
     Attempt,
     Claimed,
@@ -33,6 +33,7 @@ from ._records import (
     NewJob,
     Query,
     QueueState,
+    Spending,
     Step,
 )
 from ._schedule import Cron, Every, Schedule
@@ -69,8 +70,9 @@ __all__ = [
     "QueueState",
     "ResultTooLargeError",
     "Retry",
-    "SqliteStore",
     "Schedule",
+    "Spending",
+    "SqliteStore",
     "Step",
     "Store",
     "StoreError",
