@@ -178,7 +178,7 @@ class PostgresSession:
             with self._translated():
                 self._pipeline = connection.pipeline()
                 self._pipeline.__enter__()
-                self._start = self._execute(f"SELECT {NOW}, pg_current_xact_id()::text")  # noqa: S608
+                self._start = self._execute(f"SELECT {NOW}, pg_current_xact_id()::text")
 
     def commit(self) -> bool:
         """Store the events and make all of it last; returns whether there were any."""
@@ -253,7 +253,7 @@ class PostgresSession:
     def _started(self) -> tuple[float, str]:
         if self._known is None:
             with self._translated():
-                start = self._start if self._is_writer else self._execute(f"SELECT {NOW}, ''")  # noqa: S608
+                start = self._start if self._is_writer else self._execute(f"SELECT {NOW}, ''")
                 assert start is not None
                 self._known = cast("tuple[float, str]", start.fetchall()[0])
         return self._known

@@ -128,7 +128,7 @@ class _OfOwner(Together[SqlSession, None]):
     @classmethod
     def apply(
         cls, connection: SqlSession, operations: Sequence[Together[SqlSession, None]]
-    ) -> list[None | JobError]:
+    ) -> list[JobError | None]:
         """Make *operations*: charge what their jobs have spent, then the rest."""
         asked = cast("Sequence[_OfOwner]", operations)
         _charge(connection, asked, cls.changes)

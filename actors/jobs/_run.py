@@ -13,7 +13,6 @@ import anyio
 import anyio.lowlevel
 
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
-from ...supervisors import BudgetExceededError
 from ._context import JobContext
 from ._desk import Desk
 from ._errors import LeaseLostError, ResultTooLargeError, StoreError, UnknownStepError
@@ -90,16 +89,15 @@ class Run:
         """Return the seconds to the job's deadline."""
         return inf if self.job.deadline is None else self.job.deadline - self.store_now()
 
-    def check_budget(self) -> None:
-        """Refuse to go on when the job has spent what it may.
+    async def check_budget(self) -> None:
+        """Refuse to go on when the job, its user, its queue or everybody has spent what they may.
 
         Raises:
-            BudgetExceededError: It has.
+            BudgetExceededError: They have.
+            StoreError: The ledger can't be read, and it is of no use to wait.
         """
         spent = self.job.cost_usd + self.saved.cost_usd + self.tally.cost_usd
-        if self.job.budget_usd is not None and spent >= self.job.budget_usd:
-            reason = f"the job has spent {spent:.4g} of its {self.job.budget_usd:.4g} US dollars"
-            raise BudgetExceededError(f"job {self.job.id}", reason)
+        await self._insist(lambda: self.queue.purse.check(self.job, spent))
 
     async def checkpoint(self) -> None:
         """Go no further when the worker ends."""
