@@ -70,8 +70,8 @@ class DeadLetters:
     async def replay(self, is_wanted: Callable[[DeadLetter], bool] = _every) -> int:
         """Tell kept messages to their actors again; returns how many were taken.
 
-        What is not wanted stays. What is refused comes back as a dead letter, or stays where its actor has stopped. Cancelled,
-        what was not taken yet stays too.
+        What is not wanted stays. What is refused comes back as a dead letter, or stays where its actor
+        has stopped. Cancelled, what was not taken yet stays too.
         """
         kept, self._kept = self._kept, deque(maxlen=KEPT)
         stay: list[DeadLetter] = []

@@ -49,6 +49,8 @@ from ._sqlite import SqliteStore
 from ._store import Store
 from ._store_url import store_from_url, store_url
 from ._subscription import RESET, Subscription
+from ._tokens import Claims, make_token, read_token
+from ._web import LiveServer
 from ._worker import Worker
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "BadTokenError",
     "BlobError",
     "Claimed",
+    "Claims",
     "Cron",
     "CursorExpiredError",
     "Day",
@@ -85,6 +88,7 @@ __all__ = [
     "Letter",
     "LetterGroup",
     "LetterSource",
+    "LiveServer",
     "MemoryStore",
     "NewJob",
     "Outcome",
@@ -108,6 +112,8 @@ __all__ = [
     "UnknownStepError",
     "Worker",
     "event_row",
+    "make_token",
+    "read_token",
     "report_of",
     "row_of",
     "store_from_url",

@@ -290,7 +290,8 @@ class _Sweep:
         """Do it to messages."""
         for chunk in _chunks(letters, self._batch):
             chosen = chunk[: int(min(self._left, len(chunk)))]
-            if self._is_over(len(chunk)):
+            self._is_stopped = self._is_stopped or len(chosen) < len(chunk)
+            if not chosen:
                 return
             done = await act(frozenset(letter.number for letter in chosen))
             self._count(len(chosen), done, [f"letter-{letter.number}" for letter in chosen])
@@ -303,7 +304,8 @@ class _Sweep:
             while page := await self._store.jobs(part, after=after, most=self._batch):
                 after = page[-1].id
                 chosen = page[: int(min(self._left, len(page)))]
-                if self._is_over(len(page)):
+                self._is_stopped = self._is_stopped or len(chosen) < len(page)
+                if not chosen:
                     return
                 done = await act(chosen)
                 self._count(len(chosen), len(done), done)
@@ -314,11 +316,6 @@ class _Sweep:
             matched=self._matched, done=self._done, ids=tuple(self._ids), is_stopped=self._is_stopped
         )
 
-    def _is_over(self, waiting: int) -> bool:
-        if waiting and self._left <= 0:
-            self._is_stopped = True
-        return self._is_stopped
-
     def _count(self, matched: int, done: int, ids: Sequence[str]) -> None:
         self._matched += matched
         self._done += done
@@ -326,6 +323,7 @@ class _Sweep:
         self._ids.extend(ids[: KEPT_IDS - len(self._ids)])
         if self._should_stop is not None and self._should_stop(self._done):
             self._is_stopped = True
+            self._left = 0
 
 
 def _chunks(letters: Sequence[DeadLetter], size: int) -> Iterator[Sequence[DeadLetter]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,13 +13,11 @@ from typing import cast
 
 import msgspec
 
-from ...runtime import SettingsError
+from ...runtime import RelightError, SettingsError
 from ...supervisors import run
 from ..jobs import (
     DeadLetterOffice,
-    EmptySelectionError,
     Feed,
-    JobArgumentsError,
     JobReport,
     JobState,
     Outcome,
@@ -28,7 +25,6 @@ from ..jobs import (
     Queue,
     Selection,
     Store,
-    UnknownJobError,
     event_row,
     row_of,
     store_from_url,
@@ -37,7 +33,6 @@ from ..jobs import (
 from ._tables import Printer
 
 _NOTHING = 1
-_MISTAKE = 2
 _STATES = tuple(str(state) for state in JobState)
 
 
@@ -63,28 +58,25 @@ def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
         environ: Environment variables; None: those of this process.
 
     Raises:
-        StoreError: The store can't be used.
-        SettingsError: It is not named, or not there.
+        RelightError: The user's mistake, or a store that can't be used; in one line.
     """
     url = store_url(cast("str | None", args.store), os.environ if environ is None else environ)
     store = store_from_url(url, must_exist=True)
-    try:
-        return run(partial(_carry_out, args, store), backend="trio", handle_signals=False)
-    except (EmptySelectionError, JobArgumentsError, UnknownJobError) as error:
-        sys.stderr.write(f"relight: {error}\n")
-        return _MISTAKE
+    return run(partial(_carry_out, args, store), backend="trio", handle_signals=False)
 
 
 async def _carry_out(args: argparse.Namespace, store: Store) -> int:
     printer = Printer(as_json=cast("bool", args.json))
-    async with _opened(store):
-        return await _COMMANDS[cast("str", args.action)](args, store, printer)
-
-
-@asynccontextmanager
-async def _opened(store: Store) -> AsyncGenerator[None]:
+    problem: BaseException | None = None
+    status = 0
     async with store.opened():
-        yield
+        try:
+            status = await _COMMANDS[cast("str", args.action)](args, store, printer)
+        except (RelightError, OSError, KeyboardInterrupt) as error:
+            problem = error  # raised outside: the store's task group would wrap it up
+    if problem is not None:
+        raise problem
+    return status
 
 
 # --- looking ----------------------------------------------------------------------------------------------
@@ -184,7 +176,7 @@ async def _set_paused(args: argparse.Namespace, store: Store, printer: Printer, 
 
 def _said(printer: Printer, verb: str, outcome: Outcome) -> int:
     printer.outcome(verb, outcome)
-    return 0 if outcome.done and not outcome.skipped and not outcome.is_stopped else _NOTHING
+    return 0 if outcome.done and not outcome.skipped else _NOTHING
 
 
 # --- what the user said -----------------------------------------------------------------------------------

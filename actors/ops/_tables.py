@@ -118,6 +118,7 @@ def _job_cells(row: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    rows = [[_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty() and _rich_table(head, rows):
         return
     lines = [head, *rows]
@@ -143,6 +144,11 @@ def _rich_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     return True
 
 
+def _line(text: str) -> str:
+    """Return what an error says without what a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def _when(moment: object) -> str:
     if not isinstance(moment, int | float):
         return "-"
@@ -156,7 +162,7 @@ def _usd(value: object) -> str:
 def _shown(value: object) -> str:
     if value is None:
         return "-"
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return _line(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _print_json(value: object) -> None:
