@@ -12,13 +12,15 @@ from prometheus_client.core import Metric
 
 import relight
 from relight import RelightError, actors
-from relight.actors import fakes
+from relight.actors import fakes, jobs
 from relight.actors.ops import SystemCollector
 from relight.supervisors import open_system, run
 from tests.support.tree import ROOT
 
-PUBLIC = {*relight.__all__, *actors.__all__, *fakes.__all__}
-EVENT = re.compile(r"(actor|message|breaker|provider|supervisor|system|events|loop|shutdown)\.[a-z_]+")
+PUBLIC = {*relight.__all__, *actors.__all__, *fakes.__all__, *jobs.__all__}
+EVENT = re.compile(
+    r"(actor|message|breaker|provider|supervisor|system|events|loop|shutdown|job|worker|store)\.[a-z_]+"
+)
 
 
 def rows(page: str) -> list[list[str]]:
@@ -39,7 +41,8 @@ def emitted(path: Path) -> Iterator[str]:
 
 
 def test_the_events_page_lists_every_event_once() -> None:
-    sources = [*(ROOT / "runtime").glob("*.py"), *(ROOT / "supervisors").rglob("*.py")]
+    rooms = (ROOT / "runtime", ROOT / "supervisors", ROOT / "actors" / "jobs")
+    sources = [source for room in rooms for source in room.rglob("*.py")]
     names = {name for source in sources for name in emitted(source)}
     listed = [row[0] for row in rows("events.md")]
     assert len(names) > 10

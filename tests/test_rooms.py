@@ -20,6 +20,13 @@ BACKENDS = {
 backend itself can do."""
 
 UNITS = {
+    "tests/actors/jobs/test_queue.py": (
+        "relight.actors.jobs._blobs",
+        "relight.actors.jobs._ids",
+        "relight.actors.jobs._signature",
+        "relight.actors.jobs._tally",
+    ),
+    "tests/actors/jobs/test_worker.py": ("relight.actors.jobs._run",),
     "tests/bench/test_beam.py": (
         "relight.bench._table",
         "relight.bench._vm",

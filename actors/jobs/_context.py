@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack, cast
 
 from ...runtime import Ref, Request, redact, redact_mapping
-from ._signature import result_codec, result_type
 
 if TYPE_CHECKING:
     from ._run import Run
@@ -122,8 +121,7 @@ class JobContext:
         """
         run = self._run
         run.steps.begin(name)
-        kind: object = result_type(f, args) if returns is None else returns
-        codec = result_codec(f"job {self.id}, step {name!r}", kind)
+        codec = run.queue.codecs.find(f, args, returns)
         stored = run.steps.stored.get(name)
         if stored is not None:
             return cast("ResultT", await run.steps.recall(stored, codec, version))

@@ -52,8 +52,10 @@ class Desk:
         """On the system's clock: by then another worker may have its jobs."""
         self.runs: dict[str, Run] = {}
         """Jobs at hand."""
-        self.is_taking = True
-        """It claims jobs; not any more once its end was announced."""
+        self.is_taking = False
+        """It claims jobs: from the start of its runner until its end is announced."""
+        self.is_ending = False
+        """The system ends: no runner begins to claim again."""
         self.wake = Bell()
         """Something changed that may let another job begin, or end the wait for those at hand."""
         self.busy = Bell()
@@ -137,8 +139,12 @@ class Desk:
 
     # --- the end --------------------------------------------------------------------------------------
 
+    def open(self) -> None:
+        """Claim jobs, unless the system ends."""
+        self.is_taking = not self.is_ending
+
     def close(self) -> None:
-        """Claim nothing more."""
+        """Claim nothing more until a runner starts again."""
         self.is_taking = False
         self.wake.ring()
 

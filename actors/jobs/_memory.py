@@ -204,6 +204,8 @@ class MemoryStore:
     async def save_step(self, job: str, fence: int, step: Step) -> None:
         """Store a finished step; see `Store.save_step`."""
         owned = self._owned(job, fence)
+        if step.name in self._steps[job]:
+            return
         self._steps[job][step.name] = _replace(step, at=self._clock())
         owned = self._charge(owned, step.cost_usd, step.service_retries)
         self._put(owned, "step", {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd})

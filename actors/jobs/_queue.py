@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from math import inf
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar, TypeVarTuple, Unpack, cast
 
@@ -25,6 +26,7 @@ from ._ids import IdMaker
 from ._options import check_options
 from ._records import Job, JobState, NewJob
 from ._schedule import Cron, Every, Schedule
+from ._signature import Codecs
 from ._store import Store
 from ._subscription import Subscription
 from ._verdict import Patience
@@ -51,8 +53,8 @@ class Queue:
     Args:
         store: Where jobs are kept. Open it (``async with store.opened()``), or run a worker, which does.
         name: Of the queue; workers say which ones they take jobs from.
-        blobs: A folder for results larger than *max_inline*, shared by all workers. Without one such a
-            result is an error.
+        blobs: A folder for results larger than *max_inline*, shared by all workers. None: beside the store
+            where that is a file (``jobs.db.results``), else such a result is an error.
         max_inline: Bytes of a result that the store itself keeps.
         max_result: Bytes of the largest result there may be.
         budget: What its jobs, their users, it and everybody may spend.
@@ -80,7 +82,11 @@ class Queue:
         self.functions: dict[str, AnyJobFunction] = {}
         """The job functions, by kind."""
         self.schedules: list[tuple[Schedule, AnyJobFunction]] = []
+        path = getattr(store, "path", None)
+        if blobs is None and isinstance(path, Path):
+            blobs = path.with_name(f"{path.name}.results")
         self._blobs = None if blobs is None else Blobs(blobs)
+        self.codecs = Codecs()
         self._ids = IdMaker(clock)
         self.purse = Purse(budget, store, clock=clock)
         """Asked before each step."""
@@ -102,11 +108,11 @@ class Queue:
         timeout: float | None = None,
         attempt_timeout: float | None = None,
         version: str = "",
-        unique: Callable[[Unpack[ArgsT]], str | None] | None = None,
-        limit_key: Callable[[Unpack[ArgsT]], str | None] | None = None,
+        unique: Callable[..., str | None] | None = None,
+        limit_key: Callable[..., str | None] | None = None,
         limit: int = 1,
         priority: int = 0,
-        user: Callable[[Unpack[ArgsT]], str | None] | None = None,
+        user: Callable[..., str | None] | None = None,
         budget_usd: float | None = None,
     ) -> Callable[[Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]]], JobFunction[*ArgsT, ResultT]]:
         """Make an ``async def`` a job: its calls are enqueued, stored, and run by workers.
@@ -155,7 +161,7 @@ class Queue:
         def declare(
             function: Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]],
         ) -> JobFunction[*ArgsT, ResultT]:
-            kind = name or getattr(function, "__name__", "job")
+            kind = name or cast("str", getattr(function, "__name__", "job"))
             if kind in self.functions:
                 raise ValueError(f"queue {self.name!r} has a job {kind!r} already: give this one a name=")
             # Classes local to the function that declares the job are in no module.

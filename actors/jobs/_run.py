@@ -7,10 +7,11 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
 from ._context import JobContext
@@ -25,6 +26,8 @@ from ._verdict import leaves_of
 
 if TYPE_CHECKING:
     from ._queue import Queue
+
+ResultT = TypeVar("ResultT")
 
 UNWIND = 5.0
 """Seconds a cancelled job may take to unwind before it is left behind."""
@@ -103,7 +106,8 @@ class Run:
         """Go no further when the worker ends."""
         if self._is_releasing:
             self.release()
-        await anyio.lowlevel.checkpoint()
+        # What a step does need not wait, and storing it is shielded: here it hears of its cancellation.
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
     async def save_step(self, step: Step) -> None:
         """Store a finished step.
@@ -118,11 +122,11 @@ class Run:
         """Tell something of the job; see `Store.note`."""
         await self._insist(lambda: self.desk.store.note(self.job.id, self.job.fence, kind, data))
 
-    async def _insist(self, write: Callable[[], Awaitable[object]]) -> None:
+    async def _insist(self, write: Callable[[], Awaitable[ResultT]]) -> ResultT:
         if self.is_lost:
             raise LeaseLostError(self.job.id, self.job.fence)
         try:
-            await self.desk.insist(write, lambda: self.is_lost)
+            return await self.desk.insist(write, lambda: self.is_lost)
         except LeaseLostError:
             self.lose()
             raise
@@ -219,7 +223,7 @@ class Run:
             )
             raise UnknownStepError(job.id, next(iter(self.steps.stored)), problem)
         value = await function.run(JobContext(self), function.signature.decode(job.args))
-        data, _ = function.signature.result.encode(value)
+        data, _ = function.signature.result.encode(f"job {job.id}", value)
         if len(data) > self.queue.max_inline:
             remedy = "store it in a step, or elsewhere, and return where"
             raise ResultTooLargeError(f"job {job.id}", len(data), self.queue.max_inline, remedy)
@@ -300,17 +304,17 @@ class Run:
             time_left=self.time_left(),
             rng=self.desk.kernel.rng,
         )
-        await self._fail(self._describe(error), verdict.retry_in, spends=verdict.spends)
+        failure = self._describe(error)
+        if not verdict.spends:
+            # There may be very many of them, and they say nothing about the code.
+            failure = msgspec.structs.replace(failure, traceback="")
+        await self._fail(failure, verdict.retry_in, spends=verdict.spends)
 
     async def _fail(self, failure: Failure, retry_in: float | None, *, spends: bool) -> None:
         job, events = self.job, self.desk.kernel.events
-        state = JobState.RUNNING
-
-        async def write() -> None:
-            nonlocal state
-            state = await self.desk.store.fail(job.id, job.fence, failure, retry_in=retry_in, spends=spends)
-
-        await self._insist(write)
+        state = await self._insist(
+            partial(self.desk.store.fail, job.id, job.fence, failure, retry_in=retry_in, spends=spends)
+        )
         if state is JobState.DEAD:
             events.error("job.dead", **self._facts(), attempt=job.attempt, error=failure.error)
         elif state is JobState.CANCELLED:
@@ -348,12 +352,8 @@ class Run:
         return self._with_facts(failure)
 
     def _with_facts(self, failure: Failure) -> Failure:
-        return Failure(
-            error=failure.error,
-            error_type=failure.error_type,
-            cause=failure.cause,
-            traceback=failure.traceback,
-            step=failure.step,
+        return msgspec.structs.replace(
+            failure,
             seconds=self._seconds(),
             cost_usd=self.tally.cost_usd,
             service_retries=self.tally.retries,
@@ -372,5 +372,6 @@ class Run:
 def _all_of(error: BaseException) -> list[BaseException]:
     """Return the errors within a group, and what each says caused it."""
     if isinstance(error, BaseExceptionGroup):
-        return [inner for part in error.exceptions for inner in _all_of(part)]
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return [inner for part in group.exceptions for inner in _all_of(part)]
     return [error]

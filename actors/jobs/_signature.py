@@ -46,7 +46,7 @@ class Signature:
         self._decoders = {
             count: _decoder(kind, types[:count]) for count in range(self._least, len(types) + 1)
         }
-        self.result = result_codec(f"job {kind}", hints.get("return", _UNKNOWN))
+        self.result = Codec(hints.get("return", _UNKNOWN))
 
     def encode(self, arguments: tuple[object, ...]) -> bytes:
         """Encode the arguments of a job that is enqueued.
@@ -85,7 +85,7 @@ class Signature:
 def _decoder(kind: str, types: list[object]) -> msgspec.json.Decoder[object]:
     arguments: object = tuple[tuple(types)] if types else tuple[()]  # type: ignore[misc]
     try:
-        return cast("msgspec.json.Decoder[object]", msgspec.json.Decoder(cast("type[object]", arguments)))
+        return msgspec.json.Decoder(cast("type[object]", arguments))
     except TypeError as error:
         raise TypeError(f"job {kind}: its arguments can't be stored: {error}") from error
 
@@ -93,20 +93,21 @@ def _decoder(kind: str, types: list[object]) -> msgspec.json.Decoder[object]:
 class Codec:
     """Store results of one type. What was stored and read again is the same in every run.
 
+    Args:
+        kind: The type; an unknown one is stored as plain JSON values.
+
     Raises:
         TypeError: The type can't be stored.
     """
 
-    def __init__(self, where: str, kind: object) -> None:
+    def __init__(self, kind: object) -> None:
+        known = cast("type[object]", _UNKNOWN if isinstance(kind, typing.TypeVar) else kind)
         try:
-            self._decoder = cast(
-                "msgspec.json.Decoder[object]", msgspec.json.Decoder(cast("type[object]", kind))
-            )
+            self._decoder = msgspec.json.Decoder(known)
         except TypeError as error:
-            raise TypeError(f"{where}: its result can't be stored: {error}") from error
-        self._where = where
+            raise TypeError(f"results of type {kind!r} can't be stored: {error}") from error
 
-    def encode(self, value: object) -> tuple[bytes, object]:
+    def encode(self, where: str, value: object) -> tuple[bytes, object]:
         """Encode a result; returns it, and what a later run will see of it.
 
         Raises:
@@ -116,7 +117,7 @@ class Codec:
             data = msgspec.json.encode(value)
             return data, self._decoder.decode(data)
         except (TypeError, ValueError) as error:
-            raise TypeError(f"{self._where}: its result can't be stored: {error}") from error
+            raise TypeError(f"{where}: its result can't be stored: {error}") from error
 
     def decode(self, data: bytes) -> object:
         """Decode a stored result.
@@ -127,24 +128,52 @@ class Codec:
         return self._decoder.decode(data)
 
 
-def result_codec(where: str, kind: object) -> Codec:
-    """Return what stores results of a type; an unknown one is stored as plain JSON values."""
-    return Codec(where, _UNKNOWN if isinstance(kind, typing.TypeVar) else kind)
+class Codecs:
+    """Remember what stores the results of which step: finding it out takes longer than to use it."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, tuple[object, Codec]] = {}
+
+    def find(
+        self, function: Callable[..., object], arguments: tuple[object, ...], returns: object = None
+    ) -> Codec:
+        """Return what stores the results of a step.
+
+        Args:
+            function: What the step does.
+            arguments: With these; the type of a message says what is replied.
+            returns: The result's type, where the step says it.
+
+        Raises:
+            TypeError: An annotation names what is not defined, or the type can't be stored.
+        """
+        if returns is not None:
+            return Codec(returns)
+        while isinstance(function, partial):
+            arguments = (*function.args, *arguments)
+            function = cast("Callable[..., object]", function.func)
+        plain = function if inspect.isroutine(function) else _call_of(function)
+        plain = getattr(plain, "__func__", plain)
+        message = type(arguments[0]) if arguments and isinstance(arguments[0], Message) else None
+        # Functions made anew in each run share their code, and mostly their annotation.
+        place, annotation = (getattr(plain, "__code__", plain), message), _annotation(plain)
+        known = self._known.get(place)
+        if known is not None and known[0] is annotation:
+            return known[1]
+        codec = Codec(_result_type(plain, message))
+        self._known[place] = (annotation, codec)
+        return codec
 
 
-def result_type(function: Callable[..., object], arguments: tuple[object, ...]) -> object:
-    """Find out what a step returns: by the message it asks with, else by its annotations.
+def _annotation(function: Callable[..., object]) -> object:
+    annotations: Mapping[str, object] = getattr(function, "__annotations__", {})
+    return annotations.get("return")
 
-    Raises:
-        TypeError: An annotation names what is not defined.
-    """
-    while isinstance(function, partial):
-        arguments = (*function.args, *arguments)
-        function = cast("Callable[..., object]", function.func)
-    hints = _hints(function if inspect.isroutine(function) else _call_of(function), {})
-    returned = hints.get("return", _UNKNOWN)
-    if isinstance(returned, typing.TypeVar) and arguments and isinstance(arguments[0], Message):
-        reply = reply_type(type(arguments[0]))
+
+def _result_type(function: Callable[..., object], message: type[Message] | None) -> object:
+    returned = _hints(function, {}).get("return", _UNKNOWN)
+    if isinstance(returned, typing.TypeVar) and message is not None:
+        reply = reply_type(message)
         return _UNKNOWN if reply is None else reply
     return returned
 

@@ -237,15 +237,17 @@ def save_step(session: SqlSession, job: str, fence: int, step: Step) -> None:
     """Store a finished step."""
     now = session.now()
     owned = _charge(session, job, fence, step.cost_usd, step.service_retries, now)
-    session.send(
+    stored = session.run(
         f"INSERT INTO relight_step (job, {STEP_COLUMNS}) VALUES ({marks(9)}) "  # noqa: S608
-        "ON CONFLICT (job, name) DO UPDATE SET result = excluded.result, blob = excluded.blob, "
-        "version = excluded.version, seconds = excluded.seconds, at = excluded.at",
+        "ON CONFLICT (job, name) DO NOTHING",
         (
             job, step.name, step.result, step.blob, step.version, step.seconds, step.cost_usd,
             step.service_retries, now,
         ),
     )  # fmt: skip
+    if not stored:  # it is there already: take back what was charged with the check of the fence
+        _charge(session, job, fence, -step.cost_usd, -step.service_retries, now)
+        return
     data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
     _tell(session, job, *owned, "step", data)
 

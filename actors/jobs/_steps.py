@@ -94,7 +94,8 @@ class Steps:
         token = current_request.set(slot)
         self.in_hand += 1
         try:
-            data, value = codec.encode(await _in_time(name, f, timeout))
+            result = await _in_time(name, f, timeout)
+            data, value = codec.encode(self._where(name), result)
             current_request.reset(token)
             await self._save(name, data, version, kernel.now() - began, tally)
         except BaseException as error:
@@ -107,15 +108,18 @@ class Steps:
             self.in_hand -= 1
         return value
 
+    def _where(self, name: str) -> str:
+        return f"job {self._run.job.id}, step {name!r}"
+
     async def _save(self, name: str, data: bytes, version: str, seconds: float, tally: Tally) -> None:
         run = self._run
         queue = run.queue
         if len(data) > queue.max_result:
             remedy = "keep it elsewhere and return where, or raise the queue's max_result"
-            raise ResultTooLargeError(f"job {run.job.id}, step {name!r}", len(data), queue.max_result, remedy)
+            raise ResultTooLargeError(self._where(name), len(data), queue.max_result, remedy)
         # What a step has done may be paid for: a cancellation waits until it is stored.
         with anyio.CancelScope(shield=True):
-            blob = await queue.write_blob(f"job {run.job.id}, step {name!r}", data)
+            blob = await queue.write_blob(self._where(name), data)
             step = Step(
                 name=name,
                 result=b"" if blob else data,
@@ -141,6 +145,8 @@ class Steps:
 
 
 async def _in_time(name: str, f: Callable[[], Awaitable[object]], timeout: float | None) -> object:
+    if timeout is None:
+        return await f()
     with anyio.move_on_after(timeout) as scope:
         return await f()
     assert scope.cancelled_caught

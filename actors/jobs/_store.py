@@ -82,7 +82,9 @@ class Store(Protocol):
         ...
 
     async def save_step(self, job: str, fence: int, step: Step) -> None:
-        """Store a finished step.
+        """Store a finished step. One that is stored already stays as it is, and is not charged again.
+
+        So a worker that did not hear whether it was stored may ask once more.
 
         Raises:
             LeaseLostError: Another owner has the job.

@@ -15,8 +15,6 @@ class Tally(Sponsor):
         key: Of the first call; those after it have it with a number.
     """
 
-    __slots__ = ("_calls", "_key", "cost_usd", "retries")
-
     def __init__(self, key: str) -> None:
         self._key = key
         self._calls = 0

@@ -112,6 +112,7 @@ class Worker:
 
     async def _close(self) -> None:
         if self._desk is not None:
+            self._desk.is_ending = True
             self._desk.close()
 
     async def _finish(self) -> None:

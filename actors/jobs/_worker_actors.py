@@ -61,6 +61,9 @@ class Heart(Actor):
 
     async def stopping(self, reason: ExitReason) -> None:
         """End the lease, so that nobody waits for it to run out."""
+        if reason.is_crash:
+            self._desk.lose()  # nobody beats any more, and jobs may still be at hand
+            return
         worker, self._desk.worker = self._desk.worker, None
         if worker is not None:
             await self._desk.store.retire(worker)
@@ -115,6 +118,10 @@ class Runner(Actor):
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+
+    async def started(self) -> None:
+        """Begin to claim."""
+        self._desk.open()
 
     async def stopping(self, reason: ExitReason) -> None:
         """Let the jobs at hand end, give back the others."""

@@ -48,11 +48,12 @@ class Stage:
     async def working(
         self, *, concurrency: int = 10, lease: float = 15.0, drain: float = 20.0
     ) -> AsyncGenerator[System]:
-        """Open a system with a worker."""
+        """Open a system with a worker. What hangs fails after some hours of virtual time."""
         async with self.system() as system:
             worker = Worker(self.queue, concurrency=concurrency, lease=lease, drain=drain)
             await worker.start(system)
-            yield system
+            with anyio.fail_after(20_000.0):
+                yield system
 
     async def detail(self, id: str) -> JobDetail:  # noqa: A002
         detail = await self.store.job(id)

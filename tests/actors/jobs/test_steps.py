@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from relight.actors import Usage
-from relight.actors.jobs import JobContext, JobState, MemoryStore, Queue, Retry, Worker
+from relight.actors.jobs import JobContext, JobState, MemoryStore, Queue, Retry, Step, Worker
 from relight.runtime import Actor, Request, handles
 from relight.supervisors import Child, GuardedActor, current_attempt, open_system
 from relight.supervisors.policies import Fixed
@@ -123,8 +123,15 @@ async def test_parallel_steps_are_each_done_once(stage: Stage) -> None:
 
 
 @virtual
-async def test_a_result_is_stored_though_the_run_is_cancelled_meanwhile(stage: Stage) -> None:
+async def test_a_result_is_stored_though_the_run_is_cancelled_meanwhile() -> None:
     """It may be paid for."""
+
+    class Slow(MemoryStore):
+        async def save_step(self, job: str, fence: int, step: Step) -> None:
+            await anyio.sleep(0.1)
+            await super().save_step(job, fence, step)
+
+    stage = Stage(Slow(anyio.current_time))
     done = 0
 
     async def do() -> int:
@@ -163,6 +170,10 @@ async def _run(queue: Queue, id_: str) -> JobState:
     async with open_system() as system:
         await Worker(queue).start(system)
         return (await queue.wait(id_)).state
+
+
+def _user(name: str) -> str:
+    return f"user-{name}"
 
 
 async def _do(value: object) -> object:
@@ -400,7 +411,7 @@ async def test_a_job_tells_how_far_it_is(stage: Stage) -> None:
 async def test_a_context_knows_its_job(stage: Stage) -> None:
     seen: list[object] = []
 
-    @stage.queue.job(attempts=1, user=lambda name: f"user-{name}")
+    @stage.queue.job(attempts=1, user=_user)
     async def work(job: JobContext, name: str) -> None:
         seen.extend(
             (job.id, job.kind, job.queue, job.user, job.attempt, job.max_attempts, job.is_last_attempt)
