@@ -3,6 +3,7 @@
 from ...runtime import claim
 from ._budget import Day, JobBudget, Ledger, Spent
 from ._context import JobContext
+from ._counters import JobCounters
 from ._dead_letters import DeadLetterOffice
 from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection
 from ._errors import (
@@ -77,6 +78,7 @@ __all__ = [
     "JobArgumentsError",
     "JobBudget",
     "JobContext",
+    "JobCounters",
     "JobDetail",
     "JobError",
     "JobFailedError",

@@ -73,6 +73,9 @@ class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
         return (self.per_user_day, self.per_queue_day, self.per_day) != (None, None, None)
 
 
+_NONE = JobBudget()
+
+
 class Spent(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars of a day so far."""
 
@@ -155,6 +158,10 @@ class Purse:
         self._budget = budget
         self._ledger = Ledger(store, clock=clock)
         self._clock = clock
+
+    def is_asked_by(self, job: Job) -> bool:
+        """Tell whether there is anything to check: without a budget a step costs nothing more."""
+        return job.budget_usd is not None or self._budget != _NONE
 
     async def check(self, job: Job, spent: float) -> None:
         """Refuse another step of *job*, which has spent so much, when the money is gone.

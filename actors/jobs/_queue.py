@@ -19,6 +19,7 @@ from ...supervisors.policies import Backoff, Exponential
 from ._blobs import Blobs
 from ._budget import JobBudget, Purse
 from ._context import JobContext
+from ._counters import JobCounters
 from ._errors import JobFailedError, ResultTooLargeError, UnknownJobError
 from ._feed import Feed
 from ._function import AnyJobFunction, JobFunction, JobOptions
@@ -90,6 +91,8 @@ class Queue:
         self._ids = IdMaker(clock)
         self.purse = Purse(budget, store, clock=clock)
         """Asked before each step."""
+        self.counters = JobCounters()
+        """What workers of this process did for it."""
         self.feed = Feed(store) if feed is None else feed
         """What `events` subscribes to."""
 

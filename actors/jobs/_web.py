@@ -56,8 +56,9 @@ class LiveServer(Actor):
     A client begins with ``{"op": "hello", "token": ..., "cursor": ..., "job": ..., "queue": ...}``, of which
     only the token must be there (see `make_token`); it then gets ``{"op": "ready"}`` and events after the
     cursor, or from now on. Every frame has a number ``n``, and is to be acknowledged within *patience*
-    seconds by ``{"op": "ack", "n": n}`` (for all up to n). At most 8 frames and 64 KiB are under way. A client
-    that does not acknowledge is closed (4408); it comes again with its last cursor and misses nothing.
+    seconds by ``{"op": "ack", "n": n}`` (for all up to n). At most 8 frames and 64 KiB are under way. A
+    client that does not acknowledge is closed (4408); it comes again with its last cursor and misses
+    nothing.
 
     A user hears of jobs of theirs alone. A slow client costs neither workers nor other clients anything.
 
@@ -150,7 +151,7 @@ def _listening(address: tuple[str, int]) -> socket.socket:
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:
         listener.setsockopt(socket.IPPROTO_TCP, option, _UNHEARD)
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - the standard library's
     return listener
 
 

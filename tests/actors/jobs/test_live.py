@@ -8,7 +8,17 @@ import anyio
 import pytest
 
 from relight import Child, open_system
-from relight.actors.jobs import Feed, LiveServer, MemoryStore, Store, make_token
+from relight.actors.jobs import (
+    Feed,
+    JobContext,
+    LiveServer,
+    MemoryStore,
+    Queue,
+    Store,
+    Worker,
+    make_token,
+)
+from relight.supervisors.policies import Fixed
 from tests.actors.jobs.desk_help import kill, new
 from tests.support.websocket import Closed, WebSocketClient, connect
 
@@ -36,6 +46,15 @@ async def greet(client: WebSocketClient, **fields: object) -> dict[str, object]:
         ready = await client.hear()
     assert ready["op"] == "ready"
     return ready
+
+
+async def listen(client: WebSocketClient) -> int:
+    """Acknowledge all until the server closes; returns the code."""
+    try:
+        while True:
+            await client.hear()
+    except Closed as closed:
+        return closed.code
 
 
 async def heard(client: WebSocketClient, count: int) -> list[tuple[object, object]]:
@@ -139,10 +158,8 @@ async def test_who_says_nothing_is_closed() -> None:
 async def test_a_session_ends_with_its_token() -> None:
     async with serving(MemoryStore(), patience=0.2) as url, connect(url) as client:
         await greet(client, token=token("ann", 0.15))
-        with anyio.fail_after(10), pytest.raises(Closed) as closed:
-            while True:
-                await client.hear()
-        assert closed.value.code == 4401
+        with anyio.fail_after(10):
+            assert await listen(client) == 4401
 
 
 async def test_pages_of_other_origins_are_not_let_in() -> None:
@@ -156,12 +173,11 @@ async def test_pages_of_other_origins_are_not_let_in() -> None:
 
 
 async def test_only_so_many_clients_are_served_at_a_time() -> None:
-    async with serving(MemoryStore(), sessions=1) as url:
-        async with connect(url) as client:
-            await greet(client)
-            with pytest.raises(Closed):
-                async with connect(url):
-                    raise AssertionError
+    async with serving(MemoryStore(), sessions=1) as url, connect(url) as client:
+        await greet(client)
+        with pytest.raises(Closed):
+            async with connect(url):
+                raise AssertionError
 
 
 async def test_no_more_than_the_credit_is_under_way(store: Store) -> None:
@@ -180,46 +196,73 @@ async def test_no_more_than_the_credit_is_under_way(store: Store) -> None:
 
 async def test_a_stalled_client_is_closed_and_slows_neither_others_nor_the_end(store: Store) -> None:
     big = "x" * 9000
-    async with serving(store, patience=0.3) as url:
-        async with connect(url) as stalled, connect(url) as lively:
-            await stalled.send({"op": "hello", "token": token(), "cursor": "0"})
-            await greet(lively)
-            await store.enqueue([new(1, user="ann")])
-            await store.register("w", 60.0, {})
-            (claimed,) = await store.claim("w", ["q"], 1)
-            for _ in range(40):
-                await store.note("job-0001", claimed.job.fence, "log", {"text": " ".join(big[:2000])})
-            assert len(await heard(lively, 42)) == 42
-            with anyio.fail_after(10):
-                assert await stalled.wait_closed() == 4408
-            began = anyio.current_time()
+    async with serving(store, patience=0.3) as url, connect(url) as stalled, connect(url) as lively:
+        await stalled.send({"op": "hello", "token": token(), "cursor": "0"})
+        await greet(lively)
+        await store.enqueue([new(1, user="ann")])
+        await store.register("w", 60.0, {})
+        (claimed,) = await store.claim("w", ["q"], 1)
+        for _ in range(40):
+            await store.note("job-0001", claimed.job.fence, "log", {"text": " ".join(big[:2000])})
+        assert len(await heard(lively, 42)) == 42
+        with anyio.fail_after(10):
+            assert await stalled.wait_closed() == 4408
+        began = anyio.current_time()
     assert anyio.current_time() - began < 4.0
 
 
 async def test_sessions_are_closed_first_when_the_server_ends() -> None:
     async with anyio.create_task_group() as group:
         codes: list[int] = []
-
-        async def listen(client: WebSocketClient) -> None:
-            try:
-                while True:
-                    await client.hear()
-            except Closed as closed:
-                codes.append(closed.code)
-
-        url = ""
         client_ready = anyio.Event()
 
-        async def stay() -> None:
+        async def stay(url: str) -> None:
             async with connect(url) as client:
                 await greet(client)
                 client_ready.set()
-                await listen(client)
+                codes.append(await listen(client))
 
         async with serving(MemoryStore()) as url:
-            group.start_soon(stay)
+            group.start_soon(stay, url)
             with anyio.fail_after(10):
                 await client_ready.wait()
             began = anyio.current_time()
     assert codes == [4409]
     assert anyio.current_time() - began < 2.0
+
+
+async def test_a_user_sees_a_job_fail_three_times_and_then_succeed(store: Store) -> None:
+    queue = Queue(store, "q")
+
+    @queue.job(backoff=Fixed(0.01), user=lambda: "ann")
+    async def draw(job: JobContext) -> str:
+        await job.step("ink", ink)
+        if job.attempt <= 3:
+            raise ValueError(f"no luck at attempt {job.attempt}")
+        return "a picture"
+
+    inked: list[int] = []
+
+    async def ink() -> None:
+        inked.append(1)
+
+    urls: list[str] = []
+    async with open_system() as system:
+        await Worker(queue).start(system)
+        build = partial(LiveServer, queue.feed, secret=SECRET, on_ready=urls.append)
+        await system.spawn(Child("live", build))
+        async with connect(urls[0]) as client:
+            await greet(client)
+            id_ = await queue.enqueue(draw)
+            attempt = [(id_, "started"), (id_, "retrying")]
+            assert await heard(client, 10) == [
+                (id_, "enqueued"),
+                (id_, "started"),
+                (id_, "step"),
+                (id_, "retrying"),
+                *attempt,
+                *attempt,
+                (id_, "started"),
+                (id_, "succeeded"),
+            ]
+    assert inked == [1]
