@@ -87,9 +87,15 @@ class Feed:
             await self._lead(self._look)  # nobody has waited for a while: come nearer to the end
         if self._read_to is None:
             last = await self.store.last_cursor()
-            self._read_to = last if self._read_to is None else self._read_to
+            self._begin(last)
+        assert self._read_to is not None
         self._live.add(subscription)
         return self._read_to
+
+    def _begin(self, last: str) -> None:
+        """Begin at *last*, unless another one has begun meanwhile."""
+        if self._read_to is None:
+            self._read_to = last
 
     def leave(self, subscription: Subscription) -> None:
         """Let one hear nothing more."""
@@ -136,7 +142,7 @@ class Feed:
 
     async def _wait_for_events(self) -> list[Event]:
         """Wait for a change, and read; what is stored between the two looks is not slept through."""
-        problems: list[StoreError] = []
+        problems: list[StoreError | CursorExpiredError] = []
         events: list[Event] = []
 
         async def listen(*, task_status: TaskStatus[None]) -> None:
@@ -149,15 +155,11 @@ class Feed:
         async with anyio.create_task_group() as group:
             await group.start(listen)
             try:
-                events = await self._look()
+                events.extend(await self._look())
             except (StoreError, CursorExpiredError) as error:
-                caught: StoreError | CursorExpiredError | None = error
-            else:
-                caught = None
-            if events or caught is not None:
+                problems.append(error)
+            if events or problems:
                 group.cancel_scope.cancel()
-        if caught is not None:
-            raise caught
         if problems:
             raise problems[0]
         return events

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -19,7 +20,7 @@ from wsproto.events import (
 )
 
 
-class Closed(Exception):
+class Closed(Exception):  # noqa: N818 - it is an answer, not a fault
     """The server has closed the connection, or not let us in."""
 
     def __init__(self, code: int) -> None:
@@ -56,7 +57,7 @@ class WebSocketClient:
             if isinstance(event, Ping):
                 await self._stream.send(self._ws.send(event.response()))
             if isinstance(event, Message):
-                text += str(event.data)
+                text += cast("str", event.data)  # pyright: ignore[reportUnknownMemberType]
                 if event.message_finished:
                     return msgspec.json.decode(text, type=dict[str, object])
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import msgspec
 import pytest
@@ -90,7 +91,7 @@ async def test_an_interrupted_replay_can_be_repeated(store: Store) -> None:
     assert before is not None
     broken = _NoDiscard(store)
     with pytest.raises(RuntimeError):
-        await DeadLetterOffice(broken).replay("job-0001")
+        await DeadLetterOffice(cast("Store", broken)).replay("job-0001")
     await DeadLetterOffice(store).replay("job-0001")
     assert len(await store.jobs(Query(states=frozenset({JobState.QUEUED})))) == 1
 
@@ -157,7 +158,8 @@ async def test_nothing_selected_is_not_everything(store: Store, action: str) -> 
     await store.enqueue([new(1)])
     await kill(store, 1)
     act = getattr(DeadLetterOffice(store), action)
-    for empty in (Query(), Query(states=frozenset({JobState.DEAD})), []):
+    nothing: list[str] = []
+    for empty in (Query(), Query(states=frozenset({JobState.DEAD})), nothing):
         with pytest.raises(EmptySelectionError):
             await act(empty)
     assert await state(store, 1) is JobState.DEAD
@@ -266,7 +268,10 @@ async def test_an_undeliverable_message_is_told_again() -> None:
 def _drawing(store: Store) -> Queue:
     queue = Queue(store, "q")
 
-    @queue.job(unique=lambda what, token: what)
+    def key(what: str, token: str) -> str:
+        return what
+
+    @queue.job(unique=key)
     async def draw(job: JobContext, what: str, token: str) -> str:
         return what + token
 

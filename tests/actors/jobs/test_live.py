@@ -1,6 +1,6 @@
 """Notifications over WebSocket, with a real client over loopback."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -32,10 +32,24 @@ def token(user: str = "ann", ttl: float = 60.0, secret: str = SECRET) -> str:
 
 
 @asynccontextmanager
-async def serving(store: Store, **options: object) -> AsyncGenerator[str]:
+async def serving(
+    store: Store,
+    *,
+    origins: Sequence[str] = (),
+    patience: float = 5.0,
+    sessions: int = 128,
+) -> AsyncGenerator[str]:
     urls: list[str] = []
     async with open_system() as system:
-        build = partial(LiveServer, Feed(store), secret=SECRET, on_ready=urls.append, **options)
+        build = partial(
+            LiveServer,
+            Feed(store),
+            secret=SECRET,
+            origins=origins,
+            patience=patience,
+            sessions=sessions,
+            on_ready=urls.append,
+        )
         await system.spawn(Child("live", build))
         yield urls[0]
 
@@ -212,9 +226,10 @@ async def test_a_stalled_client_is_closed_and_slows_neither_others_nor_the_end(s
 
 
 async def test_sessions_are_closed_first_when_the_server_ends() -> None:
+    codes: list[int] = []
+    client_ready = anyio.Event()
+    began = 0.0
     async with anyio.create_task_group() as group:
-        codes: list[int] = []
-        client_ready = anyio.Event()
 
         async def stay(url: str) -> None:
             async with connect(url) as client:

@@ -1,6 +1,7 @@
 """Subscriptions: every event once and in order, whatever happens meanwhile."""
 
 from random import Random
+from typing import cast
 
 import anyio
 import msgspec
@@ -94,8 +95,9 @@ async def test_another_subscriber_reads_on_when_the_one_that_reads_has_left(stor
 
 async def test_one_reader_feeds_all(store: Store) -> None:
     counting = _Counting(store)
-    feed = Feed(counting)
+    feed = Feed(cast("Store", counting))
     heard: list[int] = []
+    before = 0
     async with anyio.create_task_group() as group:
         for _ in range(20):
 

@@ -6,14 +6,16 @@ import pytest
 from relight.actors.jobs import Fail, JobContext, MemoryStore, Queue, Store, Worker
 from relight.actors.ops import scrape_jobs
 from relight.supervisors import open_system
-from tests.actors.jobs.conftest import store  # noqa: F401 - the fixture
+from tests.actors.jobs import conftest
 from tests.actors.jobs.desk_help import kill, new
 from tests.support.clocks import virtual_time
 
 pytestmark = pytest.mark.anyio
 
+store, postgres = conftest.store, conftest.postgres
 
-async def test_a_scrape_says_what_the_store_holds(store: Store) -> None:  # noqa: F811
+
+async def test_a_scrape_says_what_the_store_holds(store: Store) -> None:
     await store.enqueue([new(number) for number in range(1, 5)])
     await kill(store, 1, 2)
     await store.set_queue("q", paused=True)

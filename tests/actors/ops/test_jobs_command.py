@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from relight.__main__ import main
@@ -42,9 +43,8 @@ class Shell:
         anyio.run(inside)
 
     def states(self) -> list[str]:
-        rows = self.json("list")["jobs"]
-        assert isinstance(rows, list)
-        return [row["state"] for row in reversed(rows)]
+        rows = msgspec.convert(self.json("list")["jobs"], list[dict[str, object]])
+        return [str(row["state"]) for row in reversed(rows)]
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_job_is_shown_without_its_secrets(shell: Shell) -> None:
 
 
 def test_dead_jobs_are_grouped(shell: Shell) -> None:
-    (group,) = shell.json("groups")["groups"]  # type: ignore[misc]
+    (group,) = msgspec.convert(shell.json("groups")["groups"], list[dict[str, object]])
     assert (group["count"], group["cause"]) == (3, "draw: ValueError: no ink left")
     assert "3" in shell("groups").splitlines()[1].split()
 
@@ -127,7 +127,7 @@ def test_a_job_is_edited_and_replayed(
     (tmp_path / "args.json").write_text(text)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
     given = {"text": text, "file": str(tmp_path / "args.json"), "input": "-"}[way]
-    (made,) = shell.json("edit", "job-0001", "--args", given)["ids"]  # type: ignore[misc]
+    (made,) = msgspec.convert(shell.json("edit", "job-0001", "--args", given)["ids"], list[str])
     assert shell.json("show", made)["arguments"] == ["a dog"]
 
 
@@ -146,7 +146,7 @@ def test_arguments_are_checked_by_the_applications_types(
         "@queue.job()\n"
         "async def draw(job: JobContext, what: str) -> None: ...\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
     shell("edit", "job-0002", "--args", "[7]", "--app", "drawing_app:queue", status=2)
     assert "Expected `str`" in shell.said.err
     assert shell.json("show", "job-0002", "--app", "drawing_app:queue")["arguments"] == {"what": "a cat"}
