@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from math import fsum
 
 import msgspec
 
@@ -122,7 +123,7 @@ class Ledger:
         sums = await self._store.sums(since=begins, until=begins + DAY)
         return Day(
             day=datetime.fromtimestamp(begins, UTC).date(),
-            usd=sum(each.usd for each in sums),
+            usd=fsum(each.usd for each in sums),
             spendings=tuple(sums),
         )
 

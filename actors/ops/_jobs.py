@@ -126,34 +126,33 @@ async def _events(args: argparse.Namespace, store: Store, printer: Printer) -> i
 
 async def _retry(args: argparse.Namespace, store: Store, printer: Printer) -> int:
     office = _office(args, store)
-    return _said(
-        printer, "retried", await office.retry(_selection(args), everything=args.all, most=args.most)
-    )
+    done = await office.retry(_selection(args), everything=args.all, most=args.most)
+    return _said(args, printer, "retried", done)
 
 
 async def _replay(args: argparse.Namespace, store: Store, printer: Printer) -> int:
     office = _office(args, store)
     done = await office.replay(_selection(args), everything=args.all, most=args.most)
-    return _said(printer, "replayed", done)
+    return _said(args, printer, "replayed", done)
 
 
 async def _discard(args: argparse.Namespace, store: Store, printer: Printer) -> int:
     office = _office(args, store)
     done = await office.discard(_selection(args), everything=args.all, most=args.most)
-    return _said(printer, "discarded", done)
+    return _said(args, printer, "discarded", done)
 
 
 async def _cancel(args: argparse.Namespace, store: Store, printer: Printer) -> int:
     office = _office(args, store)
     done = await office.cancel(_selection(args), everything=args.all, most=args.most)
-    return _said(printer, "cancelled", done)
+    return _said(args, printer, "cancelled", done)
 
 
 async def _edit(args: argparse.Namespace, store: Store, printer: Printer) -> int:
     arguments = _given_arguments(cast("str", args.args))
     office = _office(args, store)
     done = await office.edit(_selection(args), arguments, everything=args.all, most=args.most)
-    return _said(printer, "replayed", done)
+    return _said(args, printer, "replayed", done)
 
 
 async def _pause(args: argparse.Namespace, store: Store, printer: Printer) -> int:
@@ -174,9 +173,10 @@ async def _set_paused(args: argparse.Namespace, store: Store, printer: Printer, 
     return 0
 
 
-def _said(printer: Printer, verb: str, outcome: Outcome) -> int:
+def _said(args: argparse.Namespace, printer: Printer, verb: str, outcome: Outcome) -> int:
     printer.outcome(verb, outcome)
-    return 0 if outcome.done and not outcome.skipped else _NOTHING
+    is_missing = args.most is None and outcome.matched < len(frozenset(cast("list[str]", args.ids)))
+    return 0 if outcome.done and not outcome.skipped and not is_missing else _NOTHING
 
 
 # --- what the user said -----------------------------------------------------------------------------------
