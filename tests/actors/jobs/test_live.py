@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
 import pytest
@@ -14,6 +15,7 @@ from relight.actors.jobs import (
     LiveServer,
     MemoryStore,
     Queue,
+    SqliteStore,
     Store,
     Worker,
     make_token,
@@ -246,8 +248,10 @@ async def test_sessions_are_closed_first_when_the_server_ends() -> None:
     assert anyio.current_time() - began < 2.0
 
 
-async def test_a_user_sees_a_job_fail_three_times_and_then_succeed(store: Store) -> None:
-    queue = Queue(store, "q")
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_a_user_sees_a_job_fail_three_times_and_then_succeed(kind: str, tmp_path: Path) -> None:
+    # The worker opens it.
+    queue = Queue(MemoryStore() if kind == "memory" else SqliteStore(tmp_path / "jobs.db"), "q")
 
     @queue.job(backoff=Fixed(0.01), user=lambda: "ann")
     async def draw(job: JobContext) -> str:
