@@ -145,7 +145,7 @@ async def test_what_crashed_its_handler_is_no_dead_letter() -> None:
 
 
 async def test_only_what_is_wanted_is_told_again_or_forgotten() -> None:
-    async with open_desk() as (system, ref, log):
+    async with open_desk() as (system, ref, _log):
         for text in ("one", "two", "three"):
             system.dead_letters.add(ref, Note(text), "overflow")
         assert await system.dead_letters.replay(lambda letter: letter.number == 2) == 1
