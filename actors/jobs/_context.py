@@ -52,6 +52,11 @@ class JobContext:
         return self._run.job.attempt
 
     @property
+    def runs(self) -> int:
+        """How often the job was begun in all, this run included: also after waits that spent no attempt."""
+        return self._run.job.runs
+
+    @property
     def max_attempts(self) -> int:
         """How many attempts there are."""
         return self._run.job.max_attempts

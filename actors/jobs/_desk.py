@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ResultT = TypeVar("ResultT")
 
+GRACE = 5.0
+"""Seconds for the step in hand, when the time to drain is up."""
 _PATIENCE = Exponential(0.1, cap=5.0, jitter="equal")
 """Waits for a store that is away."""
 
@@ -56,6 +58,8 @@ class Desk:
         """It claims jobs: from the start of its runner until its end is announced."""
         self.is_ending = False
         """The system ends: no runner begins to claim again."""
+        self.is_in_doubt = False
+        """The store may have handed this worker jobs that nobody here runs."""
         self.wake = Bell()
         """Something changed that may let another job begin, or end the wait for those at hand."""
         self.busy = Bell()
@@ -148,18 +152,13 @@ class Desk:
         self.is_taking = False
         self.wake.ring()
 
-    async def drain(self, seconds: float, grace: float) -> None:
-        """Let the jobs at hand end; give back those that are not over in time.
-
-        Args:
-            seconds: They may go on for so long,
-            grace: and then for so long to the end of the step in hand.
-        """
+    async def drain(self) -> None:
+        """Let the jobs at hand end; give back those that are not over in time."""
         self.close()
-        await self.wait_empty(seconds)
+        await self.wait_empty(self.drain_time)
         for run in tuple(self.runs.values()):
             run.release_at_step()
-        await self.wait_empty(grace)
+        await self.wait_empty(GRACE)
         for run in tuple(self.runs.values()):
             run.release()
         while self.runs:

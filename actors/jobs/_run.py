@@ -16,7 +16,7 @@ import msgspec
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
 from ._context import JobContext
 from ._desk import Desk
-from ._errors import LeaseLostError, ResultTooLargeError, StoreError, UnknownStepError
+from ._errors import LeaseLostError, ResultTooLargeError, UnknownStepError
 from ._function import AnyJobFunction
 from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
@@ -243,12 +243,19 @@ class Run:
         except LeaseLostError:
             self._why = End.LOST
         except Exception as problem:  # noqa: BLE001 - the store's: it must not end the system
-            self._why = End.LOST
-            self._report(problem)
+            await self._settle_anyhow(problem)
         finally:
             if self.is_lost:
                 self.desk.kernel.events.warning("job.lost", job=self.job.id, kind=self.job.kind)
             self._leave()
+
+    async def _settle_anyhow(self, problem: Exception) -> None:
+        """End a run whose end the store refuses: as a failure, else by giving up the lease."""
+        try:
+            await self._write_failure(problem)
+        except Exception:  # noqa: BLE001 - the store's, again
+            self._why = End.LOST
+            self._report(problem)
 
     def _report(self, problem: Exception) -> None:
         """Say that the end could not be stored; the lease ends, so that the job is rescued."""
@@ -259,8 +266,7 @@ class Run:
             error_type=type(problem).__name__,
             error=redact(text_of(problem)),
         )
-        if not (isinstance(problem, StoreError) and problem.is_passing):
-            self.desk.lose()
+        self.desk.lose()
 
     def _leave(self) -> None:
         for timer in self._timers:

@@ -9,12 +9,14 @@ from math import inf
 from ...runtime import ShutdownPhase
 from ...supervisors import Child, Spec, Supervisor, SupervisorRef, System
 from ...supervisors.policies import Exponential
-from ._desk import Desk
+from ._desk import GRACE, Desk
+from ._heart import Heart
 from ._queue import Queue
-from ._worker_actors import Heart, Reaper, Runner, Scheduler, StoreKeeper
+from ._reaper import Reaper
+from ._runner import Runner
+from ._scheduler import Scheduler
+from ._store_keeper import StoreKeeper
 
-_GRACE = 5.0
-"""Seconds for the step in hand, when the time to drain is up."""
 _SLACK = 8.0
 """Seconds that jobs which do not give way may take before they are left behind, and their last writes."""
 _BACKOFF = Exponential(0.5, cap=30.0)
@@ -35,6 +37,7 @@ class Worker:
         lease: Seconds without a sign of life after which other workers take its jobs.
         drain: Seconds that jobs may go on when it ends; then they are given back at their next step, or five
             seconds later wherever they are, to go on at another worker from there.
+        retention: Seconds that ended jobs, dead ones too, and their events are kept; None: for ever.
         id: Of the subtree's supervisor.
 
     Raises:
@@ -48,16 +51,20 @@ class Worker:
         concurrency: int = 10,
         lease: float = 15.0,
         drain: float = 20.0,
+        retention: float | None = None,
         id: str = "jobs",  # noqa: A002 - as of other specs
     ) -> None:
         chosen = (queues,) if isinstance(queues, Queue) else tuple(queues)
         _check(chosen, concurrency, lease, drain)
+        if retention is not None and not 0.0 < retention < inf:
+            raise ValueError(f"Worker.retention must be more than 0 seconds, and finite, got {retention!r}")
         self.id = id
         self._queues = {queue.name: queue for queue in chosen}
         self._store = chosen[0].store
         self._concurrency = concurrency
         self._lease = lease
         self._drain = drain
+        self._retention = retention
         self._desk: Desk | None = None
 
     def __repr__(self) -> str:
@@ -75,7 +82,7 @@ class Worker:
         ref = await system.spawn(self.spec())
         system.at_shutdown(ShutdownPhase.INTAKE, self._close, name=f"{self.id} intake")
         system.at_shutdown(
-            ShutdownPhase.DRAIN, self._finish, name=f"{self.id} drain", timeout=self._drain + _GRACE + _SLACK
+            ShutdownPhase.DRAIN, self._finish, name=f"{self.id} drain", timeout=self._drain + GRACE + _SLACK
         )
         return ref
 
@@ -101,12 +108,12 @@ class Worker:
             lease=self._lease,
             drain=self._drain,
         )
-        drain = self._drain + _GRACE + _SLACK
+        drain = self._drain + GRACE + _SLACK
         return [
             Child("store", partial(StoreKeeper, desk), backoff=_BACKOFF),
             Child("heart", partial(Heart, desk), backoff=_BACKOFF, start_timeout=3600.0),
             Child("runner", partial(Runner, desk), backoff=_BACKOFF, shutdown=drain),
-            Child("reaper", partial(Reaper, desk), backoff=_BACKOFF),
+            Child("reaper", partial(Reaper, desk, self._retention), backoff=_BACKOFF),
             Child("scheduler", partial(Scheduler, desk), backoff=_BACKOFF),
         ]
 
@@ -117,7 +124,7 @@ class Worker:
 
     async def _finish(self) -> None:
         if self._desk is not None:
-            await self._desk.drain(self._drain, _GRACE)
+            await self._desk.drain()
 
 
 def _check(queues: Sequence[Queue], concurrency: int, lease: float, drain: float) -> None:

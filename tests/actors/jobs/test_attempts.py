@@ -126,7 +126,7 @@ async def test_a_refusal_with_a_moment_waits_for_it_and_spends_no_attempt(stage:
 async def test_a_refused_job_holds_no_slot_while_it_waits(stage: Stage) -> None:
     @stage.queue.job()
     async def refused(job: JobContext) -> None:
-        if job._run.job.runs == 1:
+        if job.runs == 1:
             raise RateLimitedError("openai", retry_after=1000.0)
 
     @stage.queue.job()

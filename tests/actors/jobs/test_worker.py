@@ -16,6 +16,7 @@ from relight.actors.jobs import (
     JobState,
     MemoryStore,
     Queue,
+    StoreError,
     UnknownJobError,
     Worker,
 )
@@ -352,7 +353,7 @@ async def test_a_worker_that_is_killed_loses_nothing(stage: Stage) -> None:
 
     @stage.queue.job()
     async def work(job: JobContext) -> float:
-        if job._run.job.runs == 1:
+        if job.runs == 1:
             await anyio.sleep_forever()
         return anyio.current_time()
 
@@ -367,6 +368,52 @@ async def test_a_worker_that_is_killed_loses_nothing(stage: Stage) -> None:
         await stage.queue.wait(id_)
     assert "rescued" in await stage.kinds(id_)
     assert "worker.lease_lost" in stage.words()
+
+
+async def test_a_runner_that_is_killed_gives_up_its_jobs_and_a_new_one_goes_on(stage: Stage) -> None:
+    ended: list[float] = []
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        if job.runs == 1:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.append(anyio.current_time())
+        return job.runs
+
+    async with stage.working() as system:
+        id_ = await stage.queue.enqueue(work)
+        await anyio.sleep(1.0)
+        system.kill(system.get("jobs/runner"))
+        assert await stage.queue.result_of(work, id_) == 2
+    assert ended == [1.0]
+    assert "worker.lease_lost" not in stage.words()
+
+
+async def test_jobs_of_a_claim_whose_answer_got_lost_are_given_back() -> None:
+    class Deaf(FlakyStore):
+        is_deaf = False
+
+        async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
+            claimed = await super().claim(worker, queues, most)
+            if self.is_deaf and claimed:
+                self.is_deaf = False
+                raise StoreError("a store", "the connection broke", is_passing=True)
+            return claimed
+
+    store = Deaf()
+    stage = Stage(store)
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        return job.attempt
+
+    async with stage.working():
+        store.is_deaf = True
+        ids = await stage.queue.enqueue_many(work, [(), ()])
+        assert [await stage.queue.result_of(work, id_, timeout=5.0) for id_ in ids] == [1, 1]
+    assert (await stage.job(ids[0])).runs == 2
 
 
 # --- the lease ---------------------------------------------------------------------------------------------
@@ -432,7 +479,7 @@ async def test_jobs_end_when_the_store_is_away_for_longer_than_the_lease() -> No
             await anyio.sleep(100.0)
         finally:
             ended.append(anyio.current_time())
-        return job._run.job.runs
+        return job.runs
 
     async with stage.working(lease=15.0):
         id_ = await stage.queue.enqueue(work)
@@ -454,7 +501,7 @@ async def test_a_store_that_is_broken_for_good_fails_the_worker() -> None:
         store.is_away = False
         await Worker(stage.queue).start(system)
         store.is_away = True
-        await anyio.sleep(3.0)
+        await anyio.sleep(6.0)
         store.is_away = False
         await anyio.sleep(60.0)
 
@@ -472,9 +519,9 @@ async def test_an_end_that_can_not_be_stored_is_said_and_the_job_rescued() -> No
 
     @stage.queue.job()
     async def work(job: JobContext) -> int:
-        if job._run.job.runs == 1:
+        if job.runs == 1:
             store.is_away, store.is_passing = True, False
-        return job._run.job.runs
+        return job.runs
 
     async with stage.working():
         id_ = await stage.queue.enqueue(work)
@@ -482,6 +529,25 @@ async def test_an_end_that_can_not_be_stored_is_said_and_the_job_rescued() -> No
         store.is_away = False
         assert await stage.queue.result_of(work, id_) == 2
     assert "job.end_not_stored" in stage.words()
+
+
+async def test_an_end_that_the_store_does_not_take_is_a_failure() -> None:
+    class Picky(MemoryStore):
+        async def succeed(
+            self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int
+        ) -> None:
+            raise ValueError("no such column")
+
+    stage = Stage(Picky(anyio.current_time))
+
+    @stage.queue.job(attempts=2, backoff=Fixed(1.0))
+    async def work(job: JobContext) -> int:
+        return 1
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert (job.state, job.attempt, job.error) == (JobState.DEAD, 2, "no such column")
+    assert "worker.lease_lost" not in stage.words()
 
 
 async def test_a_job_nobody_knows_here_waits_for_a_worker_that_does(stage: Stage) -> None:
@@ -540,6 +606,21 @@ async def test_an_idle_worker_hardly_asks_the_store() -> None:
         await stage.queue.wait(await stage.queue.enqueue(work, delay=1800.0))
 
 
+async def test_what_ended_long_ago_is_forgotten(stage: Stage) -> None:
+    @stage.queue.job()
+    async def work(job: JobContext) -> None: ...
+
+    async with stage.system() as system:
+        await Worker(stage.queue, retention=3600.0).start(system)
+        old = await stage.queue.enqueue(work)
+        later = await stage.queue.enqueue(work, delay=3000.0)
+        await anyio.sleep(3590.0)
+        assert await stage.store.job(old) is not None
+        await anyio.sleep(30.0)
+        assert await stage.store.job(old) is None
+        assert await stage.store.job(later) is not None
+
+
 async def test_a_worker_leaves_no_tasks_and_no_runs_behind(stage: Stage) -> None:
     @stage.queue.job(backoff=Fixed(0.5))
     async def work(job: JobContext, number: int) -> None:
@@ -564,6 +645,7 @@ async def test_a_worker_leaves_no_tasks_and_no_runs_behind(stage: Stage) -> None
         ({"concurrency": 0}, "concurrency must be at least 1"),
         ({"lease": 0.5}, "lease must be 1 or more"),
         ({"drain": -1.0}, "drain must be 0 or more"),
+        ({"retention": 0.0}, "retention must be more than 0"),
         ({"queues": []}, "must hold a queue"),
         ({"queues": [Queue(MemoryStore()), Queue(MemoryStore())]}, "share one store"),
     ],

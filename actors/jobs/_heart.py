@@ -1,0 +1,79 @@
+"""Heart: the actor that keeps a worker's lease."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from ...runtime import Actor, ExitReason
+from ._desk import Desk
+from ._errors import StoreError
+
+_CANCEL_LATENCY = 0.5
+"""Seconds between two looks for jobs that are to be cancelled, while any run."""
+
+
+class Heart(Actor):
+    """Keep the worker's lease, and hear which of its jobs are to be cancelled."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def started(self) -> None:
+        """Begin the lease."""
+        await self._desk.insist(self._desk.register)
+
+    async def stopping(self, reason: ExitReason) -> None:
+        """End the lease, so that nobody waits for it to run out."""
+        if reason.is_crash:
+            self._desk.lose()  # nobody beats any more, and jobs may still be at hand
+            return
+        worker, self._desk.worker = self._desk.worker, None
+        if worker is not None:
+            await self._desk.store.retire(worker)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Beat."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._beat_for_ever)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _beat_for_ever(self) -> None:
+        desk = self._desk
+        while True:
+            interval = desk.lease / 3
+            if not desk.runs:
+                await desk.busy.wait(interval)
+            if desk.runs:
+                await anyio.sleep(min(_CANCEL_LATENCY, interval))
+            await self._beat()
+
+    async def _beat(self) -> None:
+        desk = self._desk
+        if desk.worker is None:
+            await desk.insist(desk.register)
+            return
+        began = desk.kernel.now()
+        asked: frozenset[str] | None = frozenset()
+        is_beaten = False
+        # A store that does not answer must not keep the jobs going beyond the lease.
+        with anyio.move_on_after(max(0.0, desk.lease_ends - began)):
+            try:
+                asked = await desk.store.beat(desk.worker, desk.lease)
+                is_beaten = True
+            except StoreError as error:
+                if not error.is_passing:
+                    raise
+                desk.store_failed(error)
+        if asked is None or (not is_beaten and desk.kernel.now() >= desk.lease_ends):
+            desk.lose()
+        elif is_beaten:
+            desk.store_answered()
+            desk.lease_ends = began + desk.lease
+            for job in asked:
+                if job in desk.runs:
+                    desk.runs[job].cancel()

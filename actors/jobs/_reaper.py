@@ -1,0 +1,53 @@
+"""Reaper: the actor that rescues the jobs of workers that have died."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+
+from ...runtime import Actor
+from ._desk import Desk
+
+_BATCH = 1000
+"""Jobs deleted at a time: others wait for the store meanwhile."""
+
+
+class Reaper(Actor):
+    """Rescue the jobs of workers that have died, and forget what ended long ago.
+
+    Args:
+        desk: The worker's.
+        retention: Seconds that ended jobs are kept; None: for ever.
+    """
+
+    def __init__(self, desk: Desk, retention: float | None) -> None:
+        self._desk = desk
+        self._retention = retention
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncGenerator[None]:
+        """Look after dead workers."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._reap_for_ever)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _reap_for_ever(self) -> None:
+        desk = self._desk
+        while True:
+            rescued = await desk.insist(desk.store.reap)
+            if rescued:
+                desk.kernel.events.warning("job.rescued", jobs=rescued[:100], count=len(rescued))
+            if self._retention is not None:
+                await desk.insist(partial(self._forget, self._retention))
+            # Jittered, so that many workers don't look at once.
+            await anyio.sleep(desk.lease / 3 * desk.kernel.rng.uniform(0.75, 1.0))
+
+    async def _forget(self, retention: float) -> None:
+        desk = self._desk
+        now = next(iter(desk.queues.values())).clock()
+        while await desk.store.prune(ended_before=now - retention, most=_BATCH) == _BATCH:
+            pass

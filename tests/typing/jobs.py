@@ -1,0 +1,37 @@
+"""What type checkers know of jobs. Only they read this file."""
+
+from typing import assert_type
+
+from relight.actors.jobs import JobContext, JobFunction, Queue
+from relight.runtime import Ref, Request
+
+
+class Paint(Request[bytes], frozen=True):
+    scene: str
+
+
+async def write(title: str, length: int) -> list[str]:
+    return [title] * length
+
+
+async def check(queue: Queue, painter: Ref) -> None:
+    @queue.job(attempts=3)
+    async def comic(job: JobContext, title: str, length: int) -> bytes:
+        scenes = await job.step("script", write, title, length)
+        assert_type(scenes, list[str])
+        assert_type(await job.step("panel", painter.ask, Paint(scenes[0])), bytes)
+        assert_type(await job.ask(painter, Paint(scenes[0]), timeout=5.0), bytes)
+        return b""
+
+    assert_type(comic, JobFunction[str, int, bytes])
+
+    @queue.every(60.0)
+    @queue.job()
+    async def sweep(job: JobContext) -> int:
+        return 1
+
+    assert_type(sweep, JobFunction[int])
+    id_ = await queue.enqueue(comic, "The Keeper", 3, delay=1.0)
+    assert_type(id_, str)
+    assert_type(await queue.result_of(comic, id_), bytes)
+    await queue.enqueue_many(comic, [("a", 1), ("b", 2)])
