@@ -60,7 +60,7 @@ class Queue:
         max_result: Bytes of the largest result there may be.
         budget: What its jobs, their users, it and everybody may spend.
         feed: Of the store, to be shared by all queues and whoever else subscribes in this process.
-        clock: Seconds since 1970, for ids, schedules, budgets and retention; the store's own decides what is due.
+        clock: Seconds since 1970, for ids, schedules, budgets and retention; what is due the store decides.
     """
 
     def __init__(
