@@ -1,25 +1,29 @@
-"""ComicAgent: one actor makes one comic, by asking three services.
+"""One comic: a job of six steps, each a call that somebody is paid for.
 
-It knows nothing of retries: each service's supervisor owns those. What is left when a service gives
-up, or refuses, is the job's business: the board tries again from the steps that were finished.
+It knows nothing of retries: each service's supervisor owns those. What is left when a service gives up,
+or refuses, is the worker's business: the job goes on from the steps that were finished, after a crash too.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 import anyio.to_thread
 import msgspec
 
-from ....runtime import Actor, Ref, Request, handles
+from ....runtime import Ref, RefusalError, Request
+from ...jobs import JobContext, JobFunction, Queue
 from ...providers import ChatCompletion, ChatMessage, CreateMessage, RunJob
-from ._jobs import JobBoard, JobEnd
+from ._jobs import JobBoard, Order
 from ._output import Comic, Panel, Shelf
+from ._pace import Pace
 from ._prompts import outline_prompt, panels_prompt, read_image, read_panels
 from ._scenes import Scene
-from ._steps import Steps
-from ._together import together
+from ._together import is_refusal, together, wanted_wait
+
+ReplyT = TypeVar("ReplyT")
 
 _OUTLINER: Final = "claude-haiku-4-5"
 _DIRECTOR: Final = "gpt-4o-mini"
@@ -36,58 +40,76 @@ class Crew(msgspec.Struct, frozen=True):
     """Paints."""
 
 
-class MakeComic(Request[JobEnd], frozen=True):
-    """Make one comic, however long it takes."""
+def declare_comics(queue: Queue, crew: Crew, board: JobBoard, pace: Pace) -> JobFunction[Order, str]:
+    """Make comics a job of *queue*; its result is the comic's folder.
 
-    job: str
-    """The job's id and the name of the comic's folder."""
-    scene: Scene
+    Args:
+        queue: Where.
+        crew: Whom it asks.
+        board: Told of each step that is carried out.
+        pace: Of its attempts.
+    """
 
-
-async def make_comic(agent: Ref, job: str, scene: Scene, *, timeout: float) -> JobEnd:
-    """Have *agent* make one comic and return how that ended."""
-    return await agent.ask(MakeComic(job, scene), timeout=timeout)
-
-
-class ComicAgent(Actor):
-    """Make a comic: an outline, four descriptions, four pictures."""
-
-    def __init__(self, board: JobBoard, crew: Crew, shelf: Shelf) -> None:
-        self._board = board
-        self._crew = crew
-        self._shelf = shelf
-
-    @handles
-    async def make(self, message: MakeComic) -> JobEnd:
-        """Run the comic's job to its end."""
-        return await self._board.run(message.job, partial(self._draw, message))
-
-    async def _draw(self, order: MakeComic, steps: Steps) -> None:
-        scene = order.scene
-        outline = await steps.run("outline", str, partial(self._outline, scene))
-        panels = await steps.run("panels", list[str], partial(self._panels, outline))
+    @queue.job(attempts=pace.attempts, backoff=pace.backoff, attempt_timeout=pace.attempt_timeout)
+    async def make_comic(job: JobContext, order: Order) -> str:
+        artist = Artist(crew, board, job.id)
+        outline = await job.step("outline", artist.outline, order.scene)
+        panels = await job.step("panels", artist.panels, outline)
         images = await together(
             [
-                partial(steps.run, f"image-{number}", bytes, partial(self._paint, panel))
-                for number, panel in enumerate(panels, start=1)
+                partial(job.step, name, artist.paint, name, panel)
+                for name, panel in (
+                    (f"image-{number}", panel) for number, panel in enumerate(panels, start=1)
+                )
             ]
         )
         files = {f"panel-{number}.png": image for number, image in enumerate(images, start=1)}
         drawn = [Panel(panel, file) for panel, file in zip(panels, files, strict=True)]
-        comic = Comic(order.job, scene.angle, scene.text, outline, drawn)
-        await anyio.to_thread.run_sync(self._shelf.put, comic, files)
+        comic = Comic(order.comic, order.scene.angle, order.scene.text, outline, drawn)
+        # Done twice it makes the same files, so it need not be a step.
+        await anyio.to_thread.run_sync(Shelf(Path(order.folder)).put, comic, files)
+        return str(Path(order.folder, order.comic))
 
-    async def _outline(self, scene: Scene) -> str:
+    return make_comic
+
+
+class Artist:
+    """Carry out the steps of one comic."""
+
+    def __init__(self, crew: Crew, board: JobBoard, job: str) -> None:
+        self._crew = crew
+        self._board = board
+        self._job = job
+
+    async def outline(self, scene: Scene) -> str:
+        """Have a scene told in a few sentences."""
         question = ChatMessage("user", outline_prompt(scene))
-        reply = await self._crew.anthropic.ask(CreateMessage(model=_OUTLINER, messages=(question,)))
+        reply = await _ask(self._crew.anthropic, CreateMessage(model=_OUTLINER, messages=(question,)))
+        self._board.pay(self._job, "outline")
         return reply.text
 
-    async def _panels(self, outline: str) -> list[str]:
+    async def panels(self, outline: str) -> list[str]:
+        """Have said what each panel shows."""
         question = ChatMessage("user", panels_prompt(outline))
-        reply = await self._crew.openai.ask(ChatCompletion(model=_DIRECTOR, messages=(question,)))
-        return read_panels(reply.text)
+        reply = await _ask(self._crew.openai, ChatCompletion(model=_DIRECTOR, messages=(question,)))
+        panels = read_panels(reply.text)
+        self._board.pay(self._job, "panels")
+        return panels
 
-    async def _paint(self, panel: str) -> bytes:
+    async def paint(self, step: str, panel: str) -> bytes:
+        """Have a panel painted."""
         # A panel painted twice costs a cent, a comic given up costs all that went before.
-        result = await self._crew.runpod.ask(RunJob(input={"prompt": panel}, duplicate_ok=True))
-        return read_image(result.output)
+        result = await _ask(self._crew.runpod, RunJob(input={"prompt": panel}, duplicate_ok=True))
+        image = read_image(result.output)
+        self._board.pay(self._job, step)
+        return image
+
+
+async def _ask(service: Ref, message: Request[ReplyT]) -> ReplyT:
+    try:
+        return await service.ask(message)
+    except RefusalError as error:
+        if is_refusal(error):
+            # Nothing was tried, so no attempt is to be spent: a job waits for a refusal that says how long.
+            error.retry_after = wanted_wait(error)
+        raise

@@ -12,13 +12,16 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TextIO
 
+import anyio
 import msgspec
 
 from ....runtime import RelightError
 from ....supervisors import Settings, run
 from ..._errors import MissingExtraError
 from ...fakes import FakeStartError
+from ...jobs import Query, StoreError
 from ._display import PlainDisplay, open_display, prepare
+from ._jobs import QUEUE, order_of, store_of
 from ._log import log_to
 from ._novel import read_novel, read_story
 from ._output import OutputError, Shelf, check_writable, write_metrics
@@ -28,6 +31,8 @@ from ._run import DemoRun, RunPlan
 from ._scenes import cut_scenes
 from ._telling import ending, opening
 
+STORE_NAME = "jobs.db"
+"""In the folder of a run: its jobs, unless they are kept elsewhere."""
 _OK, _FAILED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
@@ -40,6 +45,7 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     novel: Path | None = None
     json: Path | None = None
     out: Path = Path("comics")
+    store: str | None = None
     backend: str = "trio"
     real_waits: bool = False
 
@@ -62,6 +68,12 @@ def add_demo_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of the run to FILE")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="make the run's new folder in DIR (default: comics)"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="FILE|URL",
+        help="keep the jobs in this SQLite file or PostgreSQL database; where it has some, go on with those "
+        "(default: a new file in the run's folder)",
     )
     parser.add_argument("--no-dashboard", action="store_true", help="do not serve a page (there is none yet)")
     parser.add_argument("--backend", choices=("trio", "asyncio"), help="default: trio")
@@ -86,13 +98,34 @@ def run_demo(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
         plan = _plan(options, os.environ if environ is None else environ)
         if options.json is not None:
             check_writable("--json", options.json)
-        shelf = Shelf.make(options.out, seed=plan.seed, now=datetime.now(UTC).astimezone())
+        folder = None if options.store is None else anyio.run(_folder_of, options.store)
+        shelf = _shelf(options, plan, folder)
+        if options.store is None:
+            plan = msgspec.structs.replace(plan, store=str(shelf.folder / STORE_NAME))
     except (RelightError, ValueError) as error:
         return _complain(error, _USAGE)
     except KeyboardInterrupt:
         return _INTERRUPTED
     prepare(sys.stdout)
-    return _perform(options, plan, shelf, sys.stdout)
+    return _perform(options, plan, shelf, sys.stdout, goes_on=folder is not None)
+
+
+async def _folder_of(place: str) -> Path | None:
+    """Return the folder of the run that a store has; None: it has none."""
+    store = store_of(place)
+    async with store.opened():
+        jobs = await store.jobs(Query(queue=QUEUE), most=1)
+    return Path(order_of(jobs[0]).folder) if jobs else None
+
+
+def _shelf(options: DemoOptions, plan: RunPlan, folder: Path | None) -> Shelf:
+    if folder is None:
+        return Shelf.make(options.out, seed=plan.seed, now=datetime.now(UTC).astimezone())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError("--store", folder, error) from error
+    return Shelf(folder)
 
 
 def _options(args: argparse.Namespace) -> DemoOptions:
@@ -105,6 +138,7 @@ def _plan(options: DemoOptions, environ: Mapping[str, str]) -> RunPlan:
     pace = REAL if options.real_waits else HURRY
     return RunPlan(
         scenes=cut_scenes(text, options.comics),
+        store=options.store or "",
         fault_rate=options.fault_rate,
         seed=SystemRandom().randrange(2**16) if options.seed is None else options.seed,
         backend=options.backend,
@@ -113,10 +147,10 @@ def _plan(options: DemoOptions, environ: Mapping[str, str]) -> RunPlan:
     )
 
 
-def _perform(options: DemoOptions, plan: RunPlan, shelf: Shelf, out: TextIO) -> int:
+def _perform(options: DemoOptions, plan: RunPlan, shelf: Shelf, out: TextIO, *, goes_on: bool) -> int:
     """Run, and say what there is to say before, meanwhile and after."""
     voice = PlainDisplay(out)
-    voice.say("\n".join(opening(plan, options.novel, shelf.folder)))
+    voice.say("\n".join(opening(plan, options.novel, shelf.folder, goes_on=goes_on)))
     with open_display(out) as display:
         demo = DemoRun(plan, shelf, display)
         status = _run(demo, plan, shelf)
@@ -131,7 +165,7 @@ def _run(demo: DemoRun, plan: RunPlan, shelf: Shelf) -> int:
     try:
         with log_to(shelf.folder, plan.settings.log_level):
             run(demo.main, backend=plan.backend)
-    except FakeStartError as error:
+    except (FakeStartError, StoreError) as error:
         return _complain(error, _FAILED)
     except SystemExit as end:  # `run` ends so after a signal, when everything has stopped in order
         return end.code if isinstance(end.code, int) else _FAILED

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ....runtime import ActorStatistics
 from ....supervisors import GuardStatistics, System
+from ...jobs import JobState
 from .. import scrape
 from ._jobs import JobBoard
 from ._report import BreakerCounts, JobCounts, Latency, ProviderReport
@@ -21,14 +22,12 @@ class Observer:
     Args:
         system: Its services are what is watched.
         board: Its jobs too.
-        comics: How many there will be.
         began: The moment the run began, on the system's clock.
     """
 
-    def __init__(self, system: System, board: JobBoard, *, comics: int, began: float) -> None:
+    def __init__(self, system: System, board: JobBoard, *, began: float) -> None:
         self._system = system
         self._board = board
-        self._comics = comics
         self._began = began
         self._probe_at: dict[str, float] = {}
 
@@ -49,9 +48,8 @@ class Observer:
     def snapshot(self) -> Snapshot:
         """Look at the run now."""
         rows = tuple(self._row(service) for service in self._system.services())
-        return Snapshot(
-            seconds=self.seconds, comics=self._comics, jobs=self._board.statistics(), providers=rows
-        )
+        jobs = self._board.statistics
+        return Snapshot(seconds=self.seconds, comics=jobs.submitted, jobs=jobs, providers=rows)
 
     def _row(self, service: GuardStatistics) -> ProviderRow:
         now = self._system.events.now()
@@ -120,10 +118,11 @@ def scraped_retries(metrics: str) -> int:
 
 def job_counts(board: JobBoard, *, is_interrupted: bool) -> JobCounts:
     """Count the jobs. Interrupted, those that have not ended are named, so they are not lost."""
-    jobs = board.statistics()
+    submitted, dead = len(board.taken), len(board.dead)
+    succeeded = sum(job.state is JobState.SUCCEEDED for job in board.jobs)
     named = len(board.unfinished) if is_interrupted else 0
-    lost = jobs.submitted - jobs.succeeded - jobs.dead - named
-    return JobCounts(submitted=jobs.submitted, succeeded=jobs.succeeded, dead=jobs.dead, lost=lost)
+    lost = submitted - succeeded - dead - named
+    return JobCounts(submitted=submitted, succeeded=succeeded, dead=dead, lost=lost)
 
 
 def percentile(seconds: Sequence[float], share: float) -> float | None:

@@ -1,54 +1,34 @@
-"""Jobs: work that ends, one way or the other, whatever fails on the way.
-
-The board lives in memory. What makes it durable one day is behind two seams: the ``StepStore`` keeps
-finished steps, and ``JobBoard.run`` is the one place where a job begins, waits and ends.
-"""
+"""The comics of a run, as the store of jobs has them."""
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from random import Random
+from dataclasses import dataclass, field
 
 import anyio
 import msgspec
 
-from ._attempts import Attempts, Bury
-from ._steps import Steps, StepStore
+from ...jobs import Job, JobFunction, JobState, PostgresStore, Query, Queue, SqliteStore, Store, StoreError
+from ._scenes import Scene
+
+QUEUE = "demo"
+_LOOK = 0.2
+"""Seconds between two looks."""
+_MOST = 20_000
 
 
-class JobState(enum.StrEnum):
-    """Where a job is."""
+class Order(msgspec.Struct, frozen=True):
+    """One comic to be made."""
 
-    SUBMITTED = "submitted"
-    """Taken, not begun."""
-    RUNNING = "running"
-    """An attempt is under way."""
-    WAITING = "waiting"
-    """Between two attempts."""
-    DONE = "done"
-    """Ended well."""
-    DEAD = "dead"
-    """Given up, with a reason."""
-
-
-class JobEnd(msgspec.Struct, frozen=True):
-    """How a job ended."""
-
-    job: str
-    """Its id."""
-    state: JobState
-    """``DONE`` or ``DEAD``."""
-    attempts: int
-    """How many counted; 0 if nobody knows."""
-    reason: str = ""
-    """Why it is dead, in one line."""
+    comic: str
+    """Its name, and its folder's."""
+    scene: Scene
+    folder: str
+    """The run's, where the comic's is made."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatistics:
-    """Counts of all jobs on a board."""
+    """Counts of all jobs of a run."""
 
     submitted: int
     """All that were ever taken."""
@@ -62,80 +42,114 @@ class JobStatistics:
     """Given up, with a reason."""
 
 
+@dataclass(slots=True)
 class JobBoard:
-    """Run jobs to their end and know where each of them is."""
+    """Know where each job of a run is.
 
-    def __init__(self, store: StepStore, attempts: Attempts, *, rng: Random) -> None:
-        self._store = store
-        self._attempts = attempts
-        self._rng = rng
-        self._states: dict[str, JobState] = {}
-        self._ends: dict[str, JobEnd] = {}
+    Args:
+        store: Where they are kept, opened; `look` and `read` ask it.
+    """
 
-    def submit(self, job: str) -> None:
-        """Take a job: from here on it is counted until it has ended."""
-        self._states[job] = JobState.SUBMITTED
+    store: Store
+    statistics: JobStatistics = JobStatistics(0, 0, 0, 0, 0)
+    """As of the last look."""
+    jobs: list[Job] = field(default_factory=list)
+    """As last read, in the order in which they were taken."""
+    taken: set[str] = field(default_factory=set)
+    """Ids of all jobs that were ever seen here."""
+    before: set[tuple[str, str]] = field(default_factory=set)
+    """Steps that an earlier process had finished: job and name."""
+    paid: list[tuple[str, str]] = field(default_factory=list)
+    """Steps carried out by this process."""
 
-    async def run(self, job: str, work: Callable[[Steps], Awaitable[object]]) -> JobEnd:
-        """Try *work* until it succeeds or the attempts or the time run out.
+    async def take_over(self) -> bool:
+        """Read what an earlier process has left; tells whether there is anything."""
+        await self.read()
+        for job in self.jobs:
+            detail = await self.store.job(job.id)
+            if detail is not None:
+                self.before.update((job.id, step.name) for step in detail.steps)
+        return bool(self.jobs)
 
-        Whatever *work* raises is an attempt that failed; the job never raises. Cancelled, it stays
-        unfinished.
-        """
-        steps = Steps(self._store, job)
-        ends_at = anyio.current_time() + self._attempts.deadline
-        spent = 0
-        while True:
-            error = await self._attempt(job, work, steps, ends_at)
-            if error is None:
-                return await self._end(JobEnd(job, JobState.DONE, spent + 1))
-            time_left = ends_at - anyio.current_time()
-            verdict = self._attempts.decide(error, spent + 1, time_left, self._rng)
-            if isinstance(verdict, Bury):
-                return await self._end(JobEnd(job, JobState.DEAD, spent + 1, verdict.reason))
-            spent += verdict.is_spent
-            self._states[job] = JobState.WAITING
-            await anyio.sleep(verdict.seconds)
+    def submitted(self, ids: list[str]) -> None:
+        """Take note of jobs that are stored."""
+        self.taken.update(ids)
 
-    async def _attempt(
-        self, job: str, work: Callable[[Steps], Awaitable[object]], steps: Steps, ends_at: float
-    ) -> Exception | None:
-        self._states[job] = JobState.RUNNING
-        try:
-            with anyio.CancelScope(deadline=ends_at) as scope:
-                await work(steps)
-        except Exception as error:  # noqa: BLE001 - the edge of a job: any failure is one attempt's
-            return error
-        return TimeoutError("the job's time is up") if scope.cancelled_caught else None
-
-    async def bury(self, job: str, reason: str) -> JobEnd:
-        """End a job whose `run` can't: the actor it ran in is gone. An end it has already stays."""
-        return await self._end(JobEnd(job, JobState.DEAD, 0, reason))
-
-    async def _end(self, end: JobEnd) -> JobEnd:
-        if end.job not in self._ends:
-            self._ends[end.job] = end
-            self._states[end.job] = end.state
-            await self._store.forget(end.job)
-        return self._ends[end.job]
+    def pay(self, job: str, step: str) -> None:
+        """Take note of a step that was carried out."""
+        self.paid.append((job, step))
 
     @property
-    def ends(self) -> list[JobEnd]:
-        """How the jobs ended that did, in that order."""
-        return list(self._ends.values())
+    def paid_again(self) -> int:
+        """Count the steps carried out by this process that had been finished before: there must be none."""
+        return sum(step in self.before for step in self.paid)
+
+    async def look(self) -> None:
+        """Count the jobs by where they are. While the store is away, the last counts stay."""
+        try:
+            queues = await self.store.queues()
+        except StoreError as error:
+            if not error.is_passing:
+                raise
+            return
+        for queue in queues:
+            if queue.name == QUEUE:
+                counts = {state: queue.counts.get(state, 0) for state in JobState}
+                self.statistics = JobStatistics(
+                    submitted=sum(counts.values()),
+                    running=counts[JobState.RUNNING],
+                    waiting=counts[JobState.WAITING],
+                    succeeded=counts[JobState.SUCCEEDED],
+                    dead=sum(count for state, count in counts.items() if _is_dead(state)),
+                )
+
+    async def wait_all(self) -> None:
+        """Return when every job has ended."""
+        while True:
+            await self.look()
+            now = self.statistics
+            if now.submitted == now.succeeded + now.dead:
+                return
+            await anyio.sleep(_LOOK)
+
+    async def read(self) -> None:
+        """Read all jobs."""
+        await self.look()
+        self.jobs = list(reversed(await self.store.jobs(Query(queue=QUEUE), most=_MOST)))
+        self.taken.update(job.id for job in self.jobs)
+
+    @property
+    def dead(self) -> list[Job]:
+        """The jobs that were given up."""
+        return [job for job in self.jobs if _is_dead(job.state)]
 
     @property
     def unfinished(self) -> list[str]:
-        """Ids of the jobs that were taken and have not ended, in the order they were taken."""
-        return [job for job in self._states if job not in self._ends]
+        """Names of the comics that have not ended."""
+        return [order_of(job).comic for job in self.jobs if not job.state.is_final]
 
-    def statistics(self) -> JobStatistics:
-        """Count the jobs by where they are."""
-        states = list(self._states.values())
-        return JobStatistics(
-            submitted=len(states),
-            running=states.count(JobState.RUNNING),
-            waiting=states.count(JobState.WAITING),
-            succeeded=states.count(JobState.DONE),
-            dead=states.count(JobState.DEAD),
-        )
+
+async def submit(queue: Queue, make_comic: JobFunction[Order, str], orders: list[Order]) -> list[str]:
+    """Store a job for each order, all or none; returns their ids."""
+    return await queue.enqueue_many(make_comic, [(order,) for order in orders])
+
+
+def order_of(job: Job) -> Order:
+    """Return what a job is to make."""
+    return msgspec.json.decode(job.args, type=tuple[Order])[0]
+
+
+def store_of(place: str) -> Store:
+    """Return the store at a place: a PostgreSQL URL, or a file.
+
+    Raises:
+        ValueError: The URL can't be read.
+        MissingExtraError: The database's library is not installed.
+    """
+    if place.startswith(("postgres://", "postgresql://")):
+        return PostgresStore(place)
+    return SqliteStore(place.removeprefix("sqlite:///"))
+
+
+def _is_dead(state: JobState) -> bool:
+    return state.is_final and state is not JobState.SUCCEEDED

@@ -19,7 +19,7 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 @contextmanager
 def log_to(folder: Path, level: str) -> Generator[None]:
     """Write events of *level* and above to *folder* until the block ends."""
-    with (folder / LOG_NAME).open("w", encoding="utf-8", buffering=1) as file:
+    with (folder / LOG_NAME).open("a", encoding="utf-8", buffering=1) as file:
         structlog.configure(
             processors=[
                 structlog.processors.add_log_level,

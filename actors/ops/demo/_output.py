@@ -47,6 +47,8 @@ class Comic(msgspec.Struct, frozen=True):
 class Shelf:
     """Where one run puts its comics: ``DIR/run-<date>-seed<seed>/comic-001/``.
 
+    A run that is started again goes on in the folder it had.
+
     Blocking: call it from a thread.
     """
 
@@ -70,7 +72,7 @@ class Shelf:
     def put(self, comic: Comic, images: dict[str, bytes]) -> None:
         """Store a comic and its pictures. ``comic.json`` comes last: where it is, the comic is whole."""
         folder = self.folder / comic.id
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for name, data in images.items():
             (folder / name).write_bytes(data)
         text = msgspec.json.format(msgspec.json.encode(comic), indent=2)

@@ -7,10 +7,9 @@ from typing import Final
 
 import msgspec
 
-from ....supervisors.policies import Exponential
+from ....supervisors.policies import Backoff, Exponential
 from ...fakes import FaultPlan, Outage, RetryAfterForm
 from ...providers import Polling
-from ._attempts import Attempts
 
 SETTINGS_FILE: Final = Path(__file__).with_name("demo.toml")
 """The demo's own settings: shorter waits and more concurrency for its three providers."""
@@ -19,8 +18,14 @@ SETTINGS_FILE: Final = Path(__file__).with_name("demo.toml")
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """The waits that no setting covers."""
 
-    attempts: Attempts
-    """Of a comic's job."""
+    attempts: int
+    """Of a comic's job. A refusal is not counted: nothing was tried."""
+    backoff: Backoff
+    """Between them."""
+    attempt_timeout: float
+    """Seconds one may take."""
+    lease: float
+    """Seconds after which a run that is started again takes over what a killed one had in hand."""
     polling: Polling
     """How often a picture in work is looked at."""
     submits: int
@@ -32,7 +37,10 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 HURRY: Final = Pace(
-    attempts=Attempts(backoff=Exponential(0.25, cap=4.0, jitter="equal"), deadline=120.0),
+    attempts=5,
+    backoff=Exponential(0.25, cap=4.0, jitter="equal"),
+    attempt_timeout=120.0,
+    lease=2.0,
     polling=Polling(initial=0.06, factor=1.3, cap=0.4),
     submits=8,
     retry_after=0.5,
@@ -40,7 +48,16 @@ HURRY: Final = Pace(
 )
 """A hundred comics in less than a minute."""
 
-REAL: Final = Pace(attempts=Attempts(), polling=Polling(), submits=4, retry_after=1.0, settings=None)
+REAL: Final = Pace(
+    attempts=5,
+    backoff=Exponential(1.0, cap=30.0),
+    attempt_timeout=900.0,
+    lease=15.0,
+    polling=Polling(),
+    submits=4,
+    retry_after=1.0,
+    settings=None,
+)
 """The waits of production."""
 
 _SHORTEST_OUTAGE, _LONGEST_OUTAGE, _OUTAGE_PER_COMIC = 2.0, 3.0, 0.03

@@ -23,6 +23,17 @@ class JobCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Neither ended nor named as unfinished."""
 
 
+class StepCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The paid steps of all comics."""
+
+    before: int
+    """Finished by an earlier process with the same store."""
+    now: int
+    """Carried out by this one."""
+    again: int
+    """Of those, which had been finished before."""
+
+
 class BreakerCounts(msgspec.Struct, frozen=True, kw_only=True):
     """How often a breaker changed to each state."""
 
@@ -64,6 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     seconds: float
     jobs: JobCounts
+    steps: StepCounts
     providers: Mapping[str, ProviderReport]
     restarts: int
     """Actors that were started again."""

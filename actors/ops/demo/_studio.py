@@ -1,22 +1,19 @@
-"""The studio: three supervised services, and an agent actor for each comic."""
+"""The studio: three supervised services, and a worker that makes comics with them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Final
 
-import anyio
-import anyio.lowlevel
-
-from ....runtime import Actor, RelightError
-from ....supervisors import Child, Supervisor, SupervisorRef, System
+from ....runtime import Actor
+from ....supervisors import Child, Supervisor, System
 from ...fakes import Fakes
+from ...jobs import JobFunction, Queue, Store, Worker
 from ...providers import Anthropic, OpenAI, RunPod
-from ._comic import ComicAgent, Crew, make_comic
-from ._jobs import JobBoard, JobEnd
-from ._output import Shelf
+from ._comic import Crew, declare_comics
+from ._jobs import QUEUE, JobBoard, Order
 from ._pace import Pace
 from ._scenes import Scene
 
@@ -30,8 +27,6 @@ _ENDPOINT = "comics"
 _GPU_USD_PER_SECOND = 0.00034
 # A handler gets this long to tell RunPod that a job is no longer wanted.
 _SERVICE_SHUTDOWN = 2.0
-# The board gives each job its deadline; this only has to be later.
-_GRACE = 60.0
 
 
 def provider_tree(fakes: Fakes, pace: Pace, rng: Random) -> Supervisor:
@@ -54,56 +49,19 @@ def provider_tree(fakes: Fakes, pace: Pace, rng: Random) -> Supervisor:
     return Supervisor("providers", children=children)
 
 
-class Studio:
-    """Make comics: an actor for each, a few dozen at a time."""
+async def open_studio(
+    system: System, store: Store, board: JobBoard, pace: Pace
+) -> tuple[Queue, JobFunction[Order, str]]:
+    """Start a worker that makes comics; the services have to run. Returns where to enqueue them.
 
-    def __init__(self, agents: SupervisorRef, crew: Crew, board: JobBoard, shelf: Shelf) -> None:
-        self._agents = agents
-        self._crew = crew
-        self._board = board
-        self._shelf = shelf
-        self._desks = anyio.Semaphore(DESKS)
-
-    @classmethod
-    async def open(cls, system: System, board: JobBoard, shelf: Shelf) -> Studio:
-        """Start the studio's supervisor; the services have to run."""
-        crew = Crew(*(system.get(f"providers/{name}") for name in ("anthropic", "openai", "runpod")))
-        agents = await system.spawn(Supervisor("studio"))
-        return cls(agents, crew, board, shelf)
-
-    async def make_all(self, scenes: Sequence[Scene], *, deadline: float) -> None:
-        """Make a comic of each scene; returns when all have ended.
-
-        Args:
-            scenes: In the order to begin with them.
-            deadline: Seconds a comic may take, from when it gets a desk.
-        """
-        jobs = {job_name(scene, len(scenes)): scene for scene in scenes}
-        for job in jobs:
-            self._board.submit(job)
-        async with anyio.create_task_group() as group:
-            for job, scene in jobs.items():
-                await self._desks.acquire()
-                group.start_soon(self._make, job, scene, deadline)
-
-    async def _make(self, job: str, scene: Scene, deadline: float) -> JobEnd:
-        try:
-            # An agent has nothing to close, its steps are on the board: a stop need not wait for it.
-            child = Child(job, self._agent, restart="temporary", shutdown=0.0)
-            agent = await self._agents.start_child(child)
-            end = await make_comic(agent, job, scene, timeout=deadline + _GRACE)
-            await agent.stop()
-        except RelightError as error:
-            # When everything is being stopped, the comic is unfinished and not dead.
-            await anyio.lowlevel.checkpoint()
-            # The agent itself is gone or silent: what it was to make must not get lost with it.
-            return await self._board.bury(job, " ".join(str(error).split()))
-        finally:
-            self._desks.release()
-        return end
-
-    def _agent(self) -> ComicAgent:
-        return ComicAgent(self._board, self._crew, self._shelf)
+    Raises:
+        StartError: The store can't be used.
+    """
+    crew = Crew(*(system.get(f"providers/{name}") for name in ("anthropic", "openai", "runpod")))
+    queue = Queue(store, QUEUE)
+    make_comic = declare_comics(queue, crew, board, pace)
+    await Worker(queue, concurrency=DESKS, lease=pace.lease, drain=0.0, id="studio").start(system)
+    return queue, make_comic
 
 
 def job_name(scene: Scene, comics: int) -> str:

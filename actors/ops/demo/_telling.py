@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Final
 
+from ....runtime import redact
+from ...jobs import Job
 from ._figures import scraped_retries
-from ._jobs import JobEnd, JobState
+from ._jobs import order_of
 from ._log import LOG_NAME
 from ._output import METRICS_NAME
 from ._pace import SETTINGS_FILE
-from ._report import report_lines
+from ._report import StepCounts, report_lines
 from ._run import DemoRun, RunPlan
 
 _NAMED: Final = 5
 """Unfinished comics named one by one; the others are counted."""
 
 
-def opening(plan: RunPlan, novel: Path | None, folder: Path) -> list[str]:
+def opening(plan: RunPlan, novel: Path | None, folder: Path, *, goes_on: bool) -> list[str]:
     """Say what is about to happen, and by which rules."""
-    comics = counted(len(plan.scenes), "comic")
-    source = novel or "the story we ship"
+    if goes_on:
+        comics, source = "The comics that were begun", "the same text"
+    else:
+        comics, source = counted(len(plan.scenes), "comic"), str(novel or "the story we ship")
     faults = f"{plan.fault_rate:.0%} of all requests fail, seed {plan.seed}"
-    return [_waits(plan), f"{comics} from {source} on {plan.backend}; {faults}; output in {folder}{os.sep}"]
+    return [
+        _waits(plan),
+        f"{comics} from {source} on {plan.backend}; {faults}; output in {folder}{os.sep}",
+        f"Stop it as you like, it goes on with: {_go_on(plan)}",
+    ]
 
 
 def _waits(plan: RunPlan) -> str:
@@ -39,9 +48,10 @@ def ending(demo: DemoRun, folder: Path) -> list[str]:
     if report is None:
         return ["Interrupted before the first comic was begun."]
     lines = ["", *report_lines(report), ""]
-    lines += [_death(end) for end in jobs.ends if end.state is JobState.DEAD]
+    lines += [_death(job) for job in jobs.dead]
     if not demo.is_complete:
         lines.append(f"Interrupted. {_unfinished(jobs.unfinished)}")
+        lines.append(f"Go on with: {_go_on(demo.plan)}")
     if demo.unaccounted:
         lines.append(f"{counted(demo.unaccounted, 'message')} unaccounted for: please report this.")
     counts = report.jobs
@@ -49,6 +59,7 @@ def ending(demo: DemoRun, folder: Path) -> list[str]:
         f"{counts.succeeded} of {counted(counts.submitted, 'comic')} done, {counts.dead} dead, "
         f"{counts.lost} lost in {report.seconds:.1f} s."
     )
+    lines.append(_payments(report.steps))
     retries = sum(provider.retries for provider in report.providers.values())
     lines.append(f"Retries: {retries} here, {scraped_retries(demo.metrics)} in the metrics.")
     lines.append(
@@ -57,9 +68,22 @@ def ending(demo: DemoRun, folder: Path) -> list[str]:
     return lines
 
 
-def _death(end: JobEnd) -> str:
-    after = f" after {counted(end.attempts, 'attempt')}" if end.attempts else ""
-    return f"{end.job} is dead{after}: {end.reason}"
+def _payments(steps: StepCounts) -> str:
+    if not steps.before:
+        return f"{counted(steps.now, 'step')} paid for."
+    return (
+        f"{counted(steps.before, 'step')} had been paid for before, {steps.again} of them "
+        f"{'was' if steps.again == 1 else 'were'} paid for again; {steps.now} paid for now."
+    )
+
+
+def _go_on(plan: RunPlan) -> str:
+    return f"python -m relight demo --store {shlex.quote(redact(plan.store))}"
+
+
+def _death(job: Job) -> str:
+    after = f" after {counted(job.attempt, 'attempt')}" if job.attempt else ""
+    return f"{order_of(job).comic} is dead{after}: {job.error}"
 
 
 def _unfinished(jobs: list[str]) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 
-from ._attempts import is_refusal, wanted_wait
+from ....runtime import DeadlineExceededError, RefusalError
 
 ResultT = TypeVar("ResultT")
+
+# A refusal may say "now": without a floor a job would ask in a tight loop.
+_SHORTEST_WAIT: Final = 0.1
+# A half-open breaker can't say when its probe will be back.
+_UNKNOWN_WAIT: Final = 1.0
 
 
 async def together(works: Sequence[Callable[[], Awaitable[ResultT]]]) -> list[ResultT]:
@@ -41,3 +46,14 @@ async def together(works: Sequence[Callable[[], Awaitable[ResultT]]]) -> list[Re
 
 def _gravity(error: Exception) -> tuple[bool, float]:
     return (False, wanted_wait(error)) if is_refusal(error) else (True, 0.0)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Tell whether nothing was tried, as the provider takes no calls now. A deadline is the caller's own."""
+    return isinstance(error, RefusalError) and not isinstance(error, DeadlineExceededError)
+
+
+def wanted_wait(error: Exception) -> float:
+    """Return the seconds a refusal asks to wait, made up where it can't know."""
+    asked = error.retry_after if isinstance(error, RefusalError) else None
+    return _UNKNOWN_WAIT if asked is None else max(asked, _SHORTEST_WAIT)

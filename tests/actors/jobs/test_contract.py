@@ -187,6 +187,19 @@ async def test_a_step_that_is_stored_twice_is_the_first_and_charged_once(store: 
         await store.save_step("job-0001", claimed.job.fence - 1, Step(name="a"))
 
 
+async def test_a_step_that_is_stored_twice_at_once_is_charged_once(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    step = Step(name="a", result=b"1", cost_usd=0.5, service_retries=2)
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(store.save_step, "job-0001", claimed.job.fence, step)
+    detail = await store.job("job-0001")
+    assert detail is not None
+    assert (detail.job.cost_usd, detail.job.service_retries) == (0.5, 2)
+    assert await store.spent(since=0.0) == 0.5
+    assert (await kinds(store)).count("step") == 1
+
+
 async def test_a_dead_job_is_retried_with_its_steps_and_all_its_attempts(store: Store) -> None:
     claimed = await begin(store, new(1))
     await store.save_step("job-0001", claimed.job.fence, Step(name="a", result=b"1"))

@@ -33,6 +33,8 @@ def run_with(*options: str, environ: dict[str, str] | None = None) -> int:
         (["--novel", "."], "--novel .: is a directory"),
         (["--json", "missing/out.json"], "--json missing/out.json: can't write there"),
         (["--out", "a-file"], "--out a-file: can't write there"),
+        (["--store", "missing/jobs.db"], "SQLite file 'missing/jobs.db': it can't be opened"),
+        (["--store", "a-file"], "SQLite file 'a-file': it is no SQLite database"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_line_and_leaves_nothing_behind(

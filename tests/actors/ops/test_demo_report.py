@@ -11,6 +11,7 @@ from relight.actors.ops.demo import (
     Latency,
     ProviderReport,
     Report,
+    StepCounts,
     align,
     percentile,
     refusal_kind,
@@ -43,6 +44,7 @@ REPORT = Report(
     backend="trio",
     seconds=24.7,
     jobs=JobCounts(submitted=100, succeeded=99, dead=1, lost=0),
+    steps=StepCounts(before=0, now=600, again=0),
     providers={"openai": OPENAI, "runpod": IDLE},
     restarts=0,
     dead_letters=0,
@@ -56,6 +58,7 @@ def test_the_json_has_the_fields_other_tools_parse(tmp_path: Path) -> None:
         "backend": "trio",
         "seconds": 24.7,
         "jobs": {"submitted": 100, "succeeded": 99, "dead": 1, "lost": 0},
+        "steps": {"before": 0, "now": 600, "again": 0},
         "providers": {
             "openai": {
                 "calls": 100,
