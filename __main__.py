@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: list[str]) -> int:
     # Imported here: an interrupt while the libraries load is still answered without a traceback.
     from .actors.fakes import run_fakes
-    from .actors.ops import run_config, run_doctor, run_probe
+    from .actors.ops import run_config, run_doctor, run_jobs, run_probe
     from .actors.ops.demo import run_demo
     from .actors.providers import PROVIDERS
     from .bench import run_bench
@@ -47,13 +47,19 @@ def _run(given: list[str]) -> int:
         "config": lambda args: run_config(args, services=services, operations=operations),
         "demo": run_demo,
         "doctor": run_doctor,
+        "jobs": run_jobs,
         "probe": lambda args: run_probe(args, services=PROVIDERS),
     }
     return commands[args.command](args)
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .actors.ops import add_config_parser, add_doctor_parser, add_probe_parser
+    from .actors.ops import (
+        add_config_parser,
+        add_doctor_parser,
+        add_jobs_parser,
+        add_probe_parser,
+    )
     from .actors.ops.demo import add_demo_parser
     from .bench import add_bench_parser
 
@@ -68,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("fakes", help="run fake providers on 127.0.0.1 (see fakes --help)", add_help=False)
     add_config_parser(commands)
     add_doctor_parser(commands)
+    add_jobs_parser(commands)
     add_probe_parser(commands)
     return parser
 

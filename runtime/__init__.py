@@ -79,7 +79,7 @@ from ._mailbox import Item, message_of
 from ._messages import Errand, Message, Notice, Request, StreamRequest
 from ._monitors import Down, Monitor
 from ._parking import Slot
-from ._redaction import redact, redact_end, redact_event, redact_mapping
+from ._redaction import MASK, redact, redact_end, redact_event, redact_mapping
 from ._ref import Ref
 from ._refs import cell_of
 from ._settings import Loaded, load_settings, same_setting
@@ -94,6 +94,7 @@ from ._watchdog import WatchdogStatistics
 
 __all__ = [
     "KILLED",
+    "MASK",
     "NORMAL",
     "SHUTDOWN",
     "Actor",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,23 +34,31 @@ class DeadLetter:
     """Why: ``stopped``, ``unhandled``, ``overflow``, or the refusal of a service."""
     at: float
     """The moment, on the system's clock, in seconds."""
+    number: int
+    """Its place among all dead letters of the system, from 1."""
+
+
+def _every(letter: DeadLetter) -> bool:
+    return True
 
 
 class DeadLetters:
     """The dead-letter ring of one system: counts all, keeps the newest."""
 
-    __slots__ = ("_counts", "_events", "_kept")
+    __slots__ = ("_counts", "_events", "_kept", "_number")
 
     def __init__(self, events: Events) -> None:
         self._events = events
         self._kept: deque[DeadLetter] = deque(maxlen=KEPT)
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._number = 0
 
     def add(self, ref: Ref, message: Message, reason: str) -> None:
         """Take one message in."""
         kind = type(message).__name__
         self._counts[kind, reason] += 1
-        self._kept.append(DeadLetter(ref, message, reason, self._events.now()))
+        self._number += 1
+        self._kept.append(DeadLetter(ref, message, reason, self._events.now(), self._number))
         count = self._counts[kind, reason]
         if count <= LOGGED or count % SAMPLE == 0:
             self._events.dead_letter(ref.path, kind, reason, count)
@@ -58,17 +67,20 @@ class DeadLetters:
         """Return the dead letters kept, oldest first."""
         return list(self._kept)
 
-    async def replay(self) -> int:
-        """Tell each kept message to its actor again; returns how many were taken.
+    async def replay(self, is_wanted: Callable[[DeadLetter], bool] = _every) -> int:
+        """Tell kept messages to their actors again; returns how many were taken.
 
-        What is refused comes back as a dead letter, or stays where its actor has stopped. Cancelled,
-        what was not taken yet stays too.
+        What is not wanted stays. What is refused comes back as a dead letter, or stays where its actor
+        has stopped. Cancelled, what was not taken yet stays too.
         """
         kept, self._kept = self._kept, deque(maxlen=KEPT)
         stay: list[DeadLetter] = []
         taken = 0
         try:
             while kept:
+                if not is_wanted(kept[0]):
+                    stay.append(kept.popleft())
+                    continue
                 try:
                     await kept[0].ref.tell(kept[0].message)
                 except MailboxClosedError:
@@ -79,6 +91,12 @@ class DeadLetters:
         finally:
             self._kept = deque([*stay, *kept, *self._kept], maxlen=KEPT)
         return taken
+
+    def discard(self, is_wanted: Callable[[DeadLetter], bool] = _every) -> int:
+        """Forget kept messages; returns how many. They stay counted."""
+        kept = len(self._kept)
+        self._kept = deque([one for one in self._kept if not is_wanted(one)], maxlen=KEPT)
+        return kept - len(self._kept)
 
     def statistics(self) -> DeadLetterStatistics:
         """Count the dead letters."""

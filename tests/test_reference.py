@@ -13,7 +13,7 @@ from prometheus_client.core import Metric
 import relight
 from relight import RelightError, actors
 from relight.actors import fakes, jobs
-from relight.actors.ops import SystemCollector
+from relight.actors.ops import JobCollector, JobFigures, SystemCollector
 from relight.supervisors import open_system, run
 from tests.support.tree import ROOT
 
@@ -63,7 +63,7 @@ def exported(metric: Metric) -> str:
 def test_the_metrics_page_lists_every_metric_with_its_type_and_labels() -> None:
     async def main() -> list[Metric]:
         async with open_system() as system:
-            return list(SystemCollector(system).collect())
+            return [*SystemCollector(system).collect(), *JobCollector(JobFigures(at=0.0)).collect()]
 
     metrics = run(main, handle_signals=False)
     offered = sorted((exported(m), m.type, ", ".join(getattr(m, "_labelnames", ()))) for m in metrics)

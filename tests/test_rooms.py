@@ -51,7 +51,7 @@ UNITS = {
 
 EXTRAS = {
     "httpx2": ("actors/_http*.py", "actors/_transport*.py"),
-    "starlette": ("actors/fakes/*", "actors/ops/*"),
+    "starlette": ("actors/fakes/*", "actors/jobs/_web_*", "actors/ops/*"),
     "hypercorn": ("actors/fakes/*", "actors/ops/*"),
     "rich": ("actors/ops/*",),
     "psycopg": ("actors/jobs/_postgres_session.py", "actors/jobs/_postgres_listener.py"),

@@ -1,11 +1,17 @@
 """Durable jobs: checkpointed steps that are never run twice, whatever dies in between."""
 
 from ...runtime import claim
+from ._budget import Day, JobBudget, Ledger, Spent
 from ._context import JobContext
+from ._counters import JobCounters
+from ._dead_letters import DeadLetterOffice
+from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection
 from ._errors import (
+    BadTokenError,
     BlobError,
     CursorExpiredError,
     DuplicateStepError,
+    EmptySelectionError,
     Fail,
     JobArgumentsError,
     JobError,
@@ -17,6 +23,7 @@ from ._errors import (
     UnknownJobError,
     UnknownStepError,
 )
+from ._feed import Feed
 from ._function import JobFunction
 from ._memory import MemoryStore
 from ._postgres import PostgresStore
@@ -33,36 +40,60 @@ from ._records import (
     NewJob,
     Query,
     QueueState,
+    Spending,
     Step,
 )
+from ._replay import Arguments
+from ._report import JobReport, StepReport, event_row, report_of, row_of
 from ._schedule import Cron, Every, Schedule
 from ._sqlite import SqliteStore
 from ._store import Store
+from ._store_url import store_from_url, store_url
+from ._subscription import RESET, Subscription
+from ._tokens import Claims, make_token, read_token
+from ._web import LiveServer
 from ._worker import Worker
 
 __all__ = [
+    "RESET",
+    "Arguments",
     "Attempt",
+    "BadTokenError",
     "BlobError",
     "Claimed",
+    "Claims",
     "Cron",
     "CursorExpiredError",
+    "Day",
     "DeadGroup",
+    "DeadLetterOffice",
     "DuplicateStepError",
+    "EmptySelectionError",
     "Event",
     "Every",
     "Fail",
     "Failure",
+    "Feed",
     "Job",
     "JobArgumentsError",
+    "JobBudget",
     "JobContext",
+    "JobCounters",
     "JobDetail",
     "JobError",
     "JobFailedError",
     "JobFunction",
+    "JobReport",
     "JobState",
     "LeaseLostError",
+    "Ledger",
+    "Letter",
+    "LetterGroup",
+    "LetterSource",
+    "LiveServer",
     "MemoryStore",
     "NewJob",
+    "Outcome",
     "PostgresStore",
     "Query",
     "Queue",
@@ -70,13 +101,25 @@ __all__ = [
     "ResultTooLargeError",
     "Retry",
     "Schedule",
+    "Selection",
+    "Spending",
+    "Spent",
     "SqliteStore",
     "Step",
+    "StepReport",
     "Store",
     "StoreError",
+    "Subscription",
     "UnknownJobError",
     "UnknownStepError",
     "Worker",
+    "event_row",
+    "make_token",
+    "read_token",
+    "report_of",
+    "row_of",
+    "store_from_url",
+    "store_url",
 ]
 
 claim(globals())

@@ -119,7 +119,7 @@ class JobContext:
             DuplicateStepError: Another step of this run has the name.
             UnknownStepError: It was finished by another version.
             ResultTooLargeError: The result is larger than the queue keeps.
-            BudgetExceededError: The job has spent its budget.
+            BudgetExceededError: The job has spent its budget, or its user or queue that of the day.
             TimeoutError: It was not done in time.
             TypeError: The result can't be stored.
             LeaseLostError: Another worker has the job; this one's run is being cancelled.
@@ -130,7 +130,7 @@ class JobContext:
         stored = run.steps.stored.get(name)
         if stored is not None:
             return cast("ResultT", await run.steps.recall(stored, codec, version))
-        run.check_budget()
+        await run.check_budget()
         return cast("ResultT", await run.steps.carry_out(name, partial(f, *args), codec, version, timeout))
 
     async def ask(

@@ -128,3 +128,18 @@ class Fail(JobError):  # noqa: N818 - a job raises it to say what it wants
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
+
+
+class EmptySelectionError(JobError, ValueError):
+    """No job is selected. All of them must be asked for in so many words."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing is selected: name ids, or a queue, kind, user or cause, or say all")
+
+
+class BadTokenError(JobError):
+    """A token is no token of ours, or is too old."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the token {problem}: get a new one")
+        self.problem = problem

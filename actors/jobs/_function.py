@@ -46,7 +46,8 @@ class JobFunction(Generic[*ArgsT, ResultT]):
         """Its name in the store."""
         self.options = options
         self.signature = Signature(kind, function, names)
-        self._function = function
+        self.function = function
+        """As it was written."""
         self.__name__ = kind
         self.__doc__ = function.__doc__
 
@@ -55,11 +56,11 @@ class JobFunction(Generic[*ArgsT, ResultT]):
 
     def __call__(self, job: JobContext, *arguments: *ArgsT) -> Awaitable[ResultT]:
         """Run the function as it is."""
-        return self._function(job, *arguments)
+        return self.function(job, *arguments)
 
     async def run(self, job: JobContext, arguments: tuple[object, ...]) -> object:
         """Run it with arguments from the store."""
-        return await cast("Callable[..., Awaitable[object]]", self._function)(job, *arguments)
+        return await cast("Callable[..., Awaitable[object]]", self.function)(job, *arguments)
 
 
 AnyJobFunction = JobFunction[*tuple[object, ...], object]

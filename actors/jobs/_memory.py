@@ -24,6 +24,7 @@ from ._records import (
     NewJob,
     Query,
     QueueState,
+    Spending,
     Step,
 )
 
@@ -334,7 +335,16 @@ class MemoryStore:
     async def queues(self) -> list[QueueState]:
         """Look at the queues; see `Store.queues`."""
         names = {job.queue for job in self._jobs.values()} | set(self._queues)
-        return [_replace(self._queue(name), counts=self._counts(name)) for name in sorted(names)]
+        return [
+            _replace(self._queue(name), counts=self._counts(name), oldest_at=self._oldest(name))
+            for name in sorted(names)
+        ]
+
+    def _oldest(self, queue: str) -> float | None:
+        queued = (
+            job.run_at for job in self._jobs.values() if job.queue == queue and job.state is JobState.QUEUED
+        )
+        return min(queued, default=None)
 
     def _counts(self, queue: str) -> dict[JobState, int]:
         counts = dict.fromkeys(JobState, 0)
@@ -363,6 +373,16 @@ class MemoryStore:
             for at, id_, usd in self._ledger
             if at >= since and _is_of(self._jobs.get(id_), user=user, queue=queue)
         )
+
+    async def sums(self, *, since: float, until: float) -> list[Spending]:
+        """Return what was spent within some time; see `Store.sums`."""
+        found: dict[tuple[str, str | None], float] = {}
+        for at, id_, usd in self._ledger:
+            job = self._jobs.get(id_)
+            if since <= at < until and job is not None:
+                found[job.queue, job.user] = found.get((job.queue, job.user), 0.0) + usd
+        sums = [Spending(queue=queue, user=user, usd=usd) for (queue, user), usd in found.items()]
+        return sorted(sums, key=lambda each: (-each.usd, each.queue, each.user or ""))
 
     # --- events ---------------------------------------------------------------------------------------
 

@@ -17,8 +17,11 @@ import msgspec
 from ...supervisors import FailureKind
 from ...supervisors.policies import Backoff, Exponential
 from ._blobs import Blobs
+from ._budget import JobBudget, Purse
 from ._context import JobContext
+from ._counters import JobCounters
 from ._errors import JobFailedError, ResultTooLargeError, UnknownJobError
+from ._feed import Feed
 from ._function import AnyJobFunction, JobFunction, JobOptions
 from ._ids import IdMaker
 from ._options import check_options
@@ -26,11 +29,13 @@ from ._records import Job, JobState, NewJob
 from ._schedule import Cron, Every, Schedule
 from ._signature import Codecs
 from ._store import Store
+from ._subscription import Subscription
 from ._verdict import Patience
 
 ArgsT = TypeVarTuple("ArgsT")
 ResultT = TypeVar("ResultT")
 
+_NO_BUDGET = JobBudget()
 _LOOK = 1.0
 """Seconds between two looks for a result that nobody announced: one stored by another process."""
 _BACKOFF = Exponential(2.0, cap=600.0, base=4.0, jitter="equal")
@@ -53,7 +58,9 @@ class Queue:
             where that is a file (``jobs.db.results``), else such a result is an error.
         max_inline: Bytes of a result that the store itself keeps.
         max_result: Bytes of the largest result there may be.
-        clock: Seconds since 1970, for ids, schedules and retention; the store's own decides what is due.
+        budget: What its jobs, their users, it and everybody may spend.
+        feed: Of the store, to be shared by all queues and whoever else subscribes in this process.
+        clock: Seconds since 1970, for ids, schedules, budgets and retention; what is due the store decides.
     """
 
     def __init__(
@@ -64,6 +71,8 @@ class Queue:
         blobs: str | os.PathLike[str] | None = None,
         max_inline: int = 256 * 1024,
         max_result: int = 64 * 1024 * 1024,
+        budget: JobBudget = _NO_BUDGET,
+        feed: Feed | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
@@ -80,6 +89,12 @@ class Queue:
         self._blobs = None if blobs is None else Blobs(blobs)
         self.codecs = Codecs()
         self._ids = IdMaker(clock)
+        self.purse = Purse(budget, store, clock=clock)
+        """Asked before each step."""
+        self.counters = JobCounters()
+        """What workers of this process did for it."""
+        self.feed = Feed(store) if feed is None else feed
+        """What `events` subscribes to."""
 
     def __repr__(self) -> str:
         return f"<Queue {self.name} in {self.store!r}>"
@@ -352,6 +367,22 @@ class Queue:
             if left <= 0.0:
                 raise TimeoutError(f"job {id} is still {detail.job.state} after {timeout:g} s")
             await self.store.wait_change(min(left, _LOOK))
+
+    def events(
+        self,
+        *,
+        after: str | None = None,
+        job: str | None = None,
+        user: str | None = None,
+    ) -> Subscription:
+        """Subscribe to what happens to jobs of this queue: ``async for event in queue.events():``.
+
+        Args:
+            after: Go on after this cursor, an earlier event's; None: begin with what happens from now on.
+            job: Only of this job.
+            user: Only of this user's jobs.
+        """
+        return self.feed.subscribe(after=after, job=job, user=user, queue=self.name)
 
     async def cancel(self, *ids: str) -> dict[str, JobState]:
         """Cancel jobs; returns where each known one is now. A running one ends within a second.

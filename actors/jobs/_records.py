@@ -217,6 +217,17 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
     max_running: int | None
     """Over all workers; None: no limit."""
     counts: Mapping[JobState, int]
+    oldest_at: float | None = None
+    """Since when the oldest of its queued jobs may begin; None: none is queued."""
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What the jobs of one user in one queue have cost within some time."""
+
+    queue: str
+    user: str | None
+    usd: float
+    """US dollars."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):

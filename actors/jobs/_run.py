@@ -14,7 +14,6 @@ import anyio.lowlevel
 import msgspec
 
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
-from ...supervisors import BudgetExceededError
 from ._context import JobContext
 from ._desk import Desk
 from ._errors import LeaseLostError, ResultTooLargeError, UnknownStepError
@@ -93,16 +92,16 @@ class Run:
         """Return the seconds to the job's deadline."""
         return inf if self.job.deadline is None else self.job.deadline - self.store_now()
 
-    def check_budget(self) -> None:
-        """Refuse to go on when the job has spent what it may.
+    async def check_budget(self) -> None:
+        """Refuse to go on when the job, its user, its queue or everybody has spent what they may.
 
         Raises:
-            BudgetExceededError: It has.
+            BudgetExceededError: They have.
+            StoreError: The ledger can't be read, and it is of no use to wait.
         """
         spent = self.job.cost_usd + self.saved.cost_usd + self.tally.cost_usd
-        if self.job.budget_usd is not None and spent >= self.job.budget_usd:
-            reason = f"the job has spent {spent:.4g} of its {self.job.budget_usd:.4g} US dollars"
-            raise BudgetExceededError(f"job {self.job.id}", reason)
+        if self.queue.purse.is_asked_by(self.job):
+            await self._insist(lambda: self.queue.purse.check(self.job, spent))
 
     async def checkpoint(self) -> None:
         """Go no further when the worker ends."""
@@ -284,15 +283,18 @@ class Run:
                 store.succeed, job.id, job.fence, result, cost_usd=tally.cost_usd, retries=tally.retries
             )
             await self._insist(succeed)
+            self.queue.counters.run_ended(job.kind, "succeeded")
             self._tell("job.succeeded", seconds=round(self._seconds(), 3))
         elif self._why is End.CANCELLED:
             end = partial(
                 store.end_cancelled, job.id, job.fence, cost_usd=tally.cost_usd, retries=tally.retries
             )
             await self._insist(end)
+            self.queue.counters.run_ended(job.kind, "cancelled")
             self._tell("job.cancelled")
         elif self._why is End.RELEASED:
             await self._insist(partial(store.release, job.id, job.fence))
+            self.queue.counters.run_ended(job.kind, "released")
             self._tell("job.released")
         elif self._why is End.ASLEEP:
             left = max(0.0, self._wakes - self.store_now())
@@ -323,6 +325,8 @@ class Run:
         state = await self._insist(
             partial(self.desk.store.fail, job.id, job.fence, failure, retry_in=retry_in, spends=spends)
         )
+        outcome = str(state) if state.is_final else "retrying" if spends else "waiting"
+        self.queue.counters.run_ended(job.kind, outcome)
         if state is JobState.DEAD:
             events.error("job.dead", **self._facts(), attempt=job.attempt, error=failure.error)
         elif state is JobState.CANCELLED:

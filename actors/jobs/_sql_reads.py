@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from ._errors import CursorExpiredError
-from ._records import DeadGroup, Event, Job, JobDetail, JobState, Query, QueueState
+from ._records import DeadGroup, Event, Job, JobDetail, JobState, Query, QueueState, Spending
 from ._sql_rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_of, event_of, job_of, marks, where
 from ._sql_session import SqlSession
 from ._sql_writes import steps_of
@@ -76,12 +76,21 @@ def queues(session: SqlSession) -> list[QueueState]:
         for name, is_paused, most in session.rows("SELECT name, is_paused, max_running FROM relight_queue")
     }
     counts = {name: dict.fromkeys(JobState, 0) for name in settings}
-    for name, state, count in session.rows(
-        "SELECT queue, state, count(*) FROM relight_job GROUP BY queue, state"
+    oldest: dict[str, float] = {}
+    for name, state, count, since in session.rows(
+        "SELECT queue, state, count(*), min(run_at) FROM relight_job GROUP BY queue, state"
     ):
         counts.setdefault(str(name), dict.fromkeys(JobState, 0))[JobState(str(state))] = cast("int", count)
+        if state == "queued":
+            oldest[str(name)] = cast("float", since)
     return [
-        QueueState(name=name, is_paused=paused, max_running=most, counts=counts[name])
+        QueueState(
+            name=name,
+            is_paused=paused,
+            max_running=most,
+            counts=counts[name],
+            oldest_at=oldest.get(name),
+        )
         for name in sorted(counts)
         for paused, most in [settings.get(name, (False, None))]
     ]
@@ -95,6 +104,18 @@ def spent(session: SqlSession, since: float, user: str | None, queue: str | None
             sql += f" AND {column} = ?"
             values.append(value)
     return float(cast("float", session.rows(sql, values)[0][0]))
+
+
+def sums(session: SqlSession, since: float, until: float) -> list[Spending]:
+    """Return what was spent within some time, by queue and user."""
+    sql = (
+        "SELECT queue, user_key, sum(usd) FROM relight_ledger WHERE at >= ? AND at < ? "
+        "GROUP BY queue, user_key ORDER BY sum(usd) DESC, queue, coalesce(user_key, '')"
+    )
+    return [
+        Spending(queue=str(queue), user=None if user is None else str(user), usd=float(cast("float", usd)))
+        for queue, user, usd in session.rows(sql, (since, until))
+    ]
 
 
 def last_cursor(session: SqlSession) -> str:

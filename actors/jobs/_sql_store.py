@@ -22,6 +22,7 @@ from ._records import (
     NewJob,
     Query,
     QueueState,
+    Spending,
     Step,
 )
 from ._sql_session import SqlSession
@@ -166,6 +167,10 @@ class SqlStore:
     async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
         """Return the US dollars in the ledger since a moment; see `Store.spent`."""
         return await self._reader.do(lambda session: reads.spent(session, since, user, queue))
+
+    async def sums(self, *, since: float, until: float) -> list[Spending]:
+        """Return what was spent within some time; see `Store.sums`."""
+        return await self._reader.do(lambda session: reads.sums(session, since, until))
 
     # --- events ---------------------------------------------------------------------------------------
 

@@ -130,6 +130,7 @@ class Steps:
                 service_retries=tally.retries,
             )
             await run.save_step(step)
+        queue.counters.step_ended(run.job.kind, seconds)
         run.saved.absorb(tally)
 
     async def note_moment(self, name: str, moment: float) -> float:

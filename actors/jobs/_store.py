@@ -24,6 +24,7 @@ from ._records import (
     NewJob,
     Query,
     QueueState,
+    Spending,
     Step,
 )
 
@@ -182,6 +183,10 @@ class Store(Protocol):
 
     async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
         """Return the US dollars in the ledger since a moment."""
+        ...
+
+    async def sums(self, *, since: float, until: float) -> list[Spending]:
+        """Return what was spent from *since* up to *until*, by queue and user, the dearest first."""
         ...
 
     # --- events ---------------------------------------------------------------------------------------

@@ -7,11 +7,10 @@ scrape time. Names and labels are a contract; labels never hold prompts, ids, UR
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from math import inf
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ...runtime import ActorState
@@ -20,6 +19,7 @@ from ...supervisors import Histogram as Times
 from ...supervisors.policies import CircuitState
 from .._plain_calls import PLAIN_CALLS, PlainCalls
 from ._labels import LabelCaps
+from ._series import Series, counter, cumulated, gauge
 
 CAPS = {
     "provider": 32,
@@ -157,7 +157,7 @@ class SystemCollector(Collector):
                 capped = self._caps.values(family.name, labels, (service.provider, *values))
                 totals.setdefault(capped, Times()).merge(times)
         for capped, times in totals.items():
-            family.add_metric(list(capped), buckets=_cumulated(times), sum_value=times.seconds)
+            family.add_metric(list(capped), buckets=cumulated(times), sum_value=times.seconds)
         return family
 
     def _load(self, services: list[GuardStatistics]) -> Iterator[Metric]:
@@ -248,34 +248,11 @@ class SystemCollector(Collector):
         seconds.add(statistics.blocked_seconds)
         yield from (blocked.metric(), seconds.metric())
 
-    def _counter(self, name: str, text: str, *labels: str) -> _Series:
-        return _Series(CounterMetricFamily(name, text, labels=labels), labels, self._caps)
+    def _counter(self, name: str, text: str, *labels: str) -> Series:
+        return counter(self._caps, name, text, *labels)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> _Series:
-        return _Series(GaugeMetricFamily(name, text, labels=labels), labels, self._caps)
-
-
-class _Series:
-    """Sum up the figures of one metric: labels beyond their cap fall together."""
-
-    def __init__(
-        self, family: CounterMetricFamily | GaugeMetricFamily, labels: Sequence[str], caps: LabelCaps
-    ) -> None:
-        self._family = family
-        self._labels = labels
-        self._caps = caps
-        self._totals: dict[tuple[str, ...], float] = {}
-
-    def add(self, value: float, *labels: str) -> None:
-        """Add a figure."""
-        capped = self._caps.values(self._family.name, self._labels, labels)
-        self._totals[capped] = self._totals.get(capped, 0.0) + value
-
-    def metric(self) -> Metric:
-        """Return the metric with its sums."""
-        for labels, value in self._totals.items():
-            self._family.add_metric(list(labels), value)
-        return self._family
+    def _gauge(self, name: str, text: str, *labels: str) -> Series:
+        return gauge(self._caps, name, text, *labels)
 
 
 def scrape(system: System) -> str:
@@ -287,12 +264,3 @@ def scrape(system: System) -> str:
 
 def _word(state: CircuitState) -> str:
     return state.name.lower()
-
-
-def _cumulated(histogram: Times) -> list[tuple[str, float]]:
-    total = 0
-    buckets: list[tuple[str, float]] = []
-    for bound, count in zip(histogram.bounds, histogram.counts, strict=True):
-        total += count
-        buckets.append(("+Inf" if bound == inf else f"{bound:g}", total))
-    return buckets

@@ -142,3 +142,16 @@ async def test_what_crashed_its_handler_is_no_dead_letter() -> None:
         await ref.tell(Boom())
         await settle()
         assert system.dead_letters.read() == []
+
+
+async def test_only_what_is_wanted_is_told_again_or_forgotten() -> None:
+    async with open_desk() as (system, ref, _log):
+        for text in ("one", "two", "three"):
+            system.dead_letters.add(ref, Note(text), "overflow")
+        assert await system.dead_letters.replay(lambda letter: letter.number == 2) == 1
+        await settle()
+        assert [letter.message for letter in system.dead_letters.read()] == [Note("one"), Note("three")]
+        assert system.dead_letters.discard(lambda letter: letter.message == Note("one")) == 1
+        assert system.dead_letters.discard() == 1
+        assert system.dead_letters.read() == []
+        assert system.dead_letters.statistics().total == 3

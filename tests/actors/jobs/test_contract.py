@@ -460,3 +460,28 @@ async def test_a_cancelled_write_leaves_the_store_as_good_as_before(store: Store
         group.cancel_scope.cancel()
     await store.enqueue([new(20)])
     assert await state(store, 20) is JobState.QUEUED
+
+
+async def test_what_was_spent_is_summed_by_queue_and_user(store: Store) -> None:
+    await store.enqueue([new(1, user="ann"), new(2, user="ben"), new(3, user="ann"), new(4)])
+    for claimed, usd in zip(await claim(store), (0.5, 0.25, 1.0, 0.125), strict=True):
+        await store.succeed(claimed.job.id, claimed.job.fence, b"1", cost_usd=usd, retries=0)
+    found = await store.sums(since=0.0, until=1e12)
+    assert [(each.queue, each.user, each.usd) for each in found] == [
+        (QUEUE, "ann", 1.5),
+        (QUEUE, "ben", 0.25),
+        (QUEUE, None, 0.125),
+    ]
+    assert await store.sums(since=1e12, until=2e12) == []
+    assert await store.sums(since=0.0, until=1.0) == []
+
+
+async def test_a_queue_says_since_when_its_oldest_job_could_begin(store: Store) -> None:
+    await store.enqueue([new(1), new(2, delay=60.0)])
+    (queue,) = await store.queues()
+    detail = await store.job("job-0001")
+    assert detail is not None
+    assert queue.oldest_at == detail.job.run_at
+    await claim(store)
+    (queue,) = await store.queues()
+    assert queue.oldest_at is None

@@ -1,0 +1,68 @@
+"""Find a store by its URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ...runtime import SettingsError
+from ._memory import MemoryStore
+from ._postgres import PostgresStore
+from ._sqlite import SqliteStore
+from ._store import Store
+
+VARIABLE = "RELIGHT_STORE"
+"""The environment variable that names the store where nothing else does."""
+_FORMS = "use sqlite:///path/to/file.db or postgresql://user@host/database"
+
+
+def store_from_url(url: str, *, must_exist: bool = False) -> Store:
+    """Return the store a URL names; it is not opened.
+
+    ``sqlite:///jobs.db`` is a file in this folder, ``sqlite:////var/lib/jobs.db`` one with its whole path,
+    ``postgresql://user:password@host:5432/database`` a database, ``memory:`` a store of its own in memory.
+
+    Args:
+        url: As above. A password in it is in no error and no log.
+        must_exist: A SQLite file that is not there is an error, and not made.
+
+    Raises:
+        SettingsError: It names no store, or a file that is not there.
+        MissingExtraError: The database's library is not installed.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme == "sqlite":
+        return SqliteStore(_file(url, must_exist=must_exist))
+    if scheme in ("postgres", "postgresql"):
+        try:
+            return PostgresStore(url)
+        except ValueError:
+            # Nothing of what the library says: it may quote the password.
+            raise SettingsError("store", f"the PostgreSQL URL can't be read: {_FORMS}") from None
+    if url == "memory:":
+        return MemoryStore()
+    raise SettingsError("store", f"no store goes by {scheme!r}: {_FORMS}")
+
+
+def store_url(given: str | None, environ: Mapping[str, str]) -> str:
+    """Return the URL a user gave, on the command line or in the environment.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    url = given or environ.get(VARIABLE, "").strip()
+    if not url:
+        raise SettingsError("store", f"is not named: give --store URL or set {VARIABLE}; {_FORMS}")
+    return url
+
+
+def _file(url: str, *, must_exist: bool) -> Path:
+    parts = urlsplit(url)
+    name = unquote(parts.path.removeprefix("/"))
+    if parts.netloc or not name:
+        raise SettingsError("store", f"the SQLite URL names no file: {_FORMS}")
+    path = Path(name)
+    if must_exist and not path.is_file():
+        raise SettingsError("store", f"there is no file {str(path)!r}: is the folder right?")
+    return path

@@ -1,0 +1,169 @@
+"""Print jobs: tables for people at a terminal, plain lines in a pipe, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from ..jobs import JobReport, JobState, LetterGroup, Outcome, QueueState
+
+
+class Printer:
+    """Print what ``relight jobs`` has to say.
+
+    Args:
+        as_json: For programs.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def jobs(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Print jobs, one a line."""
+        if self._as_json:
+            return _print_json({"jobs": rows})
+        head = ("id", "state", "queue", "kind", "attempt", "cost", "created", "error")
+        return _table(head, [_job_cells(row) for row in rows])
+
+    def groups(self, groups: Sequence[LetterGroup]) -> None:
+        """Print groups of dead jobs."""
+        if self._as_json:
+            return _print_json({"groups": groups})
+        cells = [
+            (
+                str(group.count),
+                group.kind,
+                _usd(group.cost_usd),
+                _when(group.last_at),
+                group.sample,
+                group.cause,
+            )
+            for group in groups
+        ]
+        return _table(("count", "kind", "cost", "last", "newest", "cause"), cells)
+
+    def queues(self, queues: Sequence[QueueState]) -> None:
+        """Print queues."""
+        if self._as_json:
+            return _print_json({"queues": queues})
+        states = [str(state) for state in JobState]
+        cells = [
+            (
+                queue.name,
+                "paused" if queue.is_paused else "open",
+                "-" if queue.max_running is None else str(queue.max_running),
+                *(str(queue.counts.get(state, 0)) for state in JobState),
+            )
+            for queue in queues
+        ]
+        return _table(("queue", "", "limit", *states), cells)
+
+    def event(self, row: Mapping[str, object]) -> None:
+        """Print an event."""
+        if self._as_json:
+            sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+        else:
+            data = msgspec.json.encode(row["data"]).decode()
+            sys.stdout.write(f"{row['cursor']}  {_when(row['at'])}  {row['job']}  {row['kind']}  {data}\n")
+        sys.stdout.flush()
+
+    def outcome(self, verb: str, outcome: Outcome) -> None:
+        """Say what came of an action."""
+        if self._as_json:
+            facts = {"verb": verb, "skipped": outcome.skipped, **msgspec.structs.asdict(outcome)}
+            return _print_json(facts)
+        skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
+        stopped = ", stopped before the end" if outcome.is_stopped else ""
+        sys.stdout.write(f"{verb}: {outcome.done}{skipped}{stopped}\n")
+        sys.stdout.writelines(f"{id_}\n" for id_ in outcome.ids)
+        return None
+
+    def report(self, report: JobReport) -> None:
+        """Print all of a job."""
+        if self._as_json:
+            return _print_json(report)
+        facts = msgspec.structs.asdict(report)
+        attempts, steps = facts.pop("attempts"), facts.pop("steps")
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            shown = _when(value) if name in _MOMENTS else _shown(value)
+            sys.stdout.write(f"{name:{width}}  {shown}\n")
+        for step in report.steps if steps else ():
+            where = f"in file {step.blob}" if step.blob else _shown(step.result)
+            sys.stdout.write(f"\nstep {step.name}: {step.seconds:.3g} s, {_usd(step.cost_usd)}: {where}")
+        for attempt in report.attempts if attempts else ():
+            sys.stdout.write(f"\n\nrun {attempt.number}, {_when(attempt.at)}: {attempt.error}\n")
+            sys.stdout.write(attempt.traceback.rstrip())
+        sys.stdout.write("\n" if steps or attempts else "")
+        return None
+
+
+_MOMENTS = frozenset({"created_at", "run_at", "started_at", "finished_at", "deadline"})
+
+
+def _job_cells(row: Mapping[str, object]) -> tuple[str, ...]:
+    return (
+        str(row["id"]),
+        str(row["state"]),
+        str(row["queue"]),
+        str(row["kind"]),
+        f"{row['attempt']}/{row['max_attempts']}",
+        _usd(row["cost_usd"]),
+        _when(row["created_at"]),
+        str(row["error"] or "-"),
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    rows = [[_line(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty() and _rich_table(head, rows):
+        return
+    lines = [head, *rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _rich_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    try:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError:
+        return False
+    table = Table(box=None, pad_edge=False)
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+    return True
+
+
+def _line(text: str) -> str:
+    """Return what an error says without what a terminal would obey."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _when(moment: object) -> str:
+    if not isinstance(moment, int | float):
+        return "-"
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _usd(value: object) -> str:
+    return f"${value:.4f}" if isinstance(value, int | float) and value else "-"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return _line(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")

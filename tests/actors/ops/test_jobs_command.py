@@ -1,0 +1,215 @@
+"""``relight jobs``, as people and programs meet it."""
+
+import io
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from relight.__main__ import main
+from relight.actors.jobs import SqliteStore
+from tests.actors.jobs.desk_help import kill, new
+
+
+class Shell:
+    """Run commands on one file, and look at it in between."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.file = folder / "jobs.db"
+        self.store = SqliteStore(self.file)
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str, status: int = 0) -> str:
+        self._capsys.readouterr()
+        url = f"sqlite:///{self.file}"
+        assert main(["jobs", *arguments, "--store", url]) == status
+        self.said = self._capsys.readouterr()
+        return self.said.out
+
+    def json(self, *arguments: str, status: int = 0) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self(*arguments, "--json", status=status))
+        return found
+
+    def do(self, action: Callable[[], Awaitable[object]]) -> None:
+        async def inside() -> None:
+            async with self.store.opened():
+                await action()
+
+        anyio.run(inside)
+
+    def states(self) -> list[str]:
+        rows = msgspec.convert(self.json("list")["jobs"], list[dict[str, object]])
+        return [str(row["state"]) for row in reversed(rows)]
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Three dead jobs, and one that is queued."""
+    made = Shell(tmp_path, capsys)
+
+    async def fill() -> None:
+        secret = b'["a cat", "postgres://me:hush@db"]'
+        await made.store.enqueue([new(1, args=secret), new(2, user="ann"), new(3), new(4)])
+        await kill(made.store, 1, 2, 3, steps=1)
+
+    made.do(fill)
+    return made
+
+
+def test_jobs_are_listed_in_plain_lines(shell: Shell) -> None:
+    lines = shell("list").splitlines()
+    assert lines[0].split()[:4] == ["id", "state", "queue", "kind"]
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["job-0004", "queued"],
+        ["job-0003", "dead"],
+        ["job-0002", "dead"],
+        ["job-0001", "dead"],
+    ]
+
+
+def test_jobs_are_chosen_by_what_they_have_in_common(shell: Shell) -> None:
+    assert "job-0002" in shell("list", "--user", "ann")
+    assert "job-0001" not in shell("list", "--user", "ann")
+    assert "job-0004" in shell("list", "--state", "queued")
+    shell("list", "--kind", "nothing", status=1)
+
+
+def test_a_job_is_shown_without_its_secrets(shell: Shell) -> None:
+    said = shell("show", "job-0001")
+    assert "no ink left" in said
+    assert "step-0" in said
+    assert "hush" not in said + shell("show", "job-0001", "--json")
+    shell("show", "job-9999", status=1)
+
+
+def test_dead_jobs_are_grouped(shell: Shell) -> None:
+    (group,) = msgspec.convert(shell.json("groups")["groups"], list[dict[str, object]])
+    assert (group["count"], group["cause"]) == (3, "draw: ValueError: no ink left")
+    assert "3" in shell("groups").splitlines()[1].split()
+
+
+def test_one_some_and_all_are_retried(shell: Shell) -> None:
+    assert shell("retry", "job-0001").splitlines() == ["retried: 1", "job-0001"]
+    shell("retry", "--user", "ann")
+    shell("retry", "--all")
+    assert shell.states() == ["queued"] * 4
+    shell("retry", "--all", status=1)
+
+
+@pytest.mark.parametrize("action", ["retry", "replay", "discard", "cancel"])
+def test_nothing_named_is_a_mistake_in_one_line(shell: Shell, action: str) -> None:
+    shell(action, status=2)
+    assert shell.said.err.count("\n") == 1
+    assert "nothing is selected" in shell.said.err
+
+
+def test_jobs_are_replayed_from_scratch(shell: Shell) -> None:
+    outcome = shell.json("replay", "job-0001", "job-0002")
+    assert (outcome["matched"], outcome["done"]) == (2, 2)
+    assert sorted(shell.states()) == ["dead", "discarded", "discarded", "queued", "queued", "queued"]
+
+
+def test_a_part_that_could_not_be_done_is_said(shell: Shell) -> None:
+    assert shell("retry", "job-0003", "job-0004", status=1).splitlines()[0] == "retried: 1, 1 skipped"
+    assert "stopped" in shell("retry", "--all", "--most", "1")
+    shell("discard", "job-0002", "job-9999", status=1)
+
+
+@pytest.mark.parametrize("way", ["text", "file", "input"])
+def test_a_job_is_edited_and_replayed(
+    shell: Shell, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '["a dog"]'
+    (tmp_path / "args.json").write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    given = {"text": text, "file": str(tmp_path / "args.json"), "input": "-"}[way]
+    (made,) = msgspec.convert(shell.json("edit", "job-0001", "--args", given)["ids"], list[str])
+    assert shell.json("show", made)["arguments"] == ["a dog"]
+
+
+@pytest.mark.parametrize("given", ["[1", "/nowhere/args.json", '{"a": 1}'])
+def test_bad_arguments_are_a_mistake_in_one_line(shell: Shell, given: str) -> None:
+    shell("edit", "job-0001", "--args", given, status=2)
+    assert shell.said.err.count("\n") == 1
+
+
+def test_arguments_are_checked_by_the_applications_types(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "drawing_app.py").write_text(
+        "from relight.actors.jobs import JobContext, MemoryStore, Queue\n"
+        "queue = Queue(MemoryStore(), 'q')\n"
+        "@queue.job()\n"
+        "async def draw(job: JobContext, what: str) -> None: ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
+    shell("edit", "job-0002", "--args", "[7]", "--app", "drawing_app:queue", status=2)
+    assert "Expected `str`" in shell.said.err
+    assert shell.json("show", "job-0002", "--app", "drawing_app:queue")["arguments"] == {"what": "a cat"}
+    shell("show", "job-0002", "--app", "no_such_app:queue", status=2)
+    shell("show", "job-0002", "--app", "drawing_app:draw", status=2)
+
+
+def test_jobs_are_cancelled_and_discarded(shell: Shell) -> None:
+    shell("cancel", "--all")
+    shell("discard", "job-0003")
+    assert shell.states() == ["dead", "dead", "discarded", "cancelled"]
+
+
+def test_queues_are_paused_and_resumed(shell: Shell) -> None:
+    assert "paused" in shell("pause", "q")
+    assert "open" in shell("resume", "q")
+    assert shell("queues").splitlines()[1].split()[:2] == ["q", "open"]
+    shell("pause", "nowhere", status=1)
+
+
+def test_events_are_printed(shell: Shell) -> None:
+    lines = shell("events", "--job", "job-0001").splitlines()
+    assert [line.split()[4] for line in lines] == ["enqueued", "started", "step", "dead"]
+    events = [json.loads(line) for line in shell("events", "--json", "--most", "2").splitlines()]
+    assert [event["kind"] for event in events] == ["enqueued", "enqueued"]
+    shell("events", "--after", "999", status=1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "mysql://me:hush@host/db",
+        "sqlite:///nowhere/jobs.db",
+        "sqlite://",
+        "postgresql://me:hush@127.0.0.1:1/db",
+        "postgresql://me:hush@[/db",
+    ],
+)
+def test_a_store_that_is_not_there_is_a_mistake_in_one_line(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELIGHT_STORE", url)
+    assert main(["jobs", "list"]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1
+    assert "hush" not in said.err + said.out
+
+
+def test_the_environment_names_the_store(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELIGHT_STORE", f"sqlite:///{shell.file}")
+    assert main(["jobs", "list"]) == 0
+
+
+def test_a_terminal_gets_a_table(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert "job-0001" in shell("list")
+
+
+def test_what_a_terminal_would_obey_is_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = Shell(tmp_path, capsys)
+    shell.do(partial(shell.store.enqueue, [new(1, kind="\x1b[2Jdraw")]))
+    assert "\x1b" not in shell("list")
