@@ -21,7 +21,7 @@ from relight.actors.jobs import JobState, Query, Store
 from .ledger import Ledger
 from .victims import STEPS, Line, Order, open_store
 
-LONGEST_LIFE = 0.6
+LONGEST_LIFE = 0.5
 """Seconds. Shorter than a lease, so that some workers are killed before they can rescue anything."""
 PATIENCE = 120.0
 """Seconds that nothing takes, on a busy machine neither."""
@@ -117,6 +117,8 @@ async def kill(
                 backend = ("trio", "asyncio")[number % 2]
                 workers.start(Order(play=play, seed=seed + number, backend=backend, forgets=forgets))
                 if play == "offer":
+                    if number % 4:  # some are killed before they have begun
+                        await _until_longer(log)
                     await anyio.sleep(dice.uniform(0.0, LONGEST_LIFE))
                     workers.send(signal.SIGKILL)
                 with anyio.fail_after(PATIENCE):
@@ -127,6 +129,15 @@ async def kill(
             await _compare(store, ledger)
     reader.close()
     return ledger
+
+
+async def _until_longer(log: Path) -> None:
+    """Wait until the worker has written something down: on a busy machine that may take a while."""
+    path = anyio.Path(log)
+    size = (await path.stat()).st_size
+    with anyio.fail_after(PATIENCE):
+        while (await path.stat()).st_size == size:  # noqa: ASYNC110 - nobody tells
+            await anyio.sleep(0.005)
 
 
 async def _enter_events(store: Store, cursor: str, ledger: Ledger) -> str:
