@@ -55,13 +55,13 @@ def declare_comics(queue: Queue, crew: Crew, board: JobBoard, pace: Pace) -> Job
         artist = Artist(crew, board, job.id)
         outline = await job.step("outline", artist.outline, order.scene)
         panels = await job.step("panels", artist.panels, outline)
+
+        async def paint(number: int, panel: str) -> bytes:
+            name = f"image-{number}"
+            return await job.step(name, artist.paint, name, panel)
+
         images = await together(
-            [
-                partial(job.step, name, artist.paint, name, panel)
-                for name, panel in (
-                    (f"image-{number}", panel) for number, panel in enumerate(panels, start=1)
-                )
-            ]
+            [partial(paint, number, panel) for number, panel in enumerate(panels, start=1)]
         )
         files = {f"panel-{number}.png": image for number, image in enumerate(images, start=1)}
         drawn = [Panel(panel, file) for panel, file in zip(panels, files, strict=True)]

@@ -53,13 +53,13 @@ class JobBoard:
     store: Store
     statistics: JobStatistics = JobStatistics(0, 0, 0, 0, 0)
     """As of the last look."""
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list[Job])
     """As last read, in the order in which they were taken."""
-    taken: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set[str])
     """Ids of all jobs that were ever seen here."""
-    before: set[tuple[str, str]] = field(default_factory=set)
+    before: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Steps that an earlier process had finished: job and name."""
-    paid: list[tuple[str, str]] = field(default_factory=list)
+    paid: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Steps carried out by this process."""
 
     async def take_over(self) -> bool:

@@ -15,23 +15,23 @@ from .victims import Line
 class Ledger:
     """What is known of all jobs. Lines and events are entered in the order in which things happened."""
 
-    offered: set[str] = field(default_factory=set)
+    offered: set[str] = field(default_factory=set[str])
     """Somebody began to enqueue them."""
-    acknowledged: set[str] = field(default_factory=set)
+    acknowledged: set[str] = field(default_factory=set[str])
     """They were stored, as far as who enqueued them knows."""
-    ended: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter[str])
     """How often each ended well."""
-    given_up: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set[str])
     """They ended otherwise."""
-    fences: dict[str, int] = field(default_factory=dict)
+    fences: dict[str, int] = field(default_factory=dict[str, int])
     """The last fence of each."""
-    recorded: set[tuple[str, str]] = field(default_factory=set)
+    recorded: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Steps that are stored."""
-    done: Counter[tuple[str, str]] = field(default_factory=Counter)
+    done: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """How often each step was carried out."""
-    again: list[tuple[str, str]] = field(default_factory=list)
+    again: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Recorded steps that were carried out again."""
-    fences_back: list[str] = field(default_factory=list)
+    fences_back: list[str] = field(default_factory=list[str])
     """Jobs handed out under a fence that was not above the last one."""
     refused: int = 0
     """Writes with an old fence."""
