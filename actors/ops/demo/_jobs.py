@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 import msgspec
 
-from ...jobs import Job, JobFunction, JobState, PostgresStore, Query, Queue, SqliteStore, Store, StoreError
+from ...jobs import Job, JobFunction, JobState, Query, Queue, Store, StoreError
 from ._scenes import Scene
 
 QUEUE = "demo"
@@ -137,18 +137,6 @@ async def submit(queue: Queue, make_comic: JobFunction[Order, str], orders: list
 def order_of(job: Job) -> Order:
     """Return what a job is to make."""
     return msgspec.json.decode(job.args, type=tuple[Order])[0]
-
-
-def store_of(place: str) -> Store:
-    """Return the store at a place: a PostgreSQL URL, or a file.
-
-    Raises:
-        ValueError: The URL can't be read.
-        MissingExtraError: The database's library is not installed.
-    """
-    if place.startswith(("postgres://", "postgresql://")):
-        return PostgresStore(place)
-    return SqliteStore(place.removeprefix("sqlite:///"))
 
 
 def _is_dead(state: JobState) -> bool:
