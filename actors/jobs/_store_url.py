@@ -1,4 +1,4 @@
-"""Find a store by its URL."""
+"""Find a store by its URL, or its file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from ._store import Store
 
 VARIABLE = "RELIGHT_STORE"
 """The environment variable that names the store where nothing else does."""
-_FORMS = "use sqlite:///path/to/file.db or postgresql://user@host/database"
+_FORMS = "use a file's path, sqlite:///path/to/file.db or postgresql://user@host/database"
 
 
 def store_from_url(url: str, *, must_exist: bool = False) -> Store:
-    """Return the store a URL names; it is not opened.
+    """Return the store that a URL or the path of a file names; it is not opened.
 
-    ``sqlite:///jobs.db`` is a file in this folder, ``sqlite:////var/lib/jobs.db`` one with its whole path,
-    ``postgresql://user:password@host:5432/database`` a database, ``memory:`` a store of its own in memory.
+    ``jobs.db`` and ``sqlite:///jobs.db`` are a SQLite file in this folder, ``sqlite:////var/lib/jobs.db`` one
+    with its whole path, ``postgresql://user:password@host:5432/database`` a database, ``memory:`` a store of
+    its own in memory.
 
     Args:
         url: As above. A password in it is in no error and no log.
@@ -31,9 +32,10 @@ def store_from_url(url: str, *, must_exist: bool = False) -> Store:
         SettingsError: It names no store, or a file that is not there.
         MissingExtraError: The database's library is not installed.
     """
-    scheme = url.partition(":")[0].lower()
-    if scheme == "sqlite":
-        return SqliteStore(_file(url, must_exist=must_exist))
+    before, colon, _ = url.partition(":")
+    scheme = before.lower() if colon else ""
+    if scheme in ("", "sqlite"):
+        return SqliteStore(_file(_path_in(url) if scheme else Path(url), must_exist=must_exist))
     if scheme in ("postgres", "postgresql"):
         try:
             return PostgresStore(url)
@@ -53,16 +55,19 @@ def store_url(given: str | None, environ: Mapping[str, str]) -> str:
     """
     url = given or environ.get(VARIABLE, "").strip()
     if not url:
-        raise SettingsError("store", f"is not named: give --store URL or set {VARIABLE}; {_FORMS}")
+        raise SettingsError("store", f"is not named: give --store FILE or set {VARIABLE}; {_FORMS}")
     return url
 
 
-def _file(url: str, *, must_exist: bool) -> Path:
+def _file(path: Path, *, must_exist: bool) -> Path:
+    if must_exist and not path.is_file():
+        raise SettingsError("store", f"there is no file {str(path)!r}: is the folder right?")
+    return path
+
+
+def _path_in(url: str) -> Path:
     parts = urlsplit(url)
     name = unquote(parts.path.removeprefix("/"))
     if parts.netloc or not name:
         raise SettingsError("store", f"the SQLite URL names no file: {_FORMS}")
-    path = Path(name)
-    if must_exist and not path.is_file():
-        raise SettingsError("store", f"there is no file {str(path)!r}: is the folder right?")
-    return path
+    return Path(name)

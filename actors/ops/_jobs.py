@@ -44,7 +44,9 @@ def add_jobs_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     for name, help_, build in _ACTIONS:
         parser = actions.add_parser(name, help=help_, description=f"{help_.capitalize()}.")
         parser.add_argument(
-            "--store", metavar="URL", help="sqlite:///FILE or postgresql://...; default: $RELIGHT_STORE"
+            "--store",
+            metavar="FILE|URL",
+            help="SQLite file, sqlite:///FILE or postgresql://...; default: $RELIGHT_STORE",
         )
         parser.add_argument("--json", action="store_true", help="print JSON for other programs")
         build(parser)

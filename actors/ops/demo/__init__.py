@@ -13,7 +13,7 @@ from ....runtime import claim
 from ._command import DemoOptions, add_demo_parser, run_demo
 from ._display import Display, LiveDisplay, PlainDisplay, open_display
 from ._figures import percentile, refusal_kind
-from ._jobs import JobBoard, JobStatistics, Order, store_of
+from ._jobs import JobBoard, JobStatistics, Order
 from ._novel import MAX_NOVEL_BYTES, NovelError, read_novel, read_story
 from ._output import Comic, OutputError, Panel, Shelf, check_writable
 from ._pace import SETTINGS_FILE
@@ -73,7 +73,6 @@ __all__ = [
     "report_lines",
     "run_demo",
     "status_line",
-    "store_of",
     "together",
     "write_report",
 ]

@@ -15,13 +15,13 @@ from typing import TextIO
 import anyio
 import msgspec
 
-from ....runtime import RelightError
+from ....runtime import RelightError, SettingsError
 from ....supervisors import Settings, run
 from ..._errors import MissingExtraError
 from ...fakes import FakeStartError
-from ...jobs import Query, StoreError
+from ...jobs import MemoryStore, Query, StoreError, store_from_url
 from ._display import PlainDisplay, open_display, prepare
-from ._jobs import QUEUE, order_of, store_of
+from ._jobs import QUEUE, order_of
 from ._log import log_to
 from ._novel import read_novel, read_story
 from ._output import OutputError, Shelf, check_writable, write_metrics
@@ -112,7 +112,9 @@ def run_demo(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
 
 async def _folder_of(place: str) -> Path | None:
     """Return the folder of the run that a store has; None: it has none."""
-    store = store_of(place)
+    store = store_from_url(place)
+    if isinstance(store, MemoryStore):
+        raise SettingsError("store", "memory is gone when the demo ends: name a file or a database")
     async with store.opened():
         jobs = await store.jobs(Query(queue=QUEUE), most=1)
     return Path(order_of(jobs[0]).folder) if jobs else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 import msgspec
 
-from ...jobs import Job, JobFunction, JobState, Query, Queue, SqliteStore, Store, StoreError, store_from_url
+from ...jobs import Job, JobFunction, JobState, Query, Queue, Store, StoreError
 from ._scenes import Scene
 
 QUEUE = "demo"
@@ -137,16 +137,6 @@ async def submit(queue: Queue, make_comic: JobFunction[Order, str], orders: list
 def order_of(job: Job) -> Order:
     """Return what a job is to make."""
     return msgspec.json.decode(job.args, type=tuple[Order])[0]
-
-
-def store_of(place: str) -> Store:
-    """Return the store at a place: a file, or what a URL names.
-
-    Raises:
-        SettingsError: The URL names no store.
-        MissingExtraError: The database's library is not installed.
-    """
-    return store_from_url(place) if "://" in place else SqliteStore(place)
 
 
 def _is_dead(state: JobState) -> bool:

@@ -11,9 +11,10 @@ import msgspec
 
 from ....supervisors import Settings, System, open_system
 from ...fakes import open_fakes
+from ...jobs import store_from_url
 from ._display import Display
 from ._figures import Observer, job_counts
-from ._jobs import JobBoard, Order, store_of, submit
+from ._jobs import JobBoard, Order, submit
 from ._output import Shelf
 from ._pace import Pace, fault_plan, outage
 from ._report import Report, StepCounts
@@ -54,7 +55,7 @@ class DemoRun:
         self._display = display
         self._rng = Random(plan.seed)
         self._began = 0.0
-        self.board = JobBoard(store_of(plan.store))
+        self.board = JobBoard(store_from_url(plan.store))
         """The jobs, also those that have not ended."""
         self.report: Report | None = None
         """The figures; None if the system never ran."""
@@ -97,7 +98,9 @@ class DemoRun:
         ):
             with self._observed(system) as observer:
                 await system.spawn(provider_tree(fakes, plan.pace, self._rng))
-                queue, make_comic = await open_studio(system, store_of(plan.store), self.board, plan.pace)
+                queue, make_comic = await open_studio(
+                    system, store_from_url(plan.store), self.board, plan.pace
+                )
                 if is_new:
                     self.board.submitted(await submit(queue, make_comic, self._orders()))
                 async with anyio.create_task_group() as group:

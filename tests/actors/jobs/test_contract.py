@@ -200,6 +200,35 @@ async def test_a_step_that_is_stored_twice_at_once_is_charged_once(store: Store)
     assert (await kinds(store)).count("step") == 1
 
 
+async def test_a_step_that_is_saved_twice_at_once_is_stored_and_charged_once(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.save_step("job-0001", claimed.job.fence, Step(name="old", cost_usd=0.25))
+    refused: list[LeaseLostError] = []
+
+    async def save(name: str, fence: int) -> None:
+        step = Step(name=name, result=name.encode(), cost_usd=0.5, service_retries=2)
+        try:
+            await store.save_step("job-0001", fence, step)
+        except LeaseLostError as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        for name in ("a", "b", "a", "old", "a", "b"):
+            group.start_soon(save, name, claimed.job.fence)
+            group.start_soon(save, name, claimed.job.fence - 1)
+    assert len(refused) == 6
+    detail = await store.job("job-0001")
+    assert detail is not None
+    assert {step.name: (step.result, step.cost_usd) for step in detail.steps} == {
+        "old": (b"", 0.25),
+        "a": (b"a", 0.5),
+        "b": (b"b", 0.5),
+    }
+    assert (detail.job.cost_usd, detail.job.service_retries) == (1.25, 4)
+    assert await store.spent(since=0.0) == 1.25
+    assert (await kinds(store)).count("step") == 3
+
+
 async def test_a_dead_job_is_retried_with_its_steps_and_all_its_attempts(store: Store) -> None:
     claimed = await begin(store, new(1))
     await store.save_step("job-0001", claimed.job.fence, Step(name="a", result=b"1"))

@@ -202,6 +202,11 @@ def test_the_environment_names_the_store(shell: Shell, monkeypatch: pytest.Monke
     assert main(["jobs", "list"]) == 0
 
 
+def test_a_path_names_a_store_too(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELIGHT_STORE", str(shell.file))
+    assert main(["jobs", "list"]) == 0
+
+
 def test_a_terminal_gets_a_table(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert "job-0001" in shell("list")
