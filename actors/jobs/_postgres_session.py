@@ -127,7 +127,10 @@ class PostgresSession:
         self._statement_timeout = statement_timeout
         self._is_writer = is_writer
         self._connection: psycopg.Connection[Row] | None = None
-        self._pipeline: AbstractContextManager[object] | None = None
+        self._pipeline: psycopg.Pipeline | None = None
+        self._pipeline_context: AbstractContextManager[psycopg.Pipeline] | None = None
+        self._is_synced = True
+        """The server has been asked for the answers of all that was sent."""
         self._start: psycopg.Cursor[Row] | None = None
         """Of a transaction that writes: its moment, not yet fetched."""
         self._moment: float | None = None
@@ -204,8 +207,8 @@ class PostgresSession:
             connection = self._connect()
         if self._is_writer:
             with self._translated():
-                self._pipeline = connection.pipeline()
-                self._pipeline.__enter__()
+                self._pipeline_context = connection.pipeline()
+                self._pipeline = self._pipeline_context.__enter__()
                 self._start = self._execute(_BEGIN, (self._id, self._batch))
 
     def commit(self) -> bool:
@@ -272,7 +275,7 @@ class PostgresSession:
         return self._is_lost
 
     def _leave_pipeline(self) -> None:
-        pipeline, self._pipeline = self._pipeline, None
+        pipeline, self._pipeline_context, self._pipeline = self._pipeline_context, None, None
         if pipeline is not None:
             pipeline.__exit__(None, None, None)
 
@@ -289,8 +292,7 @@ class PostgresSession:
         """Return the moment the transaction began, by the database's clock."""
         if self._moment is None:
             start = self._start if self._is_writer else None
-            with self._translated():
-                found = (start or self._execute(f"SELECT {NOW}")).fetchall()
+            found = self.rows(f"SELECT {NOW}") if start is None else self._fetch(start)
             self._moment = cast("float", found[0][0])
         return self._moment
 
@@ -315,10 +317,16 @@ class PostgresSession:
 
     def _fetch(self, cursor: psycopg.Cursor[Row]) -> list[Row]:
         with self._translated():
+            if self._pipeline is not None and not self._is_synced:
+                # Without a sync the server takes the transaction for busy, not idle: it would never end
+                # that of a process which is stopped here, and never free its locks.
+                self._pipeline.sync()
+                self._is_synced = True
             return cursor.fetchall()
 
     def _execute(self, sql: str, values: Sequence[object] = ()) -> psycopg.Cursor[Row]:
         assert self._connection is not None
+        self._is_synced = False
         return self._connection.execute(_in_psycopg(sql), values or None)
 
     def _lock(self, which: str) -> None:

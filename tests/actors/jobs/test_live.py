@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 SECRET = "a secret of sixteen characters or more"
 
 
-def token(user: str = "ann", ttl: float = 60.0, secret: str = SECRET) -> str:
+def token(user: str = "ann", ttl: float = 3600.0, secret: str = SECRET) -> str:
     return make_token(secret, user, ttl)
 
 

@@ -218,7 +218,10 @@ class Stores(RuleBasedStateMachine):
                     for detail in details
                     if detail is not None
                 ],
-                await store.queues(),
+                [
+                    (msgspec.structs.replace(queue, oldest_at=None), queue.oldest_at is None)
+                    for queue in await store.queues()
+                ],
                 [
                     (group.kind, group.cause, group.count, group.cost_usd)
                     for group in await store.dead_groups(Query())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -21,7 +22,7 @@ JOBS = {"1-freeze": "freeze", "2-wait": "wait"}
 
 
 class Watch:
-    """What the workers have written down so far."""
+    """What the workers have written down so far. Close it, whatever comes."""
 
     def __init__(self, log: Path) -> None:
         self._reader = LogReader(log)
@@ -51,8 +52,11 @@ async def test_a_worker_that_stood_still_beyond_its_lease_can_store_nothing(
     kind: str, where: str, tmp_path: Path, backend: str
 ) -> None:
     store, log = open_store(kind, where), tmp_path / "log"
-    watch = Watch(log)
-    with victims(kind, where, log) as frozen, victims(kind, where, log) as rescuer:
+    with (
+        closing(Watch(log)) as watch,
+        victims(kind, where, log) as frozen,
+        victims(kind, where, log) as rescuer,
+    ):
         async with store.opened():
             await _enqueue(store, JOBS)
             frozen.start(Order(play="freeze", backend=backend))
@@ -74,7 +78,6 @@ async def test_a_worker_that_stood_still_beyond_its_lease_can_store_nothing(
             rescuer.wait()
             await _check_works_again(store, first)
             await _check_books(store, watch, second)
-    watch.close()
 
 
 async def _enqueue(store: Store, jobs: dict[str, str]) -> None:
