@@ -64,11 +64,14 @@ async def test_a_worker_that_stood_still_beyond_its_lease_can_store_nothing(
                 while not _stands_still(frozen.process):  # noqa: ASYNC110 - nobody tells
                     await anyio.sleep(0.01)
             rescuer.start(Order(play="rescue", backend=backend))
-            await _wait_ended(store, JOBS)
+            await watch.until(lambda _: len(watch.of(rescuer.process, "claimed")) == len(JOBS))
             frozen.send(signal.SIGCONT)
             await watch.until(
                 lambda _: bool(watch.of(frozen.process, "refused") and watch.of(frozen.process, "cancelled"))
             )
+            log.with_name("log.over").touch()
+            await _wait_ended(store, JOBS)
+            await watch.until(lambda _: len(watch.of(rescuer.process, "recorded")) == len(JOBS))
             first, second = frozen.process, rescuer.process
             assert watch.of(first, "refused")[0] == ("1-freeze", "save_step")
             assert watch.of(first, "cancelled") == [("2-wait", "within")]

@@ -75,6 +75,12 @@ class Log:
 
     def __init__(self, path: str | Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._over = Path(f"{path}.over")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether somebody has put a file named like it beside it, to say that work may end."""
+        return self._over.exists()
 
     def write(self, what: str, job: str, step: str = "", fence: int = 0) -> None:
         """Append a line."""
@@ -215,7 +221,7 @@ class Freezing:
             while self._store.in_hand:  # noqa: ASYNC110 - as rarely as once
                 await anyio.sleep(0.001)
             os.kill(os.getpid(), signal.SIGSTOP)
-        self._log.write("done", job, "within")
+        await self._finish(job)
 
     async def _wait(self, job: str) -> None:
         if self._freezes:
@@ -224,6 +230,11 @@ class Freezing:
                 await anyio.sleep_forever()
             finally:
                 self._log.write("cancelled", job, "within")
+        await self._finish(job)
+
+    async def _finish(self, job: str) -> None:
+        while not (self._freezes or self._log.is_over):  # noqa: ASYNC110 - the job is to be at hand when the other goes on
+            await anyio.sleep(0.01)
         self._log.write("done", job, "within")
 
 
