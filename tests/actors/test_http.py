@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from relight.actors import HttpReply, HttpRequest, HttpService, Secret
+from relight.runtime import SettingsError
 from relight.supervisors import FailureKind, ProviderError
 from tests.actors.raw_http import HANG, free_port, http, http_json, serve
 
@@ -243,6 +244,15 @@ async def test_the_key_is_in_no_variable_that_a_traceback_shows(reply: bytes) ->
         error = await failure(HttpService(server.url, key=KEY, read_timeout=0.05), GET)
     shown = traceback.TracebackException.from_exception(error, capture_locals=True).format()
     assert KEY not in "".join(shown)
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\u2026", f"{KEY}\r\nx-other: 1"])
+def test_a_key_no_header_can_carry_is_refused_at_once_and_not_told(key: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"HttpService\(key=\.\.\.\): holds what no HTTP header"
+    ) as refused:
+        HttpService("http://localhost", key=key)
+    assert KEY not in repr(refused.value)
 
 
 def test_the_key_is_not_in_the_repr() -> None:
