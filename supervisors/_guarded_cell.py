@@ -206,7 +206,10 @@ class GuardedCell(GuardedMailbox):
         except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
             error, raised = None, bug
         if error is not None:
-            self._attempt_over(running, "failed", charge_of_failure(error))
+            charge = UNKNOWN
+            if running.call.bill is not None:
+                charge = charge_of_failure(actor, running.call, error)
+            self._attempt_over(running, "failed", charge)
             self._decide(running, error)
         elif isinstance(raised, actor.declines):
             self._attempt_declined(running, raised)

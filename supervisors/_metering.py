@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ..runtime import Actor, Message, RefusalError
-from ._errors import BudgetExceededError, ProviderError, RateLimitedError
+from ._errors import BudgetExceededError, ProviderError, RateLimitedError, StreamBrokenError
 from ._failures import FailureKind
 from ._guarded import Charge, Estimate, GuardedActor
 from .policies import (
@@ -230,11 +230,15 @@ def charge_of(actor: Actor, message: Message, reply: object) -> Charge:
         return UNKNOWN
 
 
-def charge_of_failure(error: ProviderError) -> Charge:
+def charge_of_failure(actor: Actor, call: Call, error: ProviderError) -> Charge:
     """Say what a failed attempt used: nobody bills for an answer that says no.
 
-    Without an answer, or with one that says yes and holds an error, it may have been carried out.
+    Without an answer, or with one that says yes and holds an error, it may have been carried out. A stream
+    that broke was begun, and is billed as far as it came, whatever ended it.
     """
+    if isinstance(error, StreamBrokenError) or call.has_delivered:
+        partial = getattr(error, "partial", None)
+        return UNKNOWN if partial is None else charge_of(actor, call.message, partial)
     is_no = error.kind in _NEVER_BILLED or (error.status is not None and error.status >= _ERROR_STATUS)
     return NOTHING if is_no else UNKNOWN
 
