@@ -177,7 +177,8 @@ class GuardStatistics:
     provider: str
     """The service."""
     state: str
-    """``ok``, ``paused``, ``breaker_open``, ``half_open``, ``blocked``, ``failed`` or ``restarting``."""
+    """``ok``, ``paused``, ``breaker_open``, ``forced_open``, ``half_open``, ``blocked``, ``failed`` or
+    ``restarting``."""
     actor: ActorStatistics
     """Its mailbox; a call that waits for its retry counts as queued."""
     calls: Mapping[CallKey, int]

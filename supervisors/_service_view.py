@@ -49,6 +49,7 @@ def state_of_service(cell: GuardedMailbox) -> str:
         (cell.guard.is_failed, "failed"),
         (cell.guard.is_blocked, "blocked"),
         (cell.state is ActorState.RESTARTING, "restarting"),
+        (circuit is not None and circuit.forced == "open", "forced_open"),
         (state is CircuitState.OPEN, "breaker_open"),
         (state is CircuitState.HALF_OPEN, "half_open"),
         (not cell.guard.gate.is_open(now), "paused"),
