@@ -1,6 +1,7 @@
 """HttpService: one attempt over a real connection. The supervisor's part is in test_http_retries."""
 
 import gzip
+import ssl
 import traceback
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -32,6 +33,17 @@ async def failure(service: HttpService, message: HttpRequest) -> ProviderError:
         with pytest.raises(ProviderError) as caught:
             await service.request(message)
     return caught.value
+
+
+async def test_only_the_first_start_of_all_reads_the_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes 50 ms, and a service that restarts has no time for it."""
+    async with running(HttpService("https://localhost")):
+        pass
+    read: list[str] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: read.append("again"))
+    async with running(HttpService("https://localhost")):
+        pass
+    assert read == []
 
 
 async def test_a_response_is_returned_whole() -> None:
