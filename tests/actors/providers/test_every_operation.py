@@ -118,8 +118,21 @@ async def test_a_rate_limits_wait_is_kept_by_everybody(
 
 
 NAMES = st.sampled_from(
-    ["id", "status", "output", "error", "delayTime", "executionTime", "workers", "jobs", "idle", "detail"]
-    + ["message", "code", "Key", "signedURL", "name", "voices", "voice_id", "statusCode", "data"]
+    [
+        *("id", "status", "output", "error", "delayTime", "executionTime", "workers", "jobs", "idle"),
+        *(
+            "detail",
+            "message",
+            "code",
+            "Key",
+            "signedURL",
+            "name",
+            "voices",
+            "voice_id",
+            "statusCode",
+            "data",
+        ),
+    ]
 )
 STATUSES = st.sampled_from(["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"])
 LEAVES = st.none() | st.booleans() | st.integers(-5, 600) | st.floats(allow_nan=False) | st.text(max_size=5)
