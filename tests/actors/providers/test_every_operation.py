@@ -13,8 +13,10 @@ from trio.testing import MockClock
 
 from relight import Child, FailureKind, ProviderBlockedError, ProviderError, Ref, Request, open_system
 from relight.actors import HttpReply, HttpRequest, HttpService, HttpStream
+from relight.actors.ops import scrape
 from relight.actors.providers import PROVIDERS
 from relight.supervisors.policies import Policy, Retry
+from relight.testing import capture_events
 from tests.actors.providers.examples import EXAMPLES, KEY
 from tests.actors.providers.operations import OPERATIONS
 from tests.support.clocks import virtual_time
@@ -115,6 +117,31 @@ async def test_a_rate_limits_wait_is_kept_by_everybody(
     first, *others = wire.times
     assert others
     assert min(others) - first >= 20.0
+
+
+@pytest.mark.anyio
+@virtual_time
+@every_operation
+@pytest.mark.parametrize("status", [200, 401, 429, 500])
+async def test_a_key_that_is_echoed_is_nowhere(
+    kind: type[HttpService], asked: Request[object], status: int
+) -> None:
+    echo = {"message": f"no such key: {KEY}", "code": KEY, "type": KEY, "error": f"bad {KEY}", "status": KEY}
+    wire = Wire(reply(status, {"error": echo} | echo, content_type=f"text/{KEY}"))
+    async with open_system() as system:
+        with capture_events(system) as events:
+            ref = await system.spawn(child(kind, wire))
+            error: BaseException | None = await caught(ref, asked)
+            await ref.tell(asked)
+            await anyio.sleep(1000.0)
+        # What is no error to a function, a file or a voice is theirs to give.
+        assert isinstance(error, ProviderError) or status == 200
+        assert system.dead_letters.read() or status == 200
+        seen: list[object] = [events, scrape(system), system.dead_letters.read(), system.services()]
+        while error is not None:
+            seen += [str(error), repr(error), vars(error), getattr(error, "__notes__", None)]
+            error = error.__cause__
+    assert KEY not in repr(seen)
 
 
 NAMES = st.sampled_from(
