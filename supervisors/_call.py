@@ -54,10 +54,13 @@ class Call(msgspec.Struct, eq=False):
     @classmethod
     def of(cls, cell: GuardedMailbox, item: Item, began: float) -> Call:
         """Begin the call that *item* asks for."""
-        if isinstance(item, Slot):
-            assert item.message is not None
-            return cls(cell, item, item, item.message, item.due, began)
-        return cls(cell, item, None, item, inf, began)
+        # The type is compared, not asked for: `isinstance` costs 60 ns on a msgspec class.
+        if type(item) is cell.kernel.slot:
+            slot: Slot = item
+            message: Message = slot.message  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+            return cls(cell, slot, slot, message, slot.due, began)
+        told: Message = item  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+        return cls(cell, told, None, told, inf, began)
 
     @property
     def operation(self) -> str:

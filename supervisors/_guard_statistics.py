@@ -89,14 +89,26 @@ class Histogram:
         self.seconds += other.seconds
 
 
+class _Tally:
+    """Count the calls of one kind, one model and one outcome."""
+
+    __slots__ = ("calls", "durations")
+
+    def __init__(self, durations: Histogram) -> None:
+        self.calls = 0
+        self.durations = durations
+        """Their times, together with those of other models."""
+
+
 class GuardCounters:
     """The counters of one guard. Only the guard's cell writes them."""
 
     __slots__ = (
-        "_accounts",
         "_costs",
+        "_rejected",
+        "_tallies",
+        "_with_model",
         "attempts",
-        "calls",
         "durations",
         "failures",
         "fallbacks",
@@ -110,7 +122,6 @@ class GuardCounters:
 
     def __init__(self) -> None:
         self.attempts = 0
-        self.calls: Counter[CallKey] = Counter()
         self.retries: Counter[RetryKey] = Counter()
         self.failures: Counter[FailureKind] = Counter()
         self.refusals: Counter[str] = Counter()
@@ -122,27 +133,47 @@ class GuardCounters:
         self.unpriced: Counter[str] = Counter()
         self._costs: dict[str, deque[tuple[float, float]]] = {}
         # Where a call is counted, found by a bare tuple: to make a key for each call would take 200 ns.
-        self._accounts: dict[tuple[str, str, str], tuple[CallKey, Histogram]] = {}
+        self._rejected: Counter[CallKey] = Counter()
+        self._tallies: dict[tuple[type[Message], str, str], _Tally] = {}
+        self._with_model: dict[type[Message], bool] = {}
+        """Which messages say what model they ask."""
 
     def ended(self, message: Message, outcome: str, seconds: float) -> None:
         """Count a call that reached the service at least once."""
-        entry = (_model(message), type(message).__name__, outcome)
-        try:
-            key, histogram = self._accounts[entry]
-        except KeyError:
-            key, histogram = self._accounts[entry] = self._open_account(*entry)
-        self.calls[key] += 1
-        histogram.add(seconds)
+        tally = self._tally(message, outcome)
+        tally.calls += 1
+        tally.durations.add(seconds)
         self.latencies.append(seconds)
 
-    def _open_account(self, model: str, operation: str, outcome: str) -> tuple[CallKey, Histogram]:
-        histogram = self.durations.setdefault((operation, outcome), Histogram())
-        return CallKey(model, operation, outcome), histogram
+    @property
+    def calls(self) -> dict[CallKey, int]:
+        """Calls that have ended, refused ones included."""
+        found = self._rejected.copy()
+        for (kind, model, outcome), tally in self._tallies.items():
+            found[CallKey(model, kind.__name__, outcome)] += tally.calls
+        return dict(found)
 
     def refused(self, message: Message, error: Exception) -> None:
         """Count a call that never reached it."""
         self.refusals[type(error).__name__] += 1
-        self.calls[CallKey(_model(message), type(message).__name__, "rejected")] += 1
+        self._rejected[CallKey(self._model(message), type(message).__name__, "rejected")] += 1
+
+    def _tally(self, message: Message, outcome: str) -> _Tally:
+        kind, model = type(message), self._model(message)
+        try:
+            return self._tallies[kind, model, outcome]
+        except KeyError:
+            durations = self.durations.setdefault((kind.__name__, outcome), Histogram())
+            tally = self._tallies[kind, model, outcome] = _Tally(durations)
+            return tally
+
+    def _model(self, message: Message) -> str:
+        kind = type(message)
+        try:
+            has_model = self._with_model[kind]
+        except KeyError:
+            has_model = self._with_model[kind] = hasattr(kind, "model")
+        return str(getattr(message, "model", "")) if has_model else ""
 
     def charged(self, estimate: Estimate, now: float) -> None:
         """Note what a retry may cost."""
@@ -164,10 +195,6 @@ class GuardCounters:
     def _forget(self, costs: deque[tuple[float, float]], now: float) -> None:
         while costs and costs[0][0] < now - COST_WINDOW:
             costs.popleft()
-
-
-def _model(message: Message) -> str:
-    return str(getattr(message, "model", ""))
 
 
 @dataclass(frozen=True, slots=True)

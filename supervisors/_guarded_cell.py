@@ -10,8 +10,6 @@ business of the mailbox, `GuardedMailbox`; here is what happens to one attempt.
 
 from __future__ import annotations
 
-from typing import cast
-
 from ..runtime import (
     Departure,
     Exit,
@@ -56,9 +54,10 @@ class GuardedCell(GuardedMailbox):
 
     async def drain(self, worker: Worker, left: int, /) -> int:
         """Make up to *left* attempts. The caller holds one of the cell's permits."""
-        actor = cast("GuardedActor | None", self.active)
+        # No cast: it costs a call.
+        actor: GuardedActor | None = self.active  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
         begun_with = left
-        queued = self.length
+        queued = len(self.queue) + len(self.waiting_retries) + len(self.due_retries)
         if queued > self.queued_peak:
             self.queued_peak = queued
         self.workers += (worker,)
@@ -89,15 +88,18 @@ class GuardedCell(GuardedMailbox):
         except KeyError:
             handler = self.plan.find(type(call.message))
         if handler is None:
-            error = UnhandledMessageError(self, call.message, type(actor).__name__)
-            self.end_call(call)
-            if call.bill is not None:
-                self._not_sent(call.bill)
-            self.bury(call.item, "unhandled", error)
+            self._unhandled(actor, call)
             return
         running = self._begin(worker, call)
         try:
-            reply = await self._handle(handler, actor, call)
+            self._prepare(actor, call)
+            attempt = attempt_in_hand.set(call)
+            request = current_request.set(call.slot)
+            try:
+                reply = await handler(actor, call.message)
+            finally:
+                current_request.reset(request)
+                attempt_in_hand.reset(attempt)
         except BaseException as error:
             is_failure = self.kernel.is_failure(error)
             if running.done:
@@ -110,19 +112,29 @@ class GuardedCell(GuardedMailbox):
                 raise
         else:
             if not running.done:
-                self._attempt_succeeded(running, reply)
+                self._attempt_succeeded(actor, running, reply)
         finally:
             worker.hand = worker.slot = None
 
+    def _unhandled(self, actor: GuardedActor, call: Call) -> None:
+        error = UnhandledMessageError(self, call.message, type(actor).__name__)
+        self.end_call(call)
+        if call.bill is not None:
+            self._not_sent(call.bill)
+        self.bury(call.item, "unhandled", error)
+
     def _begin(self, worker: Worker, call: Call) -> Running:
-        guard, now = self.guard, self.kernel.now()
+        guard = self.guard
         guard.bulkhead.try_acquire()
         guard.counters.attempts += 1
         call.attempts += 1
-        if guard.ledger is not None:
-            if call.attempts == 1:
+        if call.attempts == 1:
+            now = call.began
+            if guard.ledger is not None:
                 guard.ledger.called(now)
-            elif call.has_grant:
+        else:
+            now = self.kernel.now()
+            if guard.ledger is not None and call.has_grant:
                 call.has_grant = False
                 guard.ledger.made(now)
         call.running = running = Running(call, worker, guard.admit(now), guard.block.count, now)
@@ -139,22 +151,16 @@ class GuardedCell(GuardedMailbox):
         self.kernel.timers.after(timeout, now + timeout, running)
         return running
 
-    async def _handle(self, handler: Handler, actor: GuardedActor, call: Call) -> object:
-        if call.bill is not None and call.bill.flaw is not None:
-            raise call.bill.flaw
+    def _prepare(self, actor: GuardedActor, call: Call) -> None:
+        bill = call.bill
+        if bill is not None and bill.flaw is not None:
+            raise bill.flaw
         if call.attempts == 1:
             call.is_repeatable = actor.is_repeatable(call.message)
-        else:
-            estimate = actor.estimate(call.message) if call.bill is None else call.bill.estimate
-            if estimate is not None:
-                self.guard.counters.charged(estimate, self.kernel.now())
-        attempt = attempt_in_hand.set(call)
-        request = current_request.set(call.slot)
-        try:
-            return await handler(actor, call.message)
-        finally:
-            current_request.reset(request)
-            attempt_in_hand.reset(attempt)
+            return
+        estimate = actor.estimate(call.message) if bill is None else bill.estimate
+        if estimate is not None:
+            self.guard.counters.charged(estimate, self.kernel.now())
 
     def _attempt_over(
         self, running: Running, outcome: str, charge: Charge = UNKNOWN, now: float | None = None
@@ -182,16 +188,17 @@ class GuardedCell(GuardedMailbox):
         self.guard.meter.cancel(bill, self.kernel.now())
         self.guard.account.wake_line()
 
-    def _attempt_succeeded(self, running: Running, reply: object) -> None:
-        call, charge, now = running.call, UNKNOWN, self.kernel.now()
+    def _attempt_succeeded(self, actor: GuardedActor, running: Running, reply: object) -> None:
+        call, slot, charge, now = running.call, running.call.slot, UNKNOWN, self.kernel.now()
         if call.bill is not None:
-            charge = charge_of(self.actor, call.message, call.last_part() if reply is None else reply)
+            charge = charge_of(actor, call.message, call.last_part() if reply is None else reply)
         self._attempt_over(running, "success", charge, now)
         has_grown = self.guard.succeeded(running, now)
-        self.end_call(call)
         self.handled += 1
-        if call.slot is not None and not call.slot.resolve(reply):
-            self.late_replies += 1
+        if slot is not None:
+            self.calls.pop(slot, None)
+            if not slot.resolve(reply):
+                self.late_replies += 1
         outcome = "ok" if call.attempts == 1 else "retried_ok"
         self.guard.counters.ended(call.message, outcome, now - call.began)
         if has_grown:
