@@ -119,6 +119,7 @@ class Running(msgspec.Struct, eq=False):
     began: float
     """The moment it began."""
     done: bool = False
+    """Its handler has ended."""
     is_released: bool = False
     """The guard has its permit back."""
     cause: str = ""
@@ -138,12 +139,6 @@ class Running(msgspec.Struct, eq=False):
             self.worker.cancel(self)
             kernel = self.call.cell.kernel
             self.unwinding = kernel.timers.call_at(kernel.now() + UNWIND, self._give_up)
-
-    def end(self) -> None:
-        """Note that its handler has ended."""
-        self.done = True
-        if self.unwinding is not None:
-            self.unwinding.cancel()
 
     def _give_up(self) -> None:
         self.call.cell.leave_behind(self)

@@ -200,11 +200,11 @@ class Guard:
         if attempt.blocks == self.block.count and self.block.is_on:
             self.block.lift()
         if attempt.permit is not None and self.circuit is not None:
-            self.circuit.succeeded(attempt.permit, now, self._seconds(attempt, now))
-        bulkhead = self.bulkhead
-        limit = bulkhead.limit
-        bulkhead.grow()
-        return bulkhead.limit > limit
+            seconds = now - attempt.began
+            if seconds >= self._slow_seconds:
+                seconds = self._seconds(attempt, now)
+            self.circuit.succeeded(attempt.permit, now, seconds)
+        return self.bulkhead.grow()
 
     def released(self, attempt: Running, now: float) -> None:
         """Note an attempt that says nothing about the service: cancelled, or ended by a bug.

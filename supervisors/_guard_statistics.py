@@ -140,7 +140,12 @@ class GuardCounters:
 
     def ended(self, message: Message, outcome: str, seconds: float) -> None:
         """Count a call that reached the service at least once."""
-        tally = self._tally(message, outcome)
+        kind = type(message)
+        # Whether a kind of message has a model is found out with its first tally.
+        model = str(getattr(message, "model", "")) if self._with_model.get(kind, True) else ""
+        tally = self._tallies.get((kind, model, outcome))
+        if tally is None:
+            tally = self._open_tally(kind, model, outcome)
         tally.calls += 1
         tally.durations.add(seconds)
         self.latencies.append(seconds)
@@ -156,24 +161,14 @@ class GuardCounters:
     def refused(self, message: Message, error: Exception) -> None:
         """Count a call that never reached it."""
         self.refusals[type(error).__name__] += 1
-        self._rejected[CallKey(self._model(message), type(message).__name__, "rejected")] += 1
+        model = str(getattr(message, "model", ""))
+        self._rejected[CallKey(model, type(message).__name__, "rejected")] += 1
 
-    def _tally(self, message: Message, outcome: str) -> _Tally:
-        kind, model = type(message), self._model(message)
-        try:
-            return self._tallies[kind, model, outcome]
-        except KeyError:
-            durations = self.durations.setdefault((kind.__name__, outcome), Histogram())
-            tally = self._tallies[kind, model, outcome] = _Tally(durations)
-            return tally
-
-    def _model(self, message: Message) -> str:
-        kind = type(message)
-        try:
-            has_model = self._with_model[kind]
-        except KeyError:
-            has_model = self._with_model[kind] = hasattr(kind, "model")
-        return str(getattr(message, "model", "")) if has_model else ""
+    def _open_tally(self, kind: type[Message], model: str, outcome: str) -> _Tally:
+        self._with_model[kind] = hasattr(kind, "model")
+        durations = self.durations.setdefault((kind.__name__, outcome), Histogram())
+        tally = self._tallies[kind, model, outcome] = _Tally(durations)
+        return tally
 
     def charged(self, estimate: Estimate, now: float) -> None:
         """Note what a retry may cost."""

@@ -11,6 +11,7 @@ business of the mailbox, `GuardedMailbox`; here is what happens to one attempt.
 from __future__ import annotations
 
 from ..runtime import (
+    ActorCell,
     Departure,
     Exit,
     ExitReason,
@@ -80,7 +81,7 @@ class GuardedCell(GuardedMailbox):
         if stuck is not None and isinstance(stuck, Running):
             self._attempt_cancelled(stuck)
         worker.slot = None
-        super().leave(worker)
+        ActorCell.leave(self, worker)  # not super(), which costs 100 ns
 
     async def _attempt(self, worker: Worker, actor: GuardedActor, call: Call) -> None:
         try:
@@ -166,22 +167,21 @@ class GuardedCell(GuardedMailbox):
         self, running: Running, outcome: str, charge: Charge = UNKNOWN, now: float | None = None
     ) -> Call:
         call = running.call
-        running.end()
+        running.done = True
+        if running.unwinding is not None:
+            running.unwinding.cancel()
         call.running = None
         self.guard.bulkhead.release()
-        if call.bill is not None and call.bill.is_open:
-            self._settle(call, call.bill, charge, self.kernel.now() if now is None else now)
+        bill, meter = call.bill, self.guard.meter
+        if bill is not None and bill.is_open and meter is not None:
+            # What the attempt had taken of rate limit and money is replaced by what it used.
+            now = self.kernel.now() if now is None else now
+            meter.settle(bill, charge, now, is_retry=call.attempts > 1)
+            if charge.tokens is not None and self.guard.account.line:
+                self.guard.account.wake_line()
         if call.attempts > 1 and call.reason is not None:
             self.guard.counters.retries[RetryKey(call.operation, call.reason, outcome)] += 1
         return call
-
-    def _settle(self, call: Call, bill: Bill, charge: Charge, now: float) -> None:
-        """Replace what the attempt had taken of rate limit and money by what it used."""
-        meter = self.guard.meter
-        assert meter is not None
-        meter.settle(bill, charge, now, is_retry=call.attempts > 1)
-        if charge.tokens is not None and self.guard.account.line:
-            self.guard.account.wake_line()
 
     def _not_sent(self, bill: Bill) -> None:
         assert self.guard.meter is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, isfinite
+from typing import cast
 
 from ..runtime import (
     ActorCell,
@@ -108,10 +109,11 @@ class GuardedMailbox(ActorCell):
         # The type is compared, not asked for: `isinstance` costs 60 ns on a msgspec class.
         due: float = item.due if type(item) is kernel.slot else inf
         refusal = guard.refusal(now, due)
-        if refusal is None and guard.meter is not None:
+        queue = self.queue
+        # Where its turn is now, it is seen there what there is of rate limit and money.
+        if refusal is None and guard.meter is not None and (queue or not self.room or now < guard.held_until):
             refusal = self._hopeless(guard.meter, item, now)
         if refusal is None:
-            queue = self.queue
             if len(queue) + len(self.waiting_retries) + len(self.due_retries) >= self.capacity:
                 return self.overflow is not Overflow.WAIT and self.drop_for(item)
             queue.append(item)
@@ -281,12 +283,11 @@ class GuardedMailbox(ActorCell):
 
     def _hopeless(self, meter: Meter, item: Item, now: float) -> RefusalError | None:
         """Refuse, in its sender's stack, what would wait for a turn that comes too late, or for money."""
-        if self.room and not self.queue and now >= self.guard.held_until:
-            return None  # its turn is now, and there it is looked at
         late = meter.lateness(now, _due(item), len(self.queue) + len(self.due_retries))
         if late is not None or not meter.is_spent(now):
             return late
-        return self._say_if_spent(meter.shortfall(self._bill(meter, message_of(item)), now))
+        bill = Bill.of(cast("GuardedActor", self.actor), message_of(item), meter.purses)
+        return self._say_if_spent(meter.shortfall(bill, now))
 
     def _objection(self, item: Item, now: float) -> RefusalError | None:
         """Say why what is queued, behind those that are, can't be served in time; None where it can."""
@@ -301,7 +302,9 @@ class GuardedMailbox(ActorCell):
         assert meter is not None
         bill = call.bill
         if bill is None:
-            bill = call.bill = self._bill(meter, call.message)
+            # No cast: it costs as much as the rest of the call.
+            actor: GuardedActor = self.actor  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+            bill = call.bill = Bill.of(actor, call.message, meter.purses)
         verdict = meter.admit(call, bill, now)
         if verdict is None:
             account = self.guard.account
@@ -312,10 +315,6 @@ class GuardedMailbox(ActorCell):
         else:
             self._hold(call, now + verdict)
         return False
-
-    def _bill(self, meter: Meter, message: Message) -> Bill:
-        # No cast: it costs as much as the rest of the call.
-        return Bill.of(self.actor, message, meter.purses)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     def _hold(self, call: Call, until: float) -> None:
         """Put a call back to its place, and begin nothing before its turn."""

@@ -136,7 +136,10 @@ class Meter:
             wait = limiter.wait(now, bill.tokens or 0.0)
             if wait:
                 return self._too_late(wait) if now + wait > call.due else wait
-        if bill.purses and not bill.is_free:
+        purses, usd = bill.purses, bill.usd
+        if usd is not None and len(purses) == 1 and purses[0].try_reserve(usd, now):
+            self.is_said = False
+        elif purses and not bill.is_free:
             if (refusal := self.shortfall(bill, now)) is not None:
                 return refusal
             self._reserve(bill)
@@ -150,19 +153,12 @@ class Meter:
         """Refuse what there is no money for."""
         if bill.is_free or not bill.purses:
             return None
-        usd = bill.usd
-        if usd is not None:
-            for purse in bill.purses:
-                if not purse.has_room(usd, now):
-                    break
-            else:
-                return None
-        elif any(purse.unpriced == "refuse" for purse in bill.purses):
+        if bill.usd is None and any(purse.unpriced == "refuse" for purse in bill.purses):
             self._refused += 1
             model = bill.model or "the call"
             what = f"nobody knows what {model} costs, and its budget refuses the unpriced: add its price"
             return BudgetExceededError(self._provider, what, scope=bill.purses[0].scope)
-        lack = shortfall_of(bill.purses, usd or 0.0, now)
+        lack = shortfall_of(bill.purses, bill.usd or 0.0, now)
         if lack is None:
             return None
         self._refused += 1

@@ -124,17 +124,23 @@ class Purse:
         self._limits = _limits_of(spec, {name: spent for name, _, spent in self._limits})
         self._look(now)
 
-    def has_room(self, usd: float, now: float) -> bool:
-        """Tell whether a call that may cost *usd* surely has room; else `shortfall` has to be asked."""
-        used = self._reserved + self._fresh
-        return now < self._until and used + usd <= self._room + _CRUMB and used < self._room - _CRUMB
+    def try_reserve(self, usd: float, now: float) -> bool:
+        """Set aside what a call may cost, where there surely is room; else ask `shortfall`."""
+        used, room = self._reserved + self._fresh, self._room
+        if now < self._until and used + usd <= room + _CRUMB and used < room - _CRUMB:
+            self._reserved += usd
+            return True
+        return False
 
     def shortfall(self, usd: float, now: float) -> Shortfall | None:
         """Say what is missing for a call that may cost *usd*; None where there is room.
 
         Where nothing is left there is room for no call, not even for one that is thought to cost nothing.
         """
-        if self.has_room(usd, now):
+        if now >= self._until:
+            self._look(now)
+        used = self._reserved + self._fresh
+        if used + usd <= self._room + _CRUMB and used < self._room - _CRUMB:
             return None
         self._look(now)
         return self._first_short(usd, now)
