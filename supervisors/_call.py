@@ -37,8 +37,6 @@ class Call(msgspec.Struct, eq=False):
     began: float
     """The moment of its first attempt."""
     attempts: int = 0
-    is_repeatable: bool = True
-    """An attempt that got no answer in time may be made again."""
     key: str = ""
     error: ProviderError | None = None
     """Why its last attempt failed."""

@@ -197,8 +197,9 @@ class Guard:
 
     def succeeded(self, attempt: Running, now: float) -> bool:
         """Note an answer; True when one more attempt may be in flight than before."""
-        if attempt.blocks == self.block.count and self.block.is_on:
-            self.block.lift()
+        block = self.block
+        if block.probe_at > -inf and attempt.blocks == block.count:
+            block.lift()
         if attempt.permit is not None and self.circuit is not None:
             seconds = now - attempt.began
             if seconds >= self._slow_seconds:

@@ -10,19 +10,22 @@ business of the mailbox, `GuardedMailbox`; here is what happens to one attempt.
 
 from __future__ import annotations
 
+from typing import cast
+
 from ..runtime import (
     ActorCell,
     Departure,
     Exit,
     ExitReason,
     Handler,
+    RefusalError,
     Slot,
     UnhandledMessageError,
     Worker,
     current_request,
 )
 from ._call import Call, Running
-from ._errors import ProviderError, RetriesExhaustedError, StreamBrokenError
+from ._errors import ProviderError, RetriesExhaustedError, StreamBrokenError, refused_on_the_way
 from ._failures import FailureKind
 from ._guard_statistics import GuardStatistics, RetryKey
 from ._guarded import Charge, GuardedActor, attempt_in_hand
@@ -71,7 +74,7 @@ class GuardedCell(GuardedMailbox):
                 left -= 1
                 await self._attempt(worker, actor, call)
         finally:
-            self.leave(worker)
+            ActorCell.leave(self, worker)  # there is no attempt in its hand any more
         # A turn in which nothing could begin counts too: no mistake about that may stop the event loop.
         return left if left < begun_with else left - 1
 
@@ -81,7 +84,7 @@ class GuardedCell(GuardedMailbox):
         if stuck is not None and isinstance(stuck, Running):
             self._attempt_cancelled(stuck)
         worker.slot = None
-        ActorCell.leave(self, worker)  # not super(), which costs 100 ns
+        super().leave(worker)
 
     async def _attempt(self, worker: Worker, actor: GuardedActor, call: Call) -> None:
         try:
@@ -93,7 +96,10 @@ class GuardedCell(GuardedMailbox):
             return
         running = self._begin(worker, call)
         try:
-            self._prepare(actor, call)
+            if call.attempts > 1:
+                self._charge_retry(actor, call)
+            if call.bill is not None and call.bill.flaw is not None:
+                raise call.bill.flaw
             attempt = attempt_in_hand.set(call)
             request = current_request.set(call.slot)
             try:
@@ -102,14 +108,8 @@ class GuardedCell(GuardedMailbox):
                 current_request.reset(request)
                 attempt_in_hand.reset(attempt)
         except BaseException as error:
-            is_failure = self.kernel.is_failure(error)
-            if running.done:
-                pass  # it was given up as stuck
-            elif is_failure:
-                self._attempt_failed(actor, running, error)
-            else:
-                self._attempt_cancelled(running)
-            if not is_failure:
+            self._attempt_raised(actor, running, error)
+            if not self.kernel.is_failure(error):
                 raise
         else:
             if not running.done:
@@ -152,14 +152,8 @@ class GuardedCell(GuardedMailbox):
         self.kernel.timers.after(timeout, now + timeout, running)
         return running
 
-    def _prepare(self, actor: GuardedActor, call: Call) -> None:
-        bill = call.bill
-        if bill is not None and bill.flaw is not None:
-            raise bill.flaw
-        if call.attempts == 1:
-            call.is_repeatable = actor.is_repeatable(call.message)
-            return
-        estimate = actor.estimate(call.message) if bill is None else bill.estimate
+    def _charge_retry(self, actor: GuardedActor, call: Call) -> None:
+        estimate = actor.estimate(call.message) if call.bill is None else call.bill.estimate
         if estimate is not None:
             self.guard.counters.charged(estimate, self.kernel.now())
 
@@ -204,6 +198,14 @@ class GuardedCell(GuardedMailbox):
         if has_grown:
             self.widen()
 
+    def _attempt_raised(self, actor: GuardedActor, running: Running, error: BaseException) -> None:
+        if running.done:
+            return  # it was given up as stuck
+        if self.kernel.is_failure(error):
+            self._attempt_failed(actor, running, error)
+        else:
+            self._attempt_cancelled(running)
+
     def _attempt_failed(self, actor: GuardedActor, running: Running, raised: BaseException) -> None:
         if running.cause:
             self._attempt_cancelled(running)
@@ -217,6 +219,9 @@ class GuardedCell(GuardedMailbox):
             self._decide(running, error)
         elif isinstance(raised, actor.declines):
             self._attempt_declined(running, raised)
+        elif isinstance(raised, RefusalError):
+            self._attempt_over(running, "failed")
+            self._decide(running, refused_on_the_way(self.provider, raised))
         else:
             self._attempt_bugged(actor, running, raised)
 
@@ -229,8 +234,7 @@ class GuardedCell(GuardedMailbox):
     def _attempt_cancelled(self, running: Running) -> None:
         """The attempt was cancelled: by its timeout, by its asker's leaving, or with the service."""
         if running.cause == "timeout" and not running.call.is_abandoned:
-            self._attempt_over(running, "failed")
-            self._decide(running, self._timeout_error(running.call))
+            self._attempt_timed_out(running)
             return
         call = self._attempt_over(running, "cancelled")
         self.guard.released(running, self.kernel.now())
@@ -239,6 +243,16 @@ class GuardedCell(GuardedMailbox):
         self.count_end(call, "cancelled")
         if call.slot is not None:
             self.fail_in_hand(call.slot, self.reason)
+
+    def _attempt_timed_out(self, running: Running) -> None:
+        actor = cast("GuardedActor", running.worker.actor)
+        try:
+            error = self._timeout_error(actor, running.call)
+        except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
+            self._attempt_bugged(actor, running, bug)
+        else:
+            self._attempt_over(running, "failed")
+            self._decide(running, error)
 
     def _attempt_bugged(self, actor: GuardedActor, running: Running, error: BaseException) -> None:
         """An exception nobody expected: this incarnation is over, its other attempts may finish."""
@@ -256,10 +270,10 @@ class GuardedCell(GuardedMailbox):
         now = self.kernel.now()
         Departure(self, reason, now + self.policy.longest_attempt, detached=True).begin()
 
-    def _timeout_error(self, call: Call) -> ProviderError:
+    def _timeout_error(self, actor: GuardedActor, call: Call) -> ProviderError:
         seconds = self.guard.policy_of(call.operation).attempt_timeout
         detail = f"no answer within {seconds:g} s"
-        retryable = None if call.is_repeatable else False
+        retryable = None if actor.is_repeatable(call.message) else False
         return ProviderError(self.provider, FailureKind.TIMEOUT, detail, retryable=retryable)
 
     def _decide(self, running: Running, error: ProviderError) -> None:
