@@ -14,6 +14,7 @@ from ..runtime import (
     Message,
     NoSuchActorError,
     Ref,
+    RefusalError,
     Request,
     Stream,
     StreamRequest,
@@ -21,7 +22,7 @@ from ..runtime import (
     redact,
     text_of,
 )
-from ..supervisors import find_actor, how_it_retries
+from ..supervisors import ProviderError, find_actor, how_it_retries
 from ._plain_calls import PLAIN_CALLS
 from ._retry_config import RetryConfig
 from ._retrying import check_retryable, name_of, retry_async
@@ -56,6 +57,9 @@ class Agent(Actor):
     """Seconds an ask without a timeout waits: an agent's work takes several calls."""
     retry: ClassVar[RetryConfig] = RetryConfig()
     """How `execute_with_retry` retries, unless it is told otherwise."""
+    declines: ClassVar[tuple[type[Exception], ...]] = (ProviderError, RefusalError, OutputValidationError)
+    """What a service could not do is the answer to whoever asked the agent, and no fault of the agent's:
+    it does not crash of it. What it was told becomes a dead letter."""
 
     def service(self, name: str) -> Ref:
         """Return the live service or actor at this path or with this name.

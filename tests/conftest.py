@@ -6,8 +6,10 @@ An async test names the one plugin that runs it: ``@pytest.mark.anyio`` (on trio
 """
 
 import os
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["relight.testing.plugin"]
@@ -24,6 +26,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
     """Run a test on each backend; ``virtual_time`` puts others in its place."""
     return str(request.param), {}
+
+
+@pytest.fixture(autouse=True)
+def _structlog_as_it_was() -> Iterator[None]:
+    """Forget what a test configured: capturing logs does, and events then go where nobody looks."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

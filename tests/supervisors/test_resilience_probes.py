@@ -267,7 +267,7 @@ class Stubborn(Script):
 async def test_concurrent_callers_share_no_retry_state() -> None:
     script = Stubborn()
     async with open_system() as system:
-        ref = await serve(system, script, policy(attempts=3, breaker=None, concurrency=50))
+        ref = await serve(system, script, policy(attempts=3, breaker=None, concurrency=50, retry_budget=None))
         async with Askers(ref) as askers:
             for name in FIFTY:
                 await askers.ask(name)

@@ -1,0 +1,1 @@
+"""What the two applications share: options, fakes, checkpoints, and the closing report."""
