@@ -54,7 +54,7 @@ class Call(msgspec.Struct, eq=False):
         """Begin the call that *item* asks for."""
         # The type is compared, not asked for: `isinstance` costs 60 ns on a msgspec class.
         if type(item) is cell.kernel.slot:
-            slot: Slot = item
+            slot: Slot = item  # pyright: ignore[reportAssignmentType]
             message: Message = slot.message  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
             return cls(cell, slot, slot, message, slot.due, began)
         told: Message = item  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]

@@ -135,17 +135,21 @@ class Guard:
 
     # --- admit -----------------------------------------------------------------------------------
 
-    def refusal(self, now: float, due: float) -> RefusalError | None:
-        """Say why a call that must end by *due* is not taken now; None when it is."""
-        # First the way it nearly always goes, without a call: every message comes by here twice.
-        gate, circuit = self.gate, self.circuit
-        if (
+    def is_clear(self, now: float) -> bool:
+        """Tell whether nothing at all is in a call's way; if anything is, `refusal` has to be asked.
+
+        It nearly always is clear, and every message comes by here twice: so there is no call in it.
+        """
+        return (
             self._failed_until is None
             and now >= self.block.refuses_until
-            and now >= gate.reopens_at
-            and (circuit is None or circuit.standing is not None)
-        ):
-            return None
+            and now >= self.gate.reopens_at
+            and (self.circuit is None or self.circuit.standing is not None)
+        )
+
+    def refusal(self, now: float, due: float) -> RefusalError | None:
+        """Say why a call that must end by *due* is not taken now; None when it is."""
+        gate, circuit = self.gate, self.circuit
         if self._failed_until is not None:
             return ProviderFailedError(self.provider, retry_after=max(0.0, self._failed_until - now))
         if now < self.block.refuses_until:
