@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf, isfinite
+from typing import cast
 
 from ..runtime import (
     ActorCell,
@@ -104,12 +105,21 @@ class GuardedMailbox(ActorCell):
             return super().offer(item)
         if layer := retry_layer.get():
             self.warn_nested(layer, guard_of(self.provider))
-        now = self.kernel.now()
-        refusal = self.guard.refusal(now, _due(item))
-        if refusal is None and self.guard.meter is not None:
-            refusal = self._hopeless(self.guard.meter, item, now)
+        kernel, guard, queue = self.kernel, self.guard, self.queue
+        now = kernel.now()
+        refusal = None if guard.is_clear(now) else guard.refusal(now, _due(item))
+        # Where its turn is now, it is seen there what there is of rate limit and money.
+        if refusal is None and guard.meter is not None and (queue or not self.room or now < guard.held_until):
+            refusal = self._hopeless(guard.meter, item, now)
         if refusal is None:
-            return self._take_in(item) or (self.overflow is not Overflow.WAIT and self.drop_for(item))
+            if len(queue) + len(self.waiting_retries) + len(self.due_retries) >= self.capacity:
+                return self.overflow is not Overflow.WAIT and self.drop_for(item)
+            queue.append(item)
+            if self.room:  # whether the call may begin is seen when a worker has come
+                self.room -= 1
+                self.busy += 1
+                kernel.schedule(self)
+            return True
         self.guard.counters.refused(message_of(item), refusal)
         if isinstance(item, Slot):
             raise refusal
@@ -119,16 +129,6 @@ class GuardedMailbox(ActorCell):
     def warn_nested(self, outer: str, inner: str) -> None:
         """Say, once, that a layer of retries stands inside another one."""
         self._nested.warn(self.kernel.events, outer, inner)
-
-    def _take_in(self, item: Item) -> bool:
-        if self.length >= self.capacity:
-            return False
-        self.queue.append(item)
-        if self.room:  # whether the call may begin is seen when a worker has come
-            self.room -= 1
-            self.busy += 1
-            self.kernel.schedule(self)
-        return True
 
     @property
     def length(self) -> int:
@@ -168,7 +168,7 @@ class GuardedMailbox(ActorCell):
         """Give a permit back, or use it again for what the guard lets begin."""
         if self.departures:
             self.tell_departures()
-        if self.active is not None and self.pending:
+        if self.active is not None and (self.queue or self.due_retries) and self.pending:
             self.kernel.schedule(self)
             return
         self.busy -= 1
@@ -236,19 +236,17 @@ class GuardedMailbox(ActorCell):
 
     def _next_queued(self, now: float) -> Call | None:
         while self.queue:
-            item = self.queue.popleft()
+            call = Call.of(self, self.queue.popleft(), now)
             if self.senders:
                 self._admit_next()
-            if isinstance(item, Slot) and item.done:
+            if call.is_abandoned:
                 self.abandoned += 1
-            elif (refusal := self.guard.refusal(now, inf)) is not None:
-                self._refuse(item, refusal)
-            else:
-                call = Call.of(self, item, now)
-                if self.guard.meter is None or self._is_metered_in(call, now):
-                    return call
-                if now < self.guard.held_until:
-                    break
+            elif not self.guard.is_clear(now) and (refusal := self.guard.refusal(now, inf)) is not None:
+                self._refuse(call.item, refusal)
+            elif self.guard.meter is None or self._is_metered_in(call, now):
+                return call
+            elif now < self.guard.held_until:
+                break
         return None
 
     def _admit_next(self) -> None:
@@ -283,12 +281,11 @@ class GuardedMailbox(ActorCell):
 
     def _hopeless(self, meter: Meter, item: Item, now: float) -> RefusalError | None:
         """Refuse, in its sender's stack, what would wait for a turn that comes too late, or for money."""
-        if self.room and not self.queue and now >= self.guard.held_until:
-            return None  # its turn is now, and there it is looked at
         late = meter.lateness(now, _due(item), len(self.queue) + len(self.due_retries))
         if late is not None or not meter.is_spent(now):
             return late
-        return self._say_if_spent(meter.shortfall(self._bill(meter, message_of(item)), now))
+        bill = Bill.of(cast("GuardedActor", self.actor), message_of(item), meter.purses)
+        return self._say_if_spent(meter.shortfall(bill, now))
 
     def _objection(self, item: Item, now: float) -> RefusalError | None:
         """Say why what is queued, behind those that are, can't be served in time; None where it can."""
@@ -303,7 +300,9 @@ class GuardedMailbox(ActorCell):
         assert meter is not None
         bill = call.bill
         if bill is None:
-            bill = call.bill = self._bill(meter, call.message)
+            # No cast: it costs as much as the rest of the call.
+            actor: GuardedActor = self.actor  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+            bill = call.bill = Bill.of(actor, call.message, meter.purses)
         verdict = meter.admit(call, bill, now)
         if verdict is None:
             account = self.guard.account
@@ -314,10 +313,6 @@ class GuardedMailbox(ActorCell):
         else:
             self._hold(call, now + verdict)
         return False
-
-    def _bill(self, meter: Meter, message: Message) -> Bill:
-        # No cast: it costs as much as the rest of the call.
-        return Bill(self.actor, message, meter.purses)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     def _hold(self, call: Call, until: float) -> None:
         """Put a call back to its place, and begin nothing before its turn."""

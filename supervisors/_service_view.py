@@ -33,7 +33,7 @@ def look_at_service(cell: GuardedMailbox) -> GuardStatistics:
         waiting_retries=len(cell.waiting_retries),
         wait_seconds=counters.wait_seconds,
         latencies=tuple(counters.latencies),
-        durations=dict(counters.durations),
+        durations={key: histogram.copy() for key, histogram in counters.durations.items()},
         retry_cost_usd=counters.retry_cost(now),
         unpriced_retries=dict(counters.unpriced),
         restarts=actor.restarts,
