@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..runtime import Actor, Message, RefusalError
+from ..runtime import Message, RefusalError
 from ._errors import BudgetExceededError, ProviderError, RateLimitedError, StreamBrokenError
 from ._failures import FailureKind
 from ._guarded import Charge, Estimate, GuardedActor
@@ -232,7 +232,7 @@ def charge_of(actor: GuardedActor, message: Message, reply: object) -> Charge:
         return UNKNOWN
 
 
-def charge_of_failure(actor: Actor, call: Call, error: ProviderError) -> Charge:
+def charge_of_failure(actor: GuardedActor, call: Call, error: ProviderError) -> Charge:
     """Say what a failed attempt used: nobody bills for an answer that says no.
 
     Without an answer, or with one that says yes and holds an error, it may have been carried out. A stream
