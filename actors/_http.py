@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import msgspec
 
-from ..runtime import Message, handles
+from ..runtime import Message, SettingsError, handles
 from ..supervisors import FailureKind, ProviderError, follows_limits, report_limits
 from ..supervisors.policies import Concurrency, Exponential, Policy, Retry
 from ._classification import ErrorTable
@@ -35,6 +35,7 @@ MEBIBYTE = 1024 * 1024
 
 # By name, because some servers call their events plain text, or nothing at all.
 _NO_EVENTS = frozenset({"application/json", "text/html"})
+_BAD_KEY = "holds what no HTTP header can carry (a line break, a blank at an end, no ASCII): copy it again"
 
 
 class HttpService(Service):
@@ -55,6 +56,7 @@ class HttpService(Service):
 
     Raises:
         MissingExtraError: httpx2 is not installed.
+        SettingsError: The key is none that a header can carry.
     """
 
     policy: ClassVar[Policy] = Policy(
@@ -78,6 +80,9 @@ class HttpService(Service):
         prices: PriceTable = DEFAULT_PRICES,
     ) -> None:
         super().__init__(key=key, prices=prices)
+        if self._key is not None and not self._key.fits_header:
+            # Now and in our words: the libraries below quote the whole header in their errors.
+            raise SettingsError(f"{type(self).__name__}(key=...)", _BAD_KEY)
         self.base_url = base_url
         self._headers = dict(headers or {})
         self._timeouts = (connect_timeout, read_timeout, idle_timeout)

@@ -19,7 +19,7 @@ from ..supervisors import (
     ProviderError,
     RateLimitedError,
 )
-from ._relay import AnsweredError, RelayedHead, RelayRequest
+from ._relay import AnsweredError, RelayedHead, RelayRequest, headers_out
 
 _REFUSED: tuple[tuple[type[RefusalError], int], ...] = (
     (RateLimitedError, 429),
@@ -42,7 +42,8 @@ class Exchange:
             RelayRequest(
                 method=request.method,
                 target=request.url.raw_path.decode("ascii"),
-                headers=dict(request.headers),
+                # Now: the message may end as a dead letter, and the client's own key must not.
+                headers=headers_out(request.headers),
                 body=body,
                 model=_model(request.headers, body),
             ),

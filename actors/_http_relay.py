@@ -79,13 +79,14 @@ async def _events(
             held.append(chunk)
             if failure is not None:
                 # Its head said that all is well, so the client library reads it as the stream it is.
-                raise AnsweredError.of(failure, HttpReply(response.status, response.headers, b"".join(held)))
+                body = _hidden(service, b"".join(held))
+                raise AnsweredError.of(failure, HttpReply(response.status, response.headers, body))
             if not events:
                 continue
             is_out = True
             yield head
             chunk = b"".join(held)
-        yield chunk
+        yield chunk if failure is None else _hidden(service, chunk)
         if failure is not None:
             # The client library has read the same event. It is noted here for the breaker.
             raise StreamBrokenError.after(failure)
@@ -116,9 +117,13 @@ def _answered(service: HttpService, message: RelayRequest, reply: HttpReply) -> 
     error = service.failure_of(reply)
     if not service.is_repeatable(message):
         error.retryable = False
-    # Some servers echo the key, and the client library puts the body into its error.
-    body = service.hide(reply.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    body = _hidden(service, reply.body)
     return AnsweredError.of(error, HttpReply(reply.status, headers_back(reply.headers), body))
+
+
+def _hidden(service: HttpService, body: bytes) -> bytes:
+    """Some servers echo the key, and the client library puts the body into its error."""
+    return service.hide(body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _check_json(service: HttpService, reply: HttpReply) -> None:

@@ -7,6 +7,9 @@ from typing import NoReturn, Self, final
 from ..runtime import SettingsError
 
 _MASK = "***"
+_SHORTEST = 8
+"""Characters of the shortest text that is looked for in others. A placeholder, as servers of one's own take
+(``x``, ``none``, ``EMPTY``), is no secret, and masking it would make every other word unreadable."""
 
 
 @final
@@ -38,8 +41,16 @@ class Secret:
         return self._text
 
     def hide_in(self, text: str) -> str:
-        """Return *text* with the secret masked wherever it occurs."""
-        return text.replace(self._text, _MASK) if self._text else text
+        """Return *text* with the secret masked wherever it occurs.
+
+        A secret of fewer than eight characters is taken for a placeholder and left where it is.
+        """
+        return text.replace(self._text, _MASK) if len(self._text) >= _SHORTEST else text
+
+    @property
+    def fits_header(self) -> bool:
+        """Whether an HTTP header can carry it: ASCII, printable, no blank before or after it."""
+        return self._text.isascii() and self._text.isprintable() and self._text == self._text.strip()
 
     def __repr__(self) -> str:
         return f"Secret({_MASK!r})"

@@ -4,8 +4,10 @@ httpx2 and not httpx 0.28, whose connection pool loses slots to cancellation; a 
 cancels all the time.
 """
 
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
 
 import anyio.to_thread
 import httpx2
@@ -99,9 +101,15 @@ class HttpClient:
 @asynccontextmanager
 async def open_client(connection: Connection) -> AsyncGenerator[HttpClient, None]:
     """Open a connection pool, and close it in the end."""
-    # In a thread, because reading the system's certificates holds up everybody for 50 ms.
+    # In a thread, because the first one reads the system's certificates, which holds up everybody for 50 ms.
     async with await anyio.to_thread.run_sync(_make_client, connection) as client:
         yield HttpClient(client, connection)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Read the system's certificates, once a process: a service that restarts need not wait for them."""
+    return httpx2.create_ssl_context()
 
 
 def _make_client(connection: Connection) -> httpx2.AsyncClient:
@@ -109,6 +117,7 @@ def _make_client(connection: Connection) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
         base_url=connection.base_url,
         headers={**connection.headers, **secrets},
+        verify=_tls(),
         timeout=httpx2.Timeout(connection.read_timeout, connect=connection.connect_timeout),
         # No cap on connections: the bulkhead is one, and settings may have raised it.
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=connection.attempts),

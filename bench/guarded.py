@@ -1,8 +1,9 @@
 """What does it cost to have a call guarded when nothing fails?
 
 The whole way: the ask, admission, one attempt in a context of its own, the breaker's and the
-bulkhead's accounts, the counters. Beside it, in the same process: a bare function in tenacity's
-decorator, and with ``--peers`` in those of other libraries; and the same service with its policies off.
+bulkhead's accounts, rate limit, money, the counters. Every policy is on, and every limit so wide that it is
+never reached. Beside it, in the same process: a bare function in tenacity's decorator, and with ``--peers``
+in those of other libraries; and the same service with the default policy, and with its policies off.
 """
 
 from __future__ import annotations
@@ -11,7 +12,23 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.util import find_spec
 
-from relight import Actor, Child, GuardedActor, Policy, Ref, Request, handles, open_system
+from relight import (
+    Actor,
+    Adaptive,
+    Breaker,
+    Charge,
+    Child,
+    CostBudget,
+    Estimate,
+    GuardedActor,
+    Message,
+    Policy,
+    RateLimit,
+    Ref,
+    Request,
+    handles,
+    open_system,
+)
 
 from . import floors
 from ._peers import PEERS, PeerError, try_out
@@ -21,8 +38,18 @@ CALLS = 100
 """Calls a round."""
 TARGETS = {"trio": Target(15.0, of="value")}
 TENACITY_TARGET = Target(0.75)
-ALL_OFF = Policy(breaker=None)
+DEFAULT = Policy()
+ALL_ON = Policy(
+    breaker=Breaker(slow_seconds=10.0),
+    concurrency=Adaptive(low=2, high=32),
+    rate_limit=RateLimit(requests_per_minute=1e8, tokens_per_minute=1e10),
+    cost_budget=CostBudget(usd_per_minute=1e6, usd_per_day=1e9),
+)
+"""Every policy is; the retry budget is by default."""
+ALL_OFF = Policy(breaker=None, retry_budget=None)
 """Every policy that can be off is."""
+_ESTIMATE = Estimate("quotes", 0.001, 100.0)
+_CHARGE = Charge(0.0008, 90.0)
 
 
 class Quote(Request[int], frozen=True):
@@ -32,7 +59,15 @@ class Quote(Request[int], frozen=True):
 class Broker(GuardedActor):
     """A service that never fails, with every policy on."""
 
-    policy = Policy()
+    policy = ALL_ON
+
+    def estimate(self, message: Message) -> Estimate:
+        """Say what it may cost."""
+        return _ESTIMATE
+
+    def charge(self, message: Message, reply: object) -> Charge:
+        """Say what it did cost."""
+        return _CHARGE
 
     @handles
     async def quote(self, message: Quote) -> int:
@@ -44,7 +79,7 @@ class Bystander(Actor):
     """The same, without a guard."""
 
     isolated = True
-    concurrency = Policy().concurrency.limit
+    concurrency = DEFAULT.concurrency.limit
 
     @handles
     async def quote(self, message: Quote) -> int:
@@ -64,7 +99,11 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
             floor_is=floors.HANDOFF,
             target=TARGETS.get(stage.backend),
         )
+        default = await system.spawn(Child("default", Broker, policy=DEFAULT))
         bare = await system.spawn(Child("bare", Broker, policy=ALL_OFF))
+        measured = await in_turns(lambda: _ask(default), lambda: _ask(bare), stage.seconds)
+        floor_is = "the same service with every policy off; the value is of one with the default policy"
+        yield figure("guarded_default", stage, measured.scaled(MICROSECONDS), floor_is=floor_is)
         measured = await in_turns(lambda: _ask(broker), lambda: _ask(bare), stage.seconds)
         floor_is = "the same service with every policy off that can be"
         yield figure("guarded_policies", stage, measured.scaled(MICROSECONDS), floor_is=floor_is)

@@ -107,7 +107,7 @@ class PostgresServer:
 
     def remove(self) -> None:
         """Stop it, and remove its folder."""
-        self.stop()
+        self.stop(signal.SIGQUIT)  # what it would still write is removed with the rest
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def dsn(self, database: str = "postgres") -> str:

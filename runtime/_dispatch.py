@@ -221,7 +221,7 @@ class Dispatcher:
 
     async def _serve(self, worker: Worker) -> bool:
         """Drain what is ready, park, and go on; True when the worker is one too many."""
-        ready, idle, new_turn, pace = self.ready, self._idle, self._backend.slot, Pace()
+        ready, idle, turn, pace = self.ready, self._idle, self._backend.slot(), Pace()
         left = pace.begin()
         while True:
             self.armed = False
@@ -243,7 +243,10 @@ class Dispatcher:
             # Decide before parking, never after being woken: a woken worker is the armed one.
             if len(idle) >= KEEP:
                 return True
-            turn = new_turn()
+            turn.done, turn.sleeper = (
+                False,
+                None,
+            )  # the same one each time: whoever resolved it has let go of it
             idle.append(turn)
             await turn
             left = pace.begin()

@@ -98,7 +98,8 @@ class Ref(ABC):
 
         Args:
             message: Handled after everything already in the mailbox.
-            timeout: Seconds for the whole stream, the reader's own time included; else as in `ask`.
+            timeout: Seconds for the whole stream, the reader's own time included; else as in `ask`: 180 s
+                for a service, unless its policy says otherwise. A long one is worth a number of its own.
 
         Raises:
             DeliveryError: On entering the block, as by `ask`.

@@ -289,3 +289,12 @@ class RestartIntensityError(SupervisionError):
         """The child whose exit was one too many."""
         self.intensity = intensity
         self.period = period
+
+
+def refused_on_the_way(provider: str, refusal: RefusalError) -> ProviderError:
+    """Say that a call failed because a service that its handler asked refused it."""
+    error = ProviderError(
+        provider, FailureKind.REFUSED, str(refusal), retry_after=refusal.retry_after, retryable=False
+    )
+    error.__cause__ = refusal
+    return error

@@ -37,6 +37,8 @@ class FailureKind(enum.StrEnum):
     """The provider declined the content."""
     NOT_FOUND = "not_found"
     """No such model, endpoint or row."""
+    REFUSED = "refused"
+    """Another service that was asked on the way refused, and its own guard will say when it may be asked."""
     BUG = "bug"
     """An exception nobody expected: ours, not the provider's."""
 

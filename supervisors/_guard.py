@@ -33,9 +33,9 @@ class Guard:
 
     __slots__ = (
         "_failed_until",
-        "_is_timing",
         "_on_transition",
         "_operations",
+        "_slow_seconds",
         "account",
         "block",
         "bulkhead",
@@ -69,7 +69,7 @@ class Guard:
         self.circuit: Circuit | None = None
         if policy.breaker is not None:
             self.circuit = policy.breaker.circuit(on_transition)
-        self._is_timing = policy.breaker is not None and policy.breaker.slow_seconds is not None
+        self._slow_seconds = _slow_seconds(policy)
         self.bulkhead: Bulkhead = policy.concurrency.bulkhead()
         self.account = account
         self.gate = account.gate
@@ -112,7 +112,7 @@ class Guard:
             self.circuit = policy.breaker.circuit(self._on_transition)
         else:
             self.circuit.reconfigure(policy.breaker)
-        self._is_timing = policy.breaker is not None and policy.breaker.slow_seconds is not None
+        self._slow_seconds = _slow_seconds(policy)
         if policy.retry_budget is None:
             self.ledger = None
         elif self.ledger is None:
@@ -135,16 +135,29 @@ class Guard:
 
     # --- admit -----------------------------------------------------------------------------------
 
+    def is_clear(self, now: float) -> bool:
+        """Tell whether nothing at all is in a call's way; if anything is, `refusal` has to be asked.
+
+        It nearly always is clear, and every message comes by here twice: so there is no call in it.
+        """
+        return (
+            self._failed_until is None
+            and now >= self.block.refuses_until
+            and now >= self.gate.reopens_at
+            and (self.circuit is None or self.circuit.standing is not None)
+        )
+
     def refusal(self, now: float, due: float) -> RefusalError | None:
         """Say why a call that must end by *due* is not taken now; None when it is."""
+        gate, circuit = self.gate, self.circuit
         if self._failed_until is not None:
             return ProviderFailedError(self.provider, retry_after=max(0.0, self._failed_until - now))
         if now < self.block.refuses_until:
             return self.blocked_error(now)
-        if self.circuit is not None and not self.circuit.is_admitting(now):
+        if circuit is not None and not circuit.is_admitting(now):
             return self.breaker_error(now)
-        if not self.gate.is_open(now) and due < self.gate.reopens_at:
-            return RateLimitedError(self.provider, retry_after=self.gate.reopens_at - now)
+        if now < gate.reopens_at and due < gate.reopens_at:
+            return RateLimitedError(self.provider, retry_after=gate.reopens_at - now)
         return None
 
     def admit(self, now: float) -> Permit | None:
@@ -152,16 +165,16 @@ class Guard:
 
         The caller holds a slot of the bulkhead, and `refusal` said at this moment that there is none.
         """
-        self.block.probe()
-        return None if self.circuit is None else self.circuit.admit(now)
+        if self.block.probe_at > -inf:
+            self.block.probe()
+        if self.circuit is None:
+            return None
+        return self.circuit.standing or self.circuit.admit(now)
 
     def may_begin(self, now: float) -> bool:
         """Tell whether an attempt could begin: a slot is free, the gate is open, its turn has come."""
-        return (
-            self.bulkhead.in_flight < self.bulkhead.limit
-            and now >= self.held_until
-            and self.gate.is_open(now)
-        )
+        bulkhead = self.bulkhead
+        return bulkhead.in_flight < bulkhead.limit and now >= self.held_until and now >= self.gate.reopens_at
 
     def breaker_error(self, now: float) -> CircuitBreakerOpenError:
         """Make the refusal of an open or probing circuit."""
@@ -188,13 +201,15 @@ class Guard:
 
     def succeeded(self, attempt: Running, now: float) -> bool:
         """Note an answer; True when one more attempt may be in flight than before."""
-        if attempt.blocks == self.block.count and self.block.is_on:
-            self.block.lift()
+        block = self.block
+        if block.probe_at > -inf and attempt.blocks == block.count:
+            block.lift()
         if attempt.permit is not None and self.circuit is not None:
-            self.circuit.succeeded(attempt.permit, now, self._seconds(attempt, now))
-        limit = self.bulkhead.limit
-        self.bulkhead.grow()
-        return self.bulkhead.limit > limit
+            seconds = now - attempt.began
+            if seconds >= self._slow_seconds:
+                seconds = self._seconds(attempt, now)
+            self.circuit.succeeded(attempt.permit, now, seconds)
+        return self.bulkhead.grow()
 
     def released(self, attempt: Running, now: float) -> None:
         """Note an attempt that says nothing about the service: cancelled, or ended by a bug.
@@ -228,11 +243,12 @@ class Guard:
         return is_blocking
 
     def _seconds(self, attempt: Running, now: float) -> float:
-        """Return how long an attempt took, for a breaker that minds.
+        """Return how long an attempt took where that is too long for the breaker; else 0.0.
 
         A stream that flows is not slow, however long it is: its reader sets the pace.
         """
-        return now - attempt.began if self._is_timing and not attempt.call.has_delivered else 0.0
+        seconds = now - attempt.began
+        return 0.0 if seconds < self._slow_seconds or attempt.call.has_delivered else seconds
 
     def decide(
         self, error: ProviderError, attempt: int, time_left: float, *, is_probe: bool, operation: str = ""
@@ -312,3 +328,9 @@ class Guard:
     def is_blocked(self) -> bool:
         """Tell whether the provider refuses the account."""
         return self.block.is_on
+
+
+def _slow_seconds(policy: Policy) -> float:
+    """Return from when on an attempt is slow, in seconds."""
+    breaker = policy.breaker
+    return inf if breaker is None or breaker.slow_seconds is None else breaker.slow_seconds

@@ -83,20 +83,36 @@ class Histogram:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
 
+    def copy(self) -> Histogram:
+        """Return what it holds now; it does not change any more."""
+        return Histogram(self.counts.copy(), self.seconds)
+
     def merge(self, other: Histogram) -> None:
         """Add another's calls."""
         self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
         self.seconds += other.seconds
 
 
+class _Tally:
+    """Count the calls of one kind, one model and one outcome."""
+
+    __slots__ = ("calls", "durations")
+
+    def __init__(self, durations: Histogram) -> None:
+        self.calls = 0
+        self.durations = durations
+        """Their times, together with those of other models."""
+
+
 class GuardCounters:
     """The counters of one guard. Only the guard's cell writes them."""
 
     __slots__ = (
-        "_accounts",
         "_costs",
+        "_rejected",
+        "_tallies",
+        "_with_model",
         "attempts",
-        "calls",
         "durations",
         "failures",
         "fallbacks",
@@ -110,7 +126,6 @@ class GuardCounters:
 
     def __init__(self) -> None:
         self.attempts = 0
-        self.calls: Counter[CallKey] = Counter()
         self.retries: Counter[RetryKey] = Counter()
         self.failures: Counter[FailureKind] = Counter()
         self.refusals: Counter[str] = Counter()
@@ -122,27 +137,42 @@ class GuardCounters:
         self.unpriced: Counter[str] = Counter()
         self._costs: dict[str, deque[tuple[float, float]]] = {}
         # Where a call is counted, found by a bare tuple: to make a key for each call would take 200 ns.
-        self._accounts: dict[tuple[str, str, str], tuple[CallKey, Histogram]] = {}
+        self._rejected: Counter[CallKey] = Counter()
+        self._tallies: dict[tuple[type[Message], str, str], _Tally] = {}
+        self._with_model: dict[type[Message], bool] = {}
+        """Which messages say what model they ask."""
 
     def ended(self, message: Message, outcome: str, seconds: float) -> None:
         """Count a call that reached the service at least once."""
-        entry = (_model(message), type(message).__name__, outcome)
-        try:
-            key, histogram = self._accounts[entry]
-        except KeyError:
-            key, histogram = self._accounts[entry] = self._open_account(*entry)
-        self.calls[key] += 1
-        histogram.add(seconds)
+        kind = type(message)
+        # Whether a kind of message has a model is found out with its first tally.
+        model = str(getattr(message, "model", "")) if self._with_model.get(kind, True) else ""
+        tally = self._tallies.get((kind, model, outcome))
+        if tally is None:
+            tally = self._open_tally(kind, model, outcome)
+        tally.calls += 1
+        tally.durations.add(seconds)
         self.latencies.append(seconds)
 
-    def _open_account(self, model: str, operation: str, outcome: str) -> tuple[CallKey, Histogram]:
-        histogram = self.durations.setdefault((operation, outcome), Histogram())
-        return CallKey(model, operation, outcome), histogram
+    @property
+    def calls(self) -> dict[CallKey, int]:
+        """Calls that have ended, refused ones included."""
+        found = self._rejected.copy()
+        for (kind, model, outcome), tally in self._tallies.items():
+            found[CallKey(model, kind.__name__, outcome)] += tally.calls
+        return dict(found)
 
     def refused(self, message: Message, error: Exception) -> None:
         """Count a call that never reached it."""
         self.refusals[type(error).__name__] += 1
-        self.calls[CallKey(_model(message), type(message).__name__, "rejected")] += 1
+        model = str(getattr(message, "model", ""))
+        self._rejected[CallKey(model, type(message).__name__, "rejected")] += 1
+
+    def _open_tally(self, kind: type[Message], model: str, outcome: str) -> _Tally:
+        self._with_model[kind] = hasattr(kind, "model")
+        durations = self.durations.setdefault((kind.__name__, outcome), Histogram())
+        tally = self._tallies[kind, model, outcome] = _Tally(durations)
+        return tally
 
     def charged(self, estimate: Estimate, now: float) -> None:
         """Note what a retry may cost."""
@@ -166,10 +196,6 @@ class GuardCounters:
             costs.popleft()
 
 
-def _model(message: Message) -> str:
-    return str(getattr(message, "model", ""))
-
-
 @dataclass(frozen=True, slots=True)
 class GuardStatistics:
     """What became of the calls of one service, and where its guard is now."""
@@ -177,7 +203,8 @@ class GuardStatistics:
     provider: str
     """The service."""
     state: str
-    """``ok``, ``paused``, ``breaker_open``, ``half_open``, ``blocked``, ``failed`` or ``restarting``."""
+    """``ok``, ``paused``, ``breaker_open``, ``forced_open``, ``half_open``, ``blocked``, ``failed`` or
+    ``restarting``."""
     actor: ActorStatistics
     """Its mailbox; a call that waits for its retry counts as queued."""
     calls: Mapping[CallKey, int]

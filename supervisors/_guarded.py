@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
+import msgspec
+
 from ..runtime import Actor, Message, RelightError, cell_of
 from ._errors import ProviderError
 from .policies import Policy, RateReport
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from ._settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+# Msgspec classes, as a service makes one of each for every call, and they are made in a fifth of the time.
+class Estimate(msgspec.Struct, frozen=True):
     """What one attempt may cost."""
 
     model: str
@@ -27,8 +29,7 @@ class Estimate:
     """What it may use of a limit of tokens a minute; None when nobody can guess."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """What one attempt did use."""
 
     usd: float | None = None

@@ -13,17 +13,19 @@ from __future__ import annotations
 from typing import cast
 
 from ..runtime import (
+    ActorCell,
     Departure,
     Exit,
     ExitReason,
     Handler,
+    RefusalError,
     Slot,
     UnhandledMessageError,
     Worker,
     current_request,
 )
 from ._call import Call, Running
-from ._errors import ProviderError, RetriesExhaustedError, StreamBrokenError
+from ._errors import ProviderError, RetriesExhaustedError, StreamBrokenError, refused_on_the_way
 from ._failures import FailureKind
 from ._guard_statistics import GuardStatistics, RetryKey
 from ._guarded import Charge, GuardedActor, attempt_in_hand
@@ -56,9 +58,10 @@ class GuardedCell(GuardedMailbox):
 
     async def drain(self, worker: Worker, left: int, /) -> int:
         """Make up to *left* attempts. The caller holds one of the cell's permits."""
-        actor = cast("GuardedActor | None", self.active)
+        # No cast: it costs a call.
+        actor: GuardedActor | None = self.active  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
         begun_with = left
-        queued = self.length
+        queued = len(self.queue) + len(self.waiting_retries) + len(self.due_retries)
         if queued > self.queued_peak:
             self.queued_peak = queued
         self.workers += (worker,)
@@ -71,7 +74,7 @@ class GuardedCell(GuardedMailbox):
                 left -= 1
                 await self._attempt(worker, actor, call)
         finally:
-            self.leave(worker)
+            ActorCell.leave(self, worker)  # there is no attempt in its hand any more
         # A turn in which nothing could begin counts too: no mistake about that may stop the event loop.
         return left if left < begun_with else left - 1
 
@@ -89,40 +92,50 @@ class GuardedCell(GuardedMailbox):
         except KeyError:
             handler = self.plan.find(type(call.message))
         if handler is None:
-            error = UnhandledMessageError(self, call.message, type(actor).__name__)
-            self.end_call(call)
-            if call.bill is not None:
-                self._not_sent(call.bill)
-            self.bury(call.item, "unhandled", error)
+            self._unhandled(actor, call)
             return
         running = self._begin(worker, call)
         try:
-            reply = await self._handle(handler, actor, call)
+            if call.attempts > 1:
+                self._charge_retry(actor, call)
+            if call.bill is not None and call.bill.flaw is not None:
+                raise call.bill.flaw
+            attempt = attempt_in_hand.set(call)
+            request = current_request.set(call.slot)
+            try:
+                reply = await handler(actor, call.message)
+            finally:
+                current_request.reset(request)
+                attempt_in_hand.reset(attempt)
         except BaseException as error:
-            is_failure = self.kernel.is_failure(error)
-            if running.done:
-                pass  # it was given up as stuck
-            elif is_failure:
-                self._attempt_failed(actor, running, error)
-            else:
-                self._attempt_cancelled(running)
-            if not is_failure:
+            self._attempt_raised(actor, running, error)
+            if not self.kernel.is_failure(error):
                 raise
         else:
             if not running.done:
-                self._attempt_succeeded(running, reply)
+                self._attempt_succeeded(actor, running, reply)
         finally:
             worker.hand = worker.slot = None
 
+    def _unhandled(self, actor: GuardedActor, call: Call) -> None:
+        error = UnhandledMessageError(self, call.message, type(actor).__name__)
+        self.end_call(call)
+        if call.bill is not None:
+            self._not_sent(call.bill)
+        self.bury(call.item, "unhandled", error)
+
     def _begin(self, worker: Worker, call: Call) -> Running:
-        guard, now = self.guard, self.kernel.now()
+        guard = self.guard
         guard.bulkhead.try_acquire()
         guard.counters.attempts += 1
         call.attempts += 1
-        if guard.ledger is not None:
-            if call.attempts == 1:
+        if call.attempts == 1:
+            now = call.began
+            if guard.ledger is not None:
                 guard.ledger.called(now)
-            elif call.has_grant:
+        else:
+            now = self.kernel.now()
+            if guard.ledger is not None and call.has_grant:
                 call.has_grant = False
                 guard.ledger.made(now)
         call.running = running = Running(call, worker, guard.admit(now), guard.block.count, now)
@@ -139,66 +152,61 @@ class GuardedCell(GuardedMailbox):
         self.kernel.timers.after(timeout, now + timeout, running)
         return running
 
-    async def _handle(self, handler: Handler, actor: GuardedActor, call: Call) -> object:
-        if call.bill is not None and call.bill.flaw is not None:
-            raise call.bill.flaw
-        if call.attempts == 1:
-            call.is_repeatable = actor.is_repeatable(call.message)
-        else:
-            estimate = actor.estimate(call.message) if call.bill is None else call.bill.estimate
-            if estimate is not None:
-                self.guard.counters.charged(estimate, self.kernel.now())
-        attempt = attempt_in_hand.set(call)
-        request = current_request.set(call.slot)
-        try:
-            return await handler(actor, call.message)
-        finally:
-            current_request.reset(request)
-            attempt_in_hand.reset(attempt)
+    def _charge_retry(self, actor: GuardedActor, call: Call) -> None:
+        estimate = actor.estimate(call.message) if call.bill is None else call.bill.estimate
+        if estimate is not None:
+            self.guard.counters.charged(estimate, self.kernel.now())
 
     def _attempt_over(
         self, running: Running, outcome: str, charge: Charge = UNKNOWN, now: float | None = None
     ) -> Call:
         call = running.call
-        running.end()
+        running.done = True
+        if running.unwinding is not None:
+            running.unwinding.cancel()
         call.running = None
         self.guard.bulkhead.release()
-        if call.bill is not None and call.bill.is_open:
-            self._settle(call, call.bill, charge, self.kernel.now() if now is None else now)
+        bill, meter = call.bill, self.guard.meter
+        if bill is not None and bill.is_open and meter is not None:
+            # What the attempt had taken of rate limit and money is replaced by what it used.
+            now = self.kernel.now() if now is None else now
+            meter.settle(bill, charge, now, is_retry=call.attempts > 1)
+            if charge.tokens is not None and self.guard.account.line:
+                self.guard.account.wake_line()
         if call.attempts > 1 and call.reason is not None:
             self.guard.counters.retries[RetryKey(call.operation, call.reason, outcome)] += 1
         return call
-
-    def _settle(self, call: Call, bill: Bill, charge: Charge, now: float) -> None:
-        """Replace what the attempt had taken of rate limit and money by what it used."""
-        meter = self.guard.meter
-        assert meter is not None
-        meter.settle(bill, charge, now, is_retry=call.attempts > 1)
-        if charge.tokens is not None and self.guard.account.line:
-            self.guard.account.wake_line()
 
     def _not_sent(self, bill: Bill) -> None:
         assert self.guard.meter is not None
         self.guard.meter.cancel(bill, self.kernel.now())
         self.guard.account.wake_line()
 
-    def _attempt_succeeded(self, running: Running, reply: object) -> None:
-        call, charge, now = running.call, UNKNOWN, self.kernel.now()
+    def _attempt_succeeded(self, actor: GuardedActor, running: Running, reply: object) -> None:
+        call, slot, charge, now = running.call, running.call.slot, UNKNOWN, self.kernel.now()
         if call.bill is not None:
-            charge = charge_of(self.actor, call.message, call.last_part() if reply is None else reply)
+            charge = charge_of(actor, call.message, call.last_part() if reply is None else reply)
         self._attempt_over(running, "success", charge, now)
         has_grown = self.guard.succeeded(running, now)
-        self.end_call(call)
         self.handled += 1
-        if call.slot is not None:
-            if call.slot.sponsor is not None:
-                call.slot.sponsor.call_ended(call.attempts, reply)
-            if not call.slot.resolve(reply):
+        if slot is not None:
+            self.calls.pop(slot, None)
+            if slot.sponsor is not None:
+                slot.sponsor.call_ended(call.attempts, reply)
+            if not slot.resolve(reply):
                 self.late_replies += 1
         outcome = "ok" if call.attempts == 1 else "retried_ok"
         self.guard.counters.ended(call.message, outcome, now - call.began)
         if has_grown:
             self.widen()
+
+    def _attempt_raised(self, actor: GuardedActor, running: Running, error: BaseException) -> None:
+        if running.done:
+            return  # it was given up as stuck
+        if self.kernel.is_failure(error):
+            self._attempt_failed(actor, running, error)
+        else:
+            self._attempt_cancelled(running)
 
     def _attempt_failed(self, actor: GuardedActor, running: Running, raised: BaseException) -> None:
         if running.cause:
@@ -209,10 +217,16 @@ class GuardedCell(GuardedMailbox):
         except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
             error, raised = None, bug
         if error is not None:
-            self._attempt_over(running, "failed", charge_of_failure(error))
+            charge = UNKNOWN
+            if running.call.bill is not None:
+                charge = charge_of_failure(actor, running.call, error)
+            self._attempt_over(running, "failed", charge)
             self._decide(running, error)
         elif isinstance(raised, actor.declines):
             self._attempt_declined(running, raised)
+        elif isinstance(raised, RefusalError):
+            self._attempt_over(running, "failed")
+            self._decide(running, refused_on_the_way(self.provider, raised))
         else:
             self._attempt_bugged(actor, running, raised)
 
@@ -225,8 +239,7 @@ class GuardedCell(GuardedMailbox):
     def _attempt_cancelled(self, running: Running) -> None:
         """The attempt was cancelled: by its timeout, by its asker's leaving, or with the service."""
         if running.cause == "timeout" and not running.call.is_abandoned:
-            self._attempt_over(running, "failed")
-            self._decide(running, self._timeout_error(running.call))
+            self._attempt_timed_out(running)
             return
         call = self._attempt_over(running, "cancelled")
         self.guard.released(running, self.kernel.now())
@@ -235,6 +248,16 @@ class GuardedCell(GuardedMailbox):
         self.count_end(call, "cancelled")
         if call.slot is not None:
             self.fail_in_hand(call.slot, self.reason)
+
+    def _attempt_timed_out(self, running: Running) -> None:
+        actor = cast("GuardedActor", running.worker.actor)
+        try:
+            error = self._timeout_error(actor, running.call)
+        except Exception as bug:  # noqa: BLE001 - the service's own code, as its handlers are
+            self._attempt_bugged(actor, running, bug)
+        else:
+            self._attempt_over(running, "failed")
+            self._decide(running, error)
 
     def _attempt_bugged(self, actor: GuardedActor, running: Running, error: BaseException) -> None:
         """An exception nobody expected: this incarnation is over, its other attempts may finish."""
@@ -252,10 +275,10 @@ class GuardedCell(GuardedMailbox):
         now = self.kernel.now()
         Departure(self, reason, now + self.policy.longest_attempt, detached=True).begin()
 
-    def _timeout_error(self, call: Call) -> ProviderError:
+    def _timeout_error(self, actor: GuardedActor, call: Call) -> ProviderError:
         seconds = self.guard.policy_of(call.operation).attempt_timeout
         detail = f"no answer within {seconds:g} s"
-        retryable = None if call.is_repeatable else False
+        retryable = None if actor.is_repeatable(call.message) else False
         return ProviderError(self.provider, FailureKind.TIMEOUT, detail, retryable=retryable)
 
     def _decide(self, running: Running, error: ProviderError) -> None:

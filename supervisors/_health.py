@@ -9,7 +9,11 @@ from ..runtime import ActorState
 from ._losses import Loss
 from ._tree_view import TreeNode
 
-_LASTING = {"failed": "it crashed too often", "blocked": "no quota, or a key that is refused"}
+_LASTING = {
+    "failed": "it crashed too often",
+    "blocked": "no quota, or a key that is refused",
+    "forced_open": "an operator holds its breaker open",
+}
 _PASSING = frozenset({"breaker_open", "half_open", "paused"})
 
 
@@ -21,7 +25,7 @@ class Problem:
     """Of the actor."""
     what: str
     """``gave_up``, ``restarting``, ``suspended``, or a service's state: ``failed``, ``blocked``,
-    ``breaker_open``, ``half_open``, ``paused``."""
+    ``forced_open``, ``breaker_open``, ``half_open``, ``paused``."""
     detail: str
     """In words."""
     is_lasting: bool

@@ -140,7 +140,21 @@ def _owner_of(key: Hashable, cells: Sequence[Cell]) -> Cell:
 
     Highest random weight, after Thaler and Ravishankar (IEEE/ACM ToN 6, 1998).
     """
-    return max(cells, key=lambda cell: hash((key, cell.path)))
+    return max(cells, key=lambda cell: _mixed(hash((key, cell.path))))
+
+
+def _mixed(number: int) -> int:
+    """Spread a hash over all its bits: that of a tuple with a small number in it prefers some members.
+
+    The last step of SplitMix64, after Steele, Lea and Flood (OOPSLA 2014).
+    """
+    number &= _64_BITS
+    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS
+    number = (number ^ number >> 27) * 0x94D049BB133111EB & _64_BITS
+    return number ^ number >> 31
+
+
+_64_BITS = (1 << 64) - 1
 
 
 def _load_of(cell: Cell) -> int:

@@ -48,7 +48,8 @@ class TreeNode:
     """The class of the actor."""
     state: str
     """An `ActorState`; ``undefined`` where it is known but does not run. For a service that runs, what its
-    guard says: ``ok``, ``paused``, ``breaker_open``, ``half_open``, ``blocked`` or ``failed``."""
+    guard says: ``ok``, ``paused``, ``breaker_open``, ``forced_open``, ``half_open``, ``blocked`` or
+    ``failed``."""
     restart: str
     """When its supervisor starts it again: ``permanent``, ``transient`` or ``temporary``."""
     restarts: int

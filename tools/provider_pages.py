@@ -49,6 +49,7 @@ WHY = {
     FailureKind.CONTEXT_LENGTH: "The request does not become shorter.",
     FailureKind.CONTENT_POLICY: "The answer would be no again, and asking may be held against you.",
     FailureKind.NOT_FOUND: "What is not there will not be there in a second.",
+    FailureKind.REFUSED: "Another service that the handler asked refused; its own guard has decided already.",
     FailureKind.BUG: "An exception nobody expected: the actor is restarted, the message is not redelivered.",
 }
 

@@ -10,7 +10,12 @@ recommended for it. When to retry, wait or stop is the supervisor's business.
 """
 
 from ...runtime import claim
-from ._adaptations import anthropic_as_chat, chat_as_anthropic
+from ._adaptations import (
+    anthropic_as_chat,
+    anthropic_stream_as_chat,
+    chat_as_anthropic,
+    chat_stream_as_anthropic,
+)
 from ._anthropic import Anthropic
 from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage
 from ._catalogue import PROVIDERS
@@ -124,7 +129,9 @@ __all__ = [
     "UpsertRows",
     "Voice",
     "anthropic_as_chat",
+    "anthropic_stream_as_chat",
     "chat_as_anthropic",
+    "chat_stream_as_anthropic",
 ]
 
 claim(globals())

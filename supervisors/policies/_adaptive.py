@@ -89,16 +89,20 @@ class AdaptiveBulkhead(Bulkhead):
             self._shrunk_at = before._shrunk_at
         super().take_over(before)
 
-    def grow(self) -> None:
-        """Note a success, whose slot has been given back."""
+    def grow(self) -> bool:
+        """Note a success, whose slot has been given back; True where one more is allowed since."""
         limit = self.limit
         if limit < self._full_limit:
             self.limit = limit + 1
-        elif limit < self._high and 2 * (self.in_flight + 1) >= limit:
-            self._successes += 1
-            if self._successes >= limit:
-                self._successes = 0
-                self.limit = self._full_limit = limit + 1
+            return True
+        if limit >= self._high or 2 * (self.in_flight + 1) < limit:
+            return False
+        self._successes += 1
+        if self._successes < limit:
+            return False
+        self._successes = 0
+        self.limit = self._full_limit = limit + 1
+        return True
 
     def bound(self, most: int) -> bool:
         """Heed the provider, who says that it takes *most* at once: never more, and soon as many."""

@@ -65,7 +65,7 @@ class Circuit:
             It must not raise.
     """
 
-    __slots__ = ("_entered", "_spec", "_state", "_would_have_opened", "cause", "on_transition")
+    __slots__ = ("_entered", "_spec", "_state", "_would_have_opened", "cause", "on_transition", "standing")
 
     def __init__(self, spec: Breaker, on_transition: Listener | None = None) -> None:
         self.on_transition = on_transition
@@ -73,6 +73,8 @@ class Circuit:
         """Who made the last transition."""
         self._spec = spec
         self._state: _State = Closed(spec)
+        self.standing: Permit | None = self._state.standing
+        """The permit that `admit` gives everybody for now; None where it has to be asked each time."""
         # How often each state was entered; being closed from the start does not count.
         self._entered = dict.fromkeys(CircuitState, 0)
         self._would_have_opened = 0
@@ -213,6 +215,7 @@ class Circuit:
 
     def _follow(self, state: _State, now: float, cause: TransitionCause) -> None:
         old, self._state, self.cause = self._state, state, cause
+        self.standing = state.standing
         if state.name is old.name:
             return  # an operator holds it where it was
         self._entered[state.name] += 1

@@ -42,15 +42,16 @@ class Closed:
     wakes_at: Final = math.inf
     forced: Final = None
     reason: Final = None
-    __slots__ = ("_permit", "_slow_seconds", "_spec", "_window", "failures")
+    __slots__ = ("_slow_seconds", "_spec", "_window", "failures", "standing")
 
     def __init__(self, spec: Breaker) -> None:
         self._spec = spec
         self.failures = 0
         self._window = _window_of(spec)
         self._slow_seconds = math.inf if spec.slow_seconds is None else spec.slow_seconds
-        # One for all: here it does not matter which attempt a verdict is about, and calls need not allocate.
-        self._permit = Permit(self, is_probe=False)
+        # Here it does not matter which attempt a verdict is about, and calls need not allocate.
+        self.standing: Final = Permit(self, is_probe=False)
+        """The permit that everybody gets."""
 
     @property
     def recent(self) -> Recent:
@@ -60,7 +61,7 @@ class Closed:
         return True
 
     def admit(self, now: float) -> Permit:
-        return self._permit
+        return self.standing
 
     def succeeded(self, permit: Permit, now: float, seconds: float) -> Natural:
         self.failures = 0
@@ -121,6 +122,7 @@ class Open:
 
     name: Final = CircuitState.OPEN
     forced: Final = None
+    standing: Final = None
     recent: Final = Recent()
     __slots__ = ("_seconds", "_spec", "failures", "reason", "wakes_at")
 
@@ -166,6 +168,7 @@ class HalfOpen:
     name: Final = CircuitState.HALF_OPEN
     wakes_at: Final = math.inf
     forced: Final = None
+    standing: Final = None
     reason: Final = None
     recent: Final = Recent()
     __slots__ = ("_next_seconds", "_places", "_spec", "_successes", "failures")

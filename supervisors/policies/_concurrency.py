@@ -100,10 +100,12 @@ class Bulkhead:
     def congested(self, began: float, now: float) -> None:
         """Note that the provider had no room for an attempt that began at *began*. A fixed limit stays."""
 
-    def grow(self) -> None:
-        """Allow one more, up to the full limit. Call it for each success."""
-        if self.limit < self._full_limit:
-            self.limit += 1
+    def grow(self) -> bool:
+        """Allow one more, up to the full limit; True where that is so. Call it for each success."""
+        if self.limit >= self._full_limit:
+            return False
+        self.limit += 1
+        return True
 
     def take_over(self, before: Bulkhead) -> None:
         """Go on where *before* was, which had other limits.

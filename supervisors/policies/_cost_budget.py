@@ -124,6 +124,14 @@ class Purse:
         self._limits = _limits_of(spec, {name: spent for name, _, spent in self._limits})
         self._look(now)
 
+    def try_reserve(self, usd: float, now: float) -> bool:
+        """Set aside what a call may cost, where there surely is room; else ask `shortfall`."""
+        used, room = self._reserved + self._fresh, self._room
+        if now < self._until and used + usd <= room + _CRUMB and used < room - _CRUMB:
+            self._reserved += usd
+            return True
+        return False
+
     def shortfall(self, usd: float, now: float) -> Shortfall | None:
         """Say what is missing for a call that may cost *usd*; None where there is room.
 

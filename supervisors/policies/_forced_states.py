@@ -23,6 +23,7 @@ class ForcedOpen:
 
     name: Final = CircuitState.OPEN
     wakes_at: Final = math.inf
+    standing: Final = None
     forced: Final[Forced] = "open"
     reason: Final[OpenReason] = "forced"
     recent: Final = Recent()
@@ -49,16 +50,16 @@ class ForcedClosed:
     reason: Final = None
     recent: Final = Recent()
     failures: Final = 0
-    __slots__ = ("_permit",)
+    __slots__ = ("standing",)
 
     def __init__(self) -> None:
-        self._permit = Permit(self, is_probe=False)
+        self.standing: Final = Permit(self, is_probe=False)
 
     def is_admitting(self, now: float) -> bool:
         return True
 
     def admit(self, now: float) -> Permit:
-        return self._permit
+        return self.standing
 
     def succeeded(self, permit: Permit, now: float, seconds: float) -> ForcedClosed:
         return self
@@ -81,13 +82,13 @@ class MetricsOnly:
     wakes_at: Final = math.inf
     forced: Final[Forced] = "metrics_only"
     reason: Final = None
-    __slots__ = ("_closed", "_on_opening", "_permit", "_spec")
+    __slots__ = ("_closed", "_on_opening", "_spec", "standing")
 
     def __init__(self, spec: Breaker, on_opening: Callable[[], None]) -> None:
         self._spec = spec
         self._on_opening = on_opening
         self._closed = Closed(spec)
-        self._permit = Permit(self, is_probe=False)
+        self.standing: Final = Permit(self, is_probe=False)
 
     @property
     def failures(self) -> int:
@@ -101,7 +102,7 @@ class MetricsOnly:
         return True
 
     def admit(self, now: float) -> Permit:
-        return self._permit
+        return self.standing
 
     def succeeded(self, permit: Permit, now: float, seconds: float) -> MetricsOnly:
         return self._followed(self._closed.succeeded(permit, now, seconds))

@@ -1,6 +1,7 @@
 """HttpService: one attempt over a real connection. The supervisor's part is in test_http_retries."""
 
 import gzip
+import ssl
 import traceback
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from relight.actors import HttpReply, HttpRequest, HttpService, Secret
+from relight.runtime import SettingsError
 from relight.supervisors import FailureKind, ProviderError
 from tests.actors.raw_http import HANG, free_port, http, http_json, serve
 
@@ -31,6 +33,21 @@ async def failure(service: HttpService, message: HttpRequest) -> ProviderError:
         with pytest.raises(ProviderError) as caught:
             await service.request(message)
     return caught.value
+
+
+async def test_only_the_first_start_of_all_reads_the_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes 50 ms, and a service that restarts has no time for it."""
+    async with running(HttpService("https://localhost")):
+        pass
+    read: list[object] = []
+
+    def load(*files: object, **more: object) -> None:
+        read.append((files, more))
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", load)
+    async with running(HttpService("https://localhost")):
+        pass
+    assert read == []
 
 
 async def test_a_response_is_returned_whole() -> None:
@@ -243,6 +260,15 @@ async def test_the_key_is_in_no_variable_that_a_traceback_shows(reply: bytes) ->
         error = await failure(HttpService(server.url, key=KEY, read_timeout=0.05), GET)
     shown = traceback.TracebackException.from_exception(error, capture_locals=True).format()
     assert KEY not in "".join(shown)
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\u2026", f"{KEY}\r\nx-other: 1"])
+def test_a_key_no_header_can_carry_is_refused_at_once_and_not_told(key: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"HttpService\(key=\.\.\.\): holds what no HTTP header"
+    ) as refused:
+        HttpService("http://localhost", key=key)
+    assert KEY not in repr(refused.value)
 
 
 def test_the_key_is_not_in_the_repr() -> None:

@@ -25,8 +25,15 @@ def test_a_secret_is_masked_in_a_text_that_echoes_it() -> None:
     assert Secret(KEY).hide_in(f"Incorrect API key provided: {KEY}.") == "Incorrect API key provided: ***."
 
 
-def test_an_empty_secret_masks_nothing() -> None:
-    assert Secret("").hide_in("text") == "text"
+@pytest.mark.parametrize("placeholder", ["", "k", "none", "EMPTY", "ollama"])
+def test_a_placeholder_for_a_key_masks_nothing(placeholder: str) -> None:
+    text = f"the token kept for {placeholder} is none"
+    assert Secret(placeholder).hide_in(text) == text
+
+
+@pytest.mark.parametrize(("text", "fits"), [(KEY, True), ("", True), (f"{KEY}\n", False), (f" {KEY}", False)])
+def test_a_secret_knows_whether_a_header_can_carry_it(text: str, fits: bool) -> None:
+    assert Secret(text).fits_header is fits
 
 
 def test_a_secret_cannot_be_pickled_or_copied() -> None:

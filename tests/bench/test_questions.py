@@ -19,7 +19,7 @@ ANSWERS = {
         for kind in ("children", "children_hooks", "dynamic", "dynamic_hooks")
         for verb in ("start", "stop")
     },
-    "guarded": {"guarded", "guarded_policies", "guarded_off", "guarded_tenacity"},
+    "guarded": {"guarded", "guarded_default", "guarded_policies", "guarded_off", "guarded_tenacity"},
     "restart_storm": {"restart_storm", "storm_bystander"},
     "services": {"services", "services_asker_p99", "services_bytes"},
     "depth": {"depth_start", "depth_stop", "depth_escalation"},

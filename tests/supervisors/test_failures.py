@@ -19,6 +19,7 @@ TABLE = {
     FailureKind.CONTEXT_LENGTH: (False, False, False),
     FailureKind.CONTENT_POLICY: (False, False, False),
     FailureKind.NOT_FOUND: (False, False, False),
+    FailureKind.REFUSED: (False, False, False),
     FailureKind.BUG: (False, False, False),
 }
 

@@ -1,21 +1,25 @@
 """Money: what is over the budget is refused before it is sent, and what it did cost is charged."""
 
+from collections.abc import AsyncGenerator
 from math import nan
 
 import anyio
 import pytest
 
-from relight.runtime import Message, Ref, Request, UnhandledMessageError, handles
+from relight.runtime import Message, Ref, Request, StreamRequest, UnhandledMessageError, handles
 from relight.supervisors import (
     BudgetExceededError,
     Charge,
     Child,
     Estimate,
     FailureKind,
+    GuardedActor,
     GuardStatistics,
+    ProviderError,
     RetriesExhaustedError,
     RetryKey,
     SpendingStatistics,
+    StreamBrokenError,
     System,
     follows_limits,
     open_system,
@@ -63,6 +67,28 @@ class Priced(Scripted):
     def charge(self, message: Message, reply: object) -> Charge | None:
         name = name_of(message)
         return Charge(self._charges[name]) if name in self._charges else None
+
+
+class Talk(StreamRequest[str], frozen=True):
+    pass
+
+
+class Talker(GuardedActor):
+    """Says one word, and breaks."""
+
+    def __init__(self, error: ProviderError) -> None:
+        self._error = error
+
+    @handles
+    async def talk(self, message: Talk) -> AsyncGenerator[str]:
+        yield "once"
+        raise self._error
+
+    def estimate(self, message: Message) -> Estimate | None:
+        return Estimate("m1", 0.4)
+
+    def charge(self, message: Message, reply: object) -> Charge | None:
+        return Charge(0.1) if reply == "half" else None
 
 
 ONE_DOLLAR = CostBudget(usd_per_minute=1.0)
@@ -255,6 +281,29 @@ async def test_an_error_inside_a_success_may_have_cost_its_estimate() -> None:
         script.plan(Fail(FailureKind.CONTENT_POLICY, "", status=200))
         await caught(lambda: ref.ask(Call("a")))
         assert spending(statistics(system)).first_usd == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.RATE_LIMIT, FailureKind.QUOTA, FailureKind.SERVER])
+@pytest.mark.parametrize(
+    ("partial", "usd"),
+    [("half", 0.1), ("something", 0.4), (None, 0.4)],
+    ids=["what came is known", "what came is not", "nothing is told"],
+)
+@pytest.mark.parametrize("is_said", [True, False])
+async def test_a_stream_that_breaks_costs_what_came_whatever_broke_it(
+    kind: FailureKind, partial: str | None, usd: float, is_said: bool
+) -> None:
+    error = ProviderError("svc", kind, status=429)
+    if is_said:
+        error = StreamBrokenError("svc", kind, partial=partial, status=429)
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", lambda: Talker(error), policy=policy(cost_budget=ONE_DOLLAR)))
+        async with ref.stream(Talk()) as chunks:
+            with pytest.raises(StreamBrokenError):
+                _ = [chunk async for chunk in chunks]
+        found = spending(statistics(system))
+        assert found.first_usd == pytest.approx(usd if is_said else 0.4)
+        assert found.unreported == (0 if is_said and partial == "half" else 1)
 
 
 async def test_a_retry_over_the_budget_is_not_made() -> None:

@@ -63,7 +63,7 @@ async def test_forced_open_it_refuses_every_call_and_says_that_it_was_forced() -
         (letter,) = system.dead_letters.read()
         assert letter.reason == "CircuitBreakerOpenError"
         assert script.seen == []
-        assert state(system) == "breaker_open"
+        assert state(system) == "forced_open"
         await at_rest(system)
 
 
@@ -212,7 +212,7 @@ async def test_the_timer_of_an_opening_before_does_not_undo_it() -> None:
         system.force_breaker("svc", "open")
         await anyio.sleep(31)
         assert isinstance(await caught(lambda: ref.ask(Call())), CircuitBreakerOpenError)
-        assert state(system) == "breaker_open"
+        assert state(system) == "forced_open"
 
 
 @pytest.mark.parametrize("name", ["svc", "providers/svc", "alias"])
@@ -222,7 +222,7 @@ async def test_a_service_is_found_by_its_id_path_or_name(name: str) -> None:
         child = Child("svc", lambda: Scripted(script), policy=ONCE, name="alias")
         await system.spawn(Supervisor("providers", children=[child]))
         system.force_breaker(name, "open")
-        assert state(system) == "breaker_open"
+        assert state(system) == "forced_open"
 
 
 async def test_an_id_means_all_services_that_have_it() -> None:
@@ -232,9 +232,9 @@ async def test_an_id_means_all_services_that_have_it() -> None:
             child = Child("svc", lambda: Scripted(script), policy=ONCE)
             await system.spawn(Supervisor(team, children=[child]))
         system.force_breaker("svc", "open")
-        assert [service.state for service in system.services()] == ["breaker_open", "breaker_open"]
+        assert [service.state for service in system.services()] == ["forced_open", "forced_open"]
         system.force_breaker("two/svc", None)
-        assert [service.state for service in system.services()] == ["breaker_open", "half_open"]
+        assert [service.state for service in system.services()] == ["forced_open", "half_open"]
 
 
 @pytest.mark.parametrize("by_ref", [True, False])
@@ -246,7 +246,7 @@ async def test_a_pool_means_all_its_members(*, by_ref: bool) -> None:
         await serve(system, script, ONCE)
         system.force_breaker(pool if by_ref else "painters", "open")
         states = [service.state for service in system.services()]
-        assert sorted(states) == ["breaker_open", "breaker_open", "breaker_open", "ok"]
+        assert sorted(states) == ["forced_open", "forced_open", "forced_open", "ok"]
 
 
 async def test_a_supervisor_means_all_below_it_or_none() -> None:

@@ -5,8 +5,9 @@ import anyio.lowlevel
 import pytest
 from msgspec.structs import replace
 
-from relight.runtime import AskTimeoutError, RelightError, UnhandledMessageError
+from relight.runtime import ActorCrashedError, AskTimeoutError, Message, RelightError, UnhandledMessageError
 from relight.supervisors import (
+    Child,
     FailureKind,
     ProviderError,
     RetriesExhaustedError,
@@ -18,9 +19,11 @@ from relight.supervisors.policies import Exponential, Retry
 from tests.supervisors.scripted import (
     STEADY,
     Askers,
+    BugError,
     Call,
     Job,
     Script,
+    Scripted,
     Unknown,
     at_rest,
     fails,
@@ -181,6 +184,36 @@ async def test_an_attempt_that_takes_too_long_is_a_timeout_and_is_retried() -> N
         found = statistics(system)
         assert found.failures == {FailureKind.TIMEOUT: 1}
         await at_rest(system)
+
+
+async def test_an_attempt_that_must_not_be_made_twice_is_not_retried_after_a_timeout() -> None:
+    class Once(Scripted):
+        def is_repeatable(self, message: Message) -> bool:
+            return False
+
+    script = Script()
+    script.plan(hangs())
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", lambda: Once(script), policy=policy()))
+        with pytest.raises(ProviderError, match="no answer within 30 s") as caught:
+            await ref.ask(Call())
+        assert (caught.value.kind, caught.value.retryable) == (FailureKind.TIMEOUT, False)
+        assert len(script.seen) == 1
+
+
+async def test_a_bug_in_saying_what_may_be_made_twice_crashes_the_service() -> None:
+    class Unsure(Scripted):
+        def is_repeatable(self, message: Message) -> bool:
+            raise BugError
+
+    script = Script()
+    script.plan(hangs())
+    async with open_system() as system:
+        ref = await system.spawn(Child("svc", lambda: Unsure(script), policy=policy()))
+        with pytest.raises(ActorCrashedError):
+            await ref.ask(Call())
+        await at_rest(system)
+        assert statistics(system).failures == {FailureKind.BUG: 1}
 
 
 async def test_an_attempt_timeout_counts_for_the_breaker() -> None:

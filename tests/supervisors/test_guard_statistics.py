@@ -4,7 +4,8 @@ from math import inf
 
 import pytest
 
-from relight.supervisors import Histogram
+from relight.supervisors import Histogram, open_system
+from tests.supervisors.scripted import Call, Script, serve, statistics
 
 
 def test_a_histogram_counts_each_time_in_the_first_bucket_that_holds_it() -> None:
@@ -26,3 +27,14 @@ def test_histograms_can_be_merged() -> None:
     assert max(one.counts) == 2
     assert one.seconds == pytest.approx(4.0)
     assert sum(other.counts) == 2
+
+
+@pytest.mark.anyio
+async def test_what_was_looked_at_does_not_change_any_more() -> None:
+    async with open_system() as system:
+        ref = await serve(system, Script())
+        await ref.ask(Call())
+        before = statistics(system)
+        await ref.ask(Call())
+        assert sum(before.durations["Call", "ok"].counts) == 1
+        assert sum(statistics(system).durations["Call", "ok"].counts) == 2

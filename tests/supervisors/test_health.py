@@ -263,6 +263,15 @@ async def test_an_actor_that_starts_is_seen_starting() -> None:
         assert await system.get("slow").ask(Who()) == 1
 
 
+async def test_a_breaker_held_open_by_an_operator_is_a_lasting_problem() -> None:
+    async with open_system() as system:
+        await system.spawn(Child("broke", Broke))
+        system.force_breaker("broke", "open")
+        assert str(system.health()) == "failing\nbroke: forced_open: an operator holds its breaker open"
+        system.force_breaker("broke", None)
+        assert str(system.health()) == "degraded\nbroke: half_open: its calls wait or are refused"
+
+
 async def test_an_actor_that_is_held_from_outside_is_a_passing_problem() -> None:
     async with open_system() as system:
         ref = await system.spawn(Diary().child("a"))

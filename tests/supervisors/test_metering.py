@@ -26,7 +26,7 @@ def purse(usd: float, scope: str) -> Purse:
 
 
 def bill_of(*purses: Purse) -> Bill:
-    return Bill(Priced(), Message(), purses)
+    return Bill.of(Priced(), Message(), purses)
 
 
 def admit(meter: Meter, bill: Bill, now: float = 0.0) -> object:

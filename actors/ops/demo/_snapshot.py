@@ -12,6 +12,7 @@ STATES: Final = {
     "ok": "● closed",
     "half_open": "◐ half-open",
     "breaker_open": "■ open",
+    "forced_open": "■ forced open",
     "paused": "‖ paused",
     "blocked": "✕ blocked",
     "failed": "✕ failed",

@@ -117,7 +117,7 @@ async def test_a_wait_is_kept_by_all_callers_in_every_form(service: type[HttpSer
         await ref.ask(example.request)  # it met no rate limit itself
     asked, *others = wire.times
     assert len(others) == 2
-    assert seconds <= min(others) - asked <= 1.1 * seconds + 1.0
+    assert seconds <= min(others) - asked <= 1.1 * (seconds + 1.0)
 
 
 async def test_a_debtor_asks_once_and_then_every_five_minutes(service: type[HttpService]) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import anthropic
@@ -12,7 +13,7 @@ import openai
 import pytest
 
 import relight
-from relight import Child, Portal, Ref, open_system
+from relight import Child, MailboxClosedError, Portal, Ref, open_system
 from relight.actors import HttpService
 from relight.actors.fakes import FaultKind, Step
 from relight.testing import Recorder, assert_no_leaks
@@ -102,6 +103,40 @@ async def test_the_clients_key_stays_with_the_client(servers: Servers) -> None:
     assert entry.headers["x-mark"] == "kept"
     assert "cookie" not in entry.headers
     assert "sk-client" not in str(entry.headers)
+
+
+async def test_the_clients_key_is_not_in_the_message() -> None:
+    """It may end as a dead letter, or within an error."""
+    recorder = Recorder()
+    recorder.close()
+    headers = {"authorization": "Bearer sk-client", "x-mark": "kept"}
+    async with httpx2.AsyncClient(transport=relight.transport(recorder), headers=headers) as client:
+        with pytest.raises(httpx2.TransportError) as caught:
+            await client.post("https://api.example/v1/chat/completions", json=CHAT)
+    closed = caught.value.__cause__
+    assert isinstance(closed, MailboxClosedError)
+    assert "kept" in repr(closed.message)
+    assert "sk-client" not in repr(closed.message)
+
+
+@pytest.mark.parametrize("first", ["", 'data: {"choices": []}\n\n'], ids=["at first", "later"])
+async def test_a_key_that_is_echoed_in_a_stream_does_not_reach_the_client(
+    servers: Servers, first: str
+) -> None:
+    key = servers.key("openai")
+    error = f'data: {{"error": {{"message": "no such key: {key}", "type": "server_error"}}}}\n\n'
+    answer = Step(status=200, body=first + error, headers={"content-type": "text/event-stream"}, times=3)
+    servers.script("openai", [answer])
+    async with (
+        serving(servers, "openai", Scenario()) as (_, ref),
+        httpx2.AsyncClient(transport=relight.transport(ref)) as client,
+        client.stream("POST", f"{servers.url('openai')}/chat/completions", json=CHAT) as response,
+    ):
+        seen = ""
+        with suppress(httpx2.TransportError):
+            async for text in response.aiter_text():
+                seen += text
+    assert "no such key: ***" in seen
 
 
 async def test_a_client_of_another_path_is_told_so(servers: Servers) -> None:

@@ -1,5 +1,6 @@
 """Pools: who gets a message, what becomes of it when a member ends, and members that are changed."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import ClassVar, cast
@@ -144,6 +145,14 @@ async def test_a_key_belongs_to_one_member() -> None:
         first = await many(pool, 100)
         assert await many(pool, 100) == first
         assert len(set(first)) == 5
+
+
+async def test_keys_are_spread_over_all_members() -> None:
+    """Small numbers too, which hash to themselves."""
+    async with open_pool(5, route=key_of) as (_, pool):
+        owners = Counter(await many(pool, 500))
+        assert len(owners) == 5
+        assert min(owners.values()) >= 50
 
 
 @pytest.mark.parametrize(("before", "after"), [(4, 5), (5, 4)])
