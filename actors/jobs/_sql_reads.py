@@ -7,9 +7,9 @@ from typing import cast
 
 from ._errors import CursorExpiredError
 from ._records import DeadGroup, Event, Job, JobDetail, JobState, Query, QueueState, Spending
+from ._sql_claims import steps_of
 from ._sql_rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_of, event_of, job_of, marks, where
 from ._sql_session import SqlSession
-from ._sql_writes import steps_of
 
 
 def next_due(session: SqlSession, queues: Sequence[str]) -> float | None:

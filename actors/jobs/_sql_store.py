@@ -9,6 +9,7 @@ from contextvars import ContextVar
 import anyio
 import anyio.lowlevel
 
+from . import _sql_claims as claims
 from . import _sql_reads as reads
 from . import _sql_writes as writes
 from ._records import (
@@ -90,7 +91,7 @@ class SqlStore:
     async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
         """Hand jobs to a worker; see `Store.claim`."""
         self._remember()
-        return await self._writer.do(lambda session: writes.claim(session, worker, queues, most))
+        return await self._writer.do(lambda session: claims.claim(session, worker, queues, most))
 
     async def next_due(self, queues: Sequence[str]) -> float | None:
         """Return the seconds until the next waiting job is due; see `Store.next_due`."""

@@ -111,7 +111,7 @@ async def test_one_reader_feeds_all(store: Store) -> None:
             await store.enqueue([new(number)])
             await anyio.lowlevel.checkpoint()
     assert heard == [30] * 20
-    assert counting.reads - before < 30 * 4
+    assert counting.reads - before < 20 * 30 / 2  # each for itself they would read 600 times, and more
 
 
 async def test_a_slow_subscriber_misses_nothing_and_keeps_little(store: Store) -> None:
