@@ -2,13 +2,15 @@
 #
 #     make test PYTHON=python3.12 VENV=.venv-3.12     choose the interpreter, keep its environment apart
 #     make test ARGS="-k breaker"                     pass arguments on (test, demo, bench, check-otp)
+#     make test WORKERS=0                             run the tests in one process; else one a core
 
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
 SCENARIOS ?= 500
 BIN = $(VENV)/bin
-PYTEST = -m pytest $(ARGS)
+WORKERS ?= auto
+PYTEST = -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 export PYTHON
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1

@@ -17,6 +17,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import anyio
 
 from relight import (
+    Breaker,
     Child,
     Concurrency,
     FailureKind,
@@ -74,7 +75,12 @@ class Draw(Request[int], frozen=True):
 class Painter(GuardedActor):
     """A service with a short answer."""
 
-    policy = Policy(retry=Retry(backoff=Fixed(PAUSE)), concurrency=Concurrency(SLOTS))
+    # Without a share of failures: a few of one service's calls are begun together, and may all fail at first.
+    policy = Policy(
+        retry=Retry(backoff=Fixed(PAUSE)),
+        concurrency=Concurrency(SLOTS),
+        breaker=Breaker(failures=1000, failure_rate=None),
+    )
 
     @handles
     async def draw(self, message: Draw) -> int:

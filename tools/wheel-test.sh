@@ -20,6 +20,7 @@ cd "$empty"
 python=$root/$venv/bin/python
 "$python" -P -c 'import relight, sys; sys.exit("site-packages" not in relight.__file__ and relight.__file__)'
 "$python" -P -m pytest -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
+    -n "${WORKERS:-auto}" --dist loadfile \
     -o addopts="--import-mode=importlib --confcutdir='$root/tests' -ra --strict-markers --strict-config" "$root/tests"
 # --verifytypes looks the package up in the first python on PATH and heeds no other setting. It ends with an
 # error for attributes whose types it has to infer; those are counted, types that nobody knows are refused.

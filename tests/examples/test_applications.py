@@ -104,7 +104,9 @@ async def test_a_run_that_was_ended_in_the_middle_goes_on_and_pays_nothing_twice
     assert sum(after.values()) - sum(before.values()) == len(bought), "only the rest is paid for"
 
     # Once more, with all of it finished: nothing is asked of anybody.
-    assert (await run(fakes, Options(count=2, rate=0.0), Checkpoints(tmp_path))).usd == outcome.usd
+    assert (await run(fakes, Options(count=2, rate=0.0), Checkpoints(tmp_path))).usd == pytest.approx(
+        outcome.usd
+    )
     assert await paid(fakes) == after
 
 

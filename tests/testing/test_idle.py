@@ -149,7 +149,7 @@ async def test_each_kind_of_deadline_is_named(virtual_system: System) -> None:
         text = str(caught.value)
         assert "flaky/service: the deadline of Add" in text
         assert "flaky/service: the deadline of an attempt" in text
-        assert "flaky/service: GuardedMailbox.wait_for_retry" in text
+        assert "flaky/service: GuardedQueue.wait_for_retry" in text
         group.cancel_scope.cancel()
 
 
