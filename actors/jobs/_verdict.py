@@ -9,7 +9,7 @@ from typing import cast
 
 import msgspec
 
-from ...runtime import ActorCrashedError, RefusalError
+from ...runtime import ActorCrashedError, DeadlineExceededError, RefusalError
 from ...supervisors import BudgetExceededError, FailureKind, ProviderError
 from ...supervisors.policies import Backoff, Exponential
 from ._errors import (
@@ -27,8 +27,13 @@ _NOT_RETRIED = frozenset(kind for kind in FailureKind if not kind.is_retryable) 
     FailureKind.QUOTA,
     FailureKind.AUTH,
     FailureKind.BUG,
+    FailureKind.REFUSED,
 }
 """The caller's own mistakes. A quota or a key is put right without a change of the job."""
+_SHORTEST_PAUSE = 0.1
+"""Seconds: a refusal may say "now", and a job must not ask in a tight loop."""
+_UNKNOWN_PAUSE = 1.0
+"""Seconds, where the refusal can't say: a half-open breaker does not know when its probe will be back."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -110,7 +115,13 @@ def _is_hopeless(error: BaseException) -> bool:
 
 
 def _pause_of(error: BaseException) -> float | None:
-    """Return the seconds a refusal asks to wait; None where it is no refusal, or nobody knows."""
-    if isinstance(error, RefusalError) and error.retry_after is not None and 0.0 <= error.retry_after < inf:
-        return error.retry_after
-    return None
+    """Return the seconds a job waits for a refusal, its own or one met by a service; None: it is none.
+
+    A deadline that is too near is the job's own affair.
+    """
+    is_refusal = isinstance(error, RefusalError) and not isinstance(error, DeadlineExceededError)
+    if not is_refusal and not (isinstance(error, ProviderError) and error.kind is FailureKind.REFUSED):
+        return None
+    asked = getattr(error, "retry_after", None)
+    is_known = isinstance(asked, int | float) and 0.0 <= asked < inf
+    return max(_SHORTEST_PAUSE, asked) if is_known else _UNKNOWN_PAUSE

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import anyio.to_thread
 import msgspec
 
-from ....runtime import Ref, RefusalError, Request
+from ....runtime import Ref
 from ...jobs import JobContext, JobFunction, Queue
 from ...providers import ChatCompletion, ChatMessage, CreateMessage, RunJob
 from ._jobs import JobBoard, Order
@@ -21,9 +21,7 @@ from ._output import Comic, Panel, Shelf
 from ._pace import Pace
 from ._prompts import outline_prompt, panels_prompt, read_image, read_panels
 from ._scenes import Scene
-from ._together import is_refusal, together, wanted_wait
-
-ReplyT = TypeVar("ReplyT")
+from ._together import together
 
 _OUTLINER: Final = "claude-haiku-4-5"
 _DIRECTOR: Final = "gpt-4o-mini"
@@ -84,14 +82,14 @@ class Artist:
     async def outline(self, scene: Scene) -> str:
         """Have a scene told in a few sentences."""
         question = ChatMessage("user", outline_prompt(scene))
-        reply = await _ask(self._crew.anthropic, CreateMessage(model=_OUTLINER, messages=(question,)))
+        reply = await self._crew.anthropic.ask(CreateMessage(model=_OUTLINER, messages=(question,)))
         self._board.pay(self._job, "outline")
         return reply.text
 
     async def panels(self, outline: str) -> list[str]:
         """Have said what each panel shows."""
         question = ChatMessage("user", panels_prompt(outline))
-        reply = await _ask(self._crew.openai, ChatCompletion(model=_DIRECTOR, messages=(question,)))
+        reply = await self._crew.openai.ask(ChatCompletion(model=_DIRECTOR, messages=(question,)))
         panels = read_panels(reply.text)
         self._board.pay(self._job, "panels")
         return panels
@@ -99,17 +97,7 @@ class Artist:
     async def paint(self, step: str, panel: str) -> bytes:
         """Have a panel painted."""
         # A panel painted twice costs a cent, a comic given up costs all that went before.
-        result = await _ask(self._crew.runpod, RunJob(input={"prompt": panel}, duplicate_ok=True))
+        result = await self._crew.runpod.ask(RunJob(input={"prompt": panel}, duplicate_ok=True))
         image = read_image(result.output)
         self._board.pay(self._job, step)
         return image
-
-
-async def _ask(service: Ref, message: Request[ReplyT]) -> ReplyT:
-    try:
-        return await service.ask(message)
-    except RefusalError as error:
-        if is_refusal(error):
-            # Nothing was tried, so no attempt is to be spent: a job waits for a refusal that says how long.
-            error.retry_after = wanted_wait(error)
-        raise

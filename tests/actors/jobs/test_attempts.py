@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from relight.actors.jobs import Fail, JobContext, JobState, Retry
-from relight.runtime import Actor, Request, handles
+from relight.runtime import Actor, DeadlineExceededError, Request, handles
 from relight.supervisors import (
     BudgetExceededError,
     Child,
@@ -153,13 +153,33 @@ async def test_a_refusal_that_outlasts_the_deadline_is_the_end(stage: Stage) -> 
     assert job.finished_at < 1.0
 
 
-async def test_a_refusal_without_a_moment_spends_an_attempt(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        CircuitBreakerOpenError("openai"),  # half-open: nobody knows when its probe will be back
+        ProviderError("outer", FailureKind.REFUSED),  # met by a service on the way
+        CircuitBreakerOpenError("openai", retry_after=0.0),
+    ],
+)
+async def test_a_refusal_without_a_moment_is_waited_for_a_little(stage: Stage, refusal: Exception) -> None:
     @stage.queue.job(attempts=2)
     async def refused(job: JobContext) -> None:
-        raise CircuitBreakerOpenError("openai")
+        if anyio.current_time() < 5.0:
+            raise refusal
 
     async with stage.working():
         job = await stage.queue.wait(await stage.queue.enqueue(refused))
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 1)
+    assert 4 < job.runs < 60
+
+
+async def test_a_deadline_that_is_too_near_is_no_refusal(stage: Stage) -> None:
+    @stage.queue.job(attempts=2)
+    async def late(job: JobContext) -> None:
+        raise DeadlineExceededError("openai", "not begun")
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(late))
     assert (job.state, job.attempt) == (JobState.DEAD, 2)
 
 
