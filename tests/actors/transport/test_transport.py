@@ -188,3 +188,43 @@ async def test_a_service_that_has_stopped_is_a_transport_error() -> None:
     async with httpx2.AsyncClient(transport=relight.transport(recorder)) as client:
         with pytest.raises(httpx2.TransportError, match="service"):
             await client.get("http://any/")
+
+
+async def test_a_plain_service_hands_on_streams_whose_end_it_does_not_know(servers: Servers) -> None:
+    servers.script("openai", [Step(fault=FaultKind.STREAM_ENDS)])
+    start = partial(HttpService, servers.url("openai"), key=servers.key("openai"))
+    async with open_system() as system:
+        ref = await system.spawn(Child("plain", start))
+        async with (
+            httpx2.AsyncClient(transport=relight.transport(ref)) as client,
+            client.stream(
+                "POST", f"{servers.url('openai')}/chat/completions", json={**CHAT, "stream": True}
+            ) as response,
+        ):
+            body = await response.aread()
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert body.startswith(b"data: ")
+    assert b"[DONE]" not in body
+
+
+async def test_what_is_no_json_and_no_stream_is_handed_on_as_it_comes(servers: Servers) -> None:
+    servers.script("openai", [Step(status=200, body="<p>a page</p>")])
+    async with (
+        serving(servers, "openai", Scenario()) as (_, ref),
+        httpx2.AsyncClient(transport=relight.transport(ref)) as client,
+    ):
+        response = await client.post(f"{servers.url('openai')}/chat/completions", json=CHAT)
+    assert (response.status_code, response.text) == (200, "<p>a page</p>")
+
+
+async def test_a_stream_without_any_event_is_asked_for_again(servers: Servers) -> None:
+    servers.script("openai", [Step(fault=FaultKind.STREAM_ENDS, after=0)])
+    async with (
+        serving(servers, "openai", Scenario()) as (_, ref),
+        httpx2.AsyncClient(transport=relight.transport(ref)) as client,
+    ):
+        response = await client.post(
+            f"{servers.url('openai')}/chat/completions", json={**CHAT, "stream": True}
+        )
+    assert response.text.rstrip().endswith("data: [DONE]")
+    assert len(servers.requests("openai")) == 2
