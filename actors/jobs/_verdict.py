@@ -123,5 +123,6 @@ def _pause_of(error: BaseException) -> float | None:
     if not is_refusal and not (isinstance(error, ProviderError) and error.kind is FailureKind.REFUSED):
         return None
     asked = getattr(error, "retry_after", None)
-    is_known = isinstance(asked, int | float) and 0.0 <= asked < inf
-    return max(_SHORTEST_PAUSE, asked) if is_known else _UNKNOWN_PAUSE
+    if isinstance(asked, int | float) and 0.0 <= asked < inf:
+        return max(_SHORTEST_PAUSE, asked)
+    return _UNKNOWN_PAUSE
