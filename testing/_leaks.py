@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
+from weakref import WeakSet
 
 import anyio
 
@@ -56,7 +57,8 @@ async def no_leaks(
         AssertionError: Something is left. Not raised where the block itself raises.
     """
     names = set(kernel_of(system).registry.names())
-    tasks = {task.id for task in anyio.get_running_tasks()}
+    # By their coroutines: a task's id may be given out again when it has ended. Weakly: what ends can go.
+    tasks: WeakSet[object] = WeakSet(task.coro for task in anyio.get_running_tasks())
     monitors = _monitors(system)
     yield
 
@@ -109,12 +111,12 @@ def _monitors(system: System) -> dict[str, int]:
     return {path: count for path, count in counts.items() if count}
 
 
-def _new_tasks(system: System, before: set[int]) -> Iterator[str]:
+def _new_tasks(system: System, before: WeakSet[object]) -> Iterator[str]:
     """List tasks that were not there, apart from idle workers and the lifespans of live actors.
 
     A restart puts one lifespan's task in another's place, so those are counted, not told apart.
     """
-    names = [task.name or "" for task in anyio.get_running_tasks() if task.id not in before]
+    names = [task.name or "" for task in anyio.get_running_tasks() if task.coro not in before]
     yield from (f"task {name}: started and not ended" for name in names if not name.endswith(_OWN_TASKS))
     lifespans = sum(name.endswith(_LIFESPAN) for name in names)
     homes = sum(cell.home is not None for cell in cells_of(system))

@@ -162,6 +162,26 @@ async def test_tasks_left_running_are_reported(virtual_system: System) -> None:
         group.cancel_scope.cancel()
 
 
+async def test_a_task_with_the_id_of_one_that_has_ended_is_reported(
+    virtual_system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id is an address in memory: the next task may get it."""
+    running_tasks = anyio.get_running_tasks
+
+    def with_one_id() -> list[anyio.TaskInfo]:
+        tasks = running_tasks()
+        for task in tasks:
+            task.id = 1
+        return tasks
+
+    monkeypatch.setattr(anyio, "get_running_tasks", with_one_id)
+    async with anyio.create_task_group() as group:
+        with pytest.raises(AssertionError, match="sleep_forever: started and not ended"):
+            async with no_leaks(virtual_system, timeout=1):
+                group.start_soon(anyio.sleep_forever)
+        group.cancel_scope.cancel()
+
+
 async def test_a_lifespan_that_outlives_its_actor_is_reported(virtual_system: System) -> None:
     class Clinging(Actor):
         @asynccontextmanager
