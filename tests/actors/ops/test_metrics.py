@@ -162,9 +162,10 @@ async def test_models_beyond_the_cap_become_other_and_are_counted() -> None:
 
 
 @pytest.mark.anyio
+@virtual_time
 async def test_restarts_stay_counted_when_the_actor_is_gone() -> None:
     class Bug(GuardedActor):
-        policy = Policy(restart_backoff=Exponential(0.001, cap=0.001))
+        policy = Policy(restart_backoff=Exponential(1.0, cap=1.0))
 
         @handles
         async def draw(self, message: Draw) -> str:
@@ -176,7 +177,7 @@ async def test_restarts_stay_counted_when_the_actor_is_gone() -> None:
             await ref.ask(Draw("m"))
         with pytest.raises(Exception, match="crashed"):
             await ref.ask(Draw("m"))  # handled by the next incarnation
-        await ref.stop()
+        await ref.stop()  # before its second restart is due
         assert figure(system, "actor_restarts_total", actor_kind="Bug") == 1
 
 
