@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import combinations_with_replacement
 from typing import Literal, cast
 
 import anyio
@@ -31,6 +33,15 @@ EXITS: dict[str, Request[None]] = {
     "shutdown": Leave(),
 }
 NAMES = "abcde"
+STEPS = 25
+"""Operations of one example, at most."""
+WAITS = (0.4072265625, 1.3134765625, 6.0947265625)
+"""Seconds: shorter and longer than the backoff, longer than the period.
+
+Multiples of 1/1024, so clocks add them up without rounding, and each one more than a multiple of 1/32,
+so that no sum of fewer than 32 is whole. Restarts come whole seconds after an exit and leave the window
+whole seconds after a restart: a wait that ended at that very moment would see it or not by the rounding.
+"""
 names = st.sampled_from(NAMES)
 restarts = st.sampled_from(["permanent", "transient", "temporary"])
 
@@ -82,9 +93,9 @@ operations = st.lists(
         st.builds(Start, names, restarts, st.booleans(), st.sampled_from(["", "", "fail", "ignore"])),
         st.builds(Administer, st.sampled_from(["terminate", "restart", "delete", "stop"]), names),
         st.builds(Spoil, names, st.lists(st.sampled_from(["fail", "fail", "ignore"]), max_size=3).map(tuple)),
-        st.builds(Wait, st.sampled_from([0.4, 1.3, 6.1])),
+        st.builds(Wait, st.sampled_from(WAITS)),
     ),
-    max_size=25,
+    max_size=STEPS,
 )
 
 
@@ -238,6 +249,14 @@ def _allowed(start: Start, setup: Setup) -> Start:
 
 def _model_of(start: Start) -> ModelChild:
     return ModelChild(start.id, start.restart, start.significant)
+
+
+def test_no_wait_can_end_at_the_moment_of_a_restart() -> None:
+    for count in range(1, STEPS + 1):
+        for waits in combinations_with_replacement(WAITS, count):
+            exactly = sum(map(Fraction, waits))
+            assert exactly.denominator > 1
+            assert sum(waits) == exactly  # no clock rounds it
 
 
 @given(setup=setups, script=operations)
