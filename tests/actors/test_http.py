@@ -291,7 +291,10 @@ async def test_a_service_that_is_stopping_sends_nothing_more() -> None:
 
 async def test_a_cancelled_request_leaves_the_pool_usable() -> None:
     async with serve(HANG, HANG, http(204)) as server, running(HttpService(server.url)) as service:
-        for _ in range(2):
-            with anyio.move_on_after(0.02):
-                await service.request(GET)
+        for number in (1, 2):
+            async with anyio.create_task_group() as group:
+                group.start_soon(service.request, GET)
+                while len(server.requests) < number:  # noqa: ASYNC110 - the server is no actor that could tell
+                    await anyio.sleep(0.001)
+                group.cancel_scope.cancel()
         assert (await service.request(GET)).status == 204

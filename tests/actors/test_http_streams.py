@@ -154,7 +154,7 @@ async def test_any_byte_begins_the_wait_anew() -> None:
             await anyio.sleep(0.15)
             await stream.send(b":")
 
-    async with running(ping, idle_timeout=0.4) as (service, _), service.exchange_stream(GET) as stream:
+    async with running(ping, idle_timeout=0.5) as (service, _), service.exchange_stream(GET) as stream:
         assert await read(stream) == b"::::"
 
 

@@ -39,13 +39,16 @@ async def test_a_reset_also_breaks_a_connection_that_was_in_use(fakes: Fakes, ch
 
 async def test_a_hang_sends_nothing_until_the_client_leaves(fakes: Fakes, chat: Ask) -> None:
     await fakes.script("openai", [Step(fault=FaultKind.HANG, delay=60.0)])
-    with anyio.move_on_after(0.1) as scope:
-        await chat()
-    assert scope.cancelled_caught
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(chat)
+        await wait_in_flight(fakes, 1)
+        await anyio.sleep(0.05)
+        assert (await fakes.statistics("openai")).in_flight == 1
+        tasks.cancel_scope.cancel()
     await wait_in_flight(fakes, 0)
     (entry,) = await fakes.log("openai")
     assert (entry.status, entry.fault) == (0, "hang")
-    assert 0.05 < entry.seconds < 5.0
+    assert 0.05 <= entry.seconds < 60.0
 
 
 async def test_a_hang_ends_at_its_limit_without_an_answer(fakes: Fakes, chat: Ask) -> None:
@@ -153,17 +156,17 @@ async def test_polling_moves_no_fault_to_another_job(fakes: Fakes, runpod: Ask) 
 
 async def test_an_outage_after_requests_ends_after_its_seconds(fakes: Fakes, chat: Ask) -> None:
     await fakes.start_outage(Outage("openai", 0.3, after_requests=2))
-    statuses = [(await chat()).status_code for _ in range(4)]
+    statuses = [(await chat()).status_code for _ in range(3)]
     await anyio.sleep(0.35)
     statuses.append((await chat()).status_code)
-    assert statuses == [200, 200, 503, 503, 200]
-    assert (await fakes.statistics("openai")).outage_requests == 2
+    assert statuses == [200, 200, 503, 200]
+    assert (await fakes.statistics("openai")).outage_requests == 1
 
 
 async def test_an_outage_after_seconds_begins_by_itself(fakes: Fakes, chat: Ask) -> None:
-    await fakes.start_outage(Outage("openai", 30.0, after_seconds=0.15, status=500))
+    await fakes.start_outage(Outage("openai", 30.0, after_seconds=0.4, status=500))
     assert (await chat()).status_code == 200
-    await anyio.sleep(0.2)
+    await anyio.sleep(0.45)
     assert (await chat()).status_code == 500
 
 

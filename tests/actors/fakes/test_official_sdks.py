@@ -244,10 +244,10 @@ async def test_an_overload_that_passes_is_outlived(
 async def test_an_outage_is_an_overload_until_it_ends(
     fakes: Fakes, gpt: AsyncOpenAI, claude: AsyncAnthropic, call: Call
 ) -> None:
-    await fakes.start_outage(Outage(PROVIDERS[call], 0.1))
+    await fakes.start_outage(Outage(PROVIDERS[call], 0.4))
     error = await failure(call, gpt.with_options(max_retries=0), claude.with_options(max_retries=0))
     assert getattr(error, "status_code", None) == 503
-    await anyio.sleep(0.1)
+    await anyio.sleep(0.4)
     assert await call(gpt, claude) in {"stop", "end_turn"}
 
 

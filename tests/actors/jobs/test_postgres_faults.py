@@ -137,8 +137,8 @@ async def test_a_poisonous_operation_fails_alone(store: PostgresStore) -> None:
 async def test_a_lock_held_for_long_is_waited_for_and_then_said_so(
     postgres: PostgresServer, database: str
 ) -> None:
-    store = PostgresStore(postgres.dsn(database), statement_timeout=0.1)
-    async with store.opened(), PostgresStore(postgres.dsn(database)).opened():
+    store = PostgresStore(postgres.dsn(database), statement_timeout=0.5)
+    async with PostgresStore(postgres.dsn(database)).opened(), store.opened():
         import psycopg
 
         other = await anyio.to_thread.run_sync(lambda: psycopg.connect(postgres.dsn(database)))

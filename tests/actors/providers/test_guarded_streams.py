@@ -147,6 +147,7 @@ async def test_a_broken_stream_is_told_and_a_whole_one_and_one_that_never_began_
     assert [fields["reason"] for fields in told()] == ["broken"]
 
 
+@pytest.mark.slow
 async def test_a_deadline_ends_a_stream_and_hangs_up() -> None:
     hung_up = anyio.Event()
 
@@ -158,7 +159,7 @@ async def test_a_deadline_ends_a_stream_and_hangs_up() -> None:
     async with serve(flow) as server, open_system() as system:
         openai = await spawn(system, server.url)
         with pytest.raises(TimeoutError):
-            await read(openai, timeout=0.2)
+            await read(openai, timeout=0.5)
         with anyio.fail_after(5):
             await hung_up.wait()
 
