@@ -21,6 +21,7 @@ from uuid import uuid4
 import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.waiting import Ready, Wait
 
 from ._errors import StoreError
 from ._schema import MIGRATIONS, statements
@@ -327,7 +328,12 @@ class PostgresSession:
     def _execute(self, sql: str, values: Sequence[object] = ()) -> psycopg.Cursor[Row]:
         assert self._connection is not None
         self._is_synced = False
-        return self._connection.execute(_in_psycopg(sql), values or None)
+        cursor = self._connection.execute(_in_psycopg(sql), values or None)
+        # In a pipeline psycopg leaves what the socket does not take at once, and never comes back to it:
+        # the server would wait for the rest of the statement, and we for its answer.
+        if self._connection.pgconn.flush():
+            self._connection.wait(_flushed(self._connection))
+        return cursor
 
     def _lock(self, which: str) -> None:
         self._execute(f"SELECT pg_advisory_xact_lock({_LOCKS[which]})")
@@ -424,6 +430,13 @@ class PostgresSession:
 @lru_cache(512)
 def _in_psycopg(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
+
+
+def _flushed(connection: psycopg.Connection[Row]) -> Generator[Wait, Ready]:
+    """Send what is left of a large statement, and take in what the server says meanwhile."""
+    while connection.pgconn.flush():
+        if (yield Wait.RW) & Ready.R:
+            connection.pgconn.consume_input()
 
 
 def _cursor(number: int) -> str:

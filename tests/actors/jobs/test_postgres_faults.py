@@ -150,6 +150,19 @@ async def test_a_lock_held_for_long_is_waited_for_and_then_said_so(
         await works(store, 1)
 
 
+async def test_more_than_the_socket_takes_at_once_is_stored(store: PostgresStore) -> None:
+    """Statements travel in a pipeline, and the rest of a large one must not wait for its own answer."""
+    args = b"[" + b"1" * 20_000 + b"]"
+    jobs = [new(number, args=args) for number in range(300)]
+    assert await store.enqueue(jobs) == [job.id for job in jobs]
+    (first,) = await begin(store)
+    assert first.job.args == args
+    await store.save_step(first.job.id, first.job.fence, Step(name="a", result=b"1" * 8_000_000))
+    detail = await store.job(first.job.id)
+    assert detail is not None
+    assert len(detail.steps[0].result) == 8_000_000
+
+
 async def test_a_newer_schema_is_not_touched(
     postgres: PostgresServer, database: str, store: PostgresStore
 ) -> None:
