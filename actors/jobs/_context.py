@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack, cast
 
 from ...runtime import Ref, Request, redact, redact_mapping
+from ._texts import storable, storable_facts
 
 if TYPE_CHECKING:
     from ._run import Run
@@ -117,6 +119,7 @@ class JobContext:
 
         Raises:
             DuplicateStepError: Another step of this run has the name.
+            ValueError: The name can't be stored, or is longer than 1,000 bytes.
             UnknownStepError: It was finished by another version.
             ResultTooLargeError: The result is larger than the queue keeps.
             BudgetExceededError: The job has spent its budget, or its user or queue that of the day.
@@ -162,7 +165,12 @@ class JobContext:
         Args:
             seconds: From when the job first came here.
             name: The step's name; by default by its place, ``sleep-1``.
+
+        Raises:
+            ValueError: It would never end.
         """
+        if not seconds < inf:
+            raise ValueError(f"sleep: seconds must be finite, got {seconds!r}")
         run = self._run
         place = name or run.steps.name_by_place("sleep")
         moment = await run.steps.note_moment(place, run.store_now() + max(0.0, seconds))
@@ -175,7 +183,7 @@ class JobContext:
             text: One line.
             facts: What else there is to know; plain JSON values.
         """
-        await self._run.note("log", {"text": redact(text), **redact_mapping(facts)})
+        await self._run.note("log", storable_facts({"text": redact(text), **redact_mapping(facts)}))
 
     async def progress(self, value: float, message: str = "") -> None:
         """Say how far the job is.
@@ -185,12 +193,17 @@ class JobContext:
             message: For people.
         """
         data: dict[str, object] = {"value": min(1.0, max(0.0, value))}
-        await self._run.note("progress", {**data, "message": redact(message)} if message else data)
+        await self._run.note("progress", {**data, "message": storable(redact(message))} if message else data)
 
     def charge(self, usd: float) -> None:
         """Add what something cost that is not in a service's reply. Stored when this run ends.
 
         Args:
             usd: US dollars.
+
+        Raises:
+            ValueError: Less than nothing, or no number: all sums it is in would be none either.
         """
+        if not 0.0 <= usd < inf:
+            raise ValueError(f"charge: usd must be 0 or more, and finite, got {usd!r}")
         self._run.tally.cost_usd += usd

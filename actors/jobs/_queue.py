@@ -24,7 +24,7 @@ from ._errors import JobFailedError, ResultTooLargeError, UnknownJobError
 from ._feed import Feed
 from ._function import AnyJobFunction, JobFunction, JobOptions
 from ._ids import IdMaker
-from ._options import check_options
+from ._options import check_new, check_options
 from ._records import Job, JobState, NewJob
 from ._schedule import Cron, Every, Schedule
 from ._signature import Codecs
@@ -240,11 +240,13 @@ class Queue:
 
         Raises:
             JobArgumentsError: The arguments don't fit.
+            ValueError: An option is out of range, or a key or a name can't be stored.
             StoreError: The store can't be used now; nothing was stored.
         """
         job = self._new(function, arguments, delay=delay, user=user, priority=priority, id=id)
         if unique_key is not None:
             job = msgspec.structs.replace(job, unique_key=unique_key)
+        check_new(job)
         return (await self.store.enqueue([job]))[0]
 
     async def enqueue_many(
@@ -267,9 +269,12 @@ class Queue:
 
         Raises:
             JobArgumentsError: Arguments don't fit.
+            ValueError: An option is out of range, or a key or a name can't be stored.
             StoreError: The store can't be used now; nothing was stored.
         """
         jobs = [self._new(function, each, delay=delay, user=user, priority=priority) for each in arguments]
+        for job in jobs:
+            check_new(job)
         return await self.store.enqueue(jobs)
 
     def new_id(self) -> str:
@@ -401,7 +406,13 @@ class Queue:
         await self.store.set_queue(self.name, paused=False)
 
     async def limit(self, most: int | None) -> None:
-        """Let so many jobs of this queue run at a time, over all workers; None: no limit."""
+        """Let so many jobs of this queue run at a time, over all workers; None: no limit.
+
+        Raises:
+            ValueError: Less than one; `pause` lets none begin.
+        """
+        if most is not None and most < 1:
+            raise ValueError(f"Queue.limit must be at least 1, got {most!r}: pause() lets no job begin")
         await self.store.set_queue(self.name, max_running=most or 0)
 
     # --- large results --------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
 from ._steps import Steps
 from ._tally import Tally
+from ._texts import storable
 from ._verdict import leaves_of
 
 if TYPE_CHECKING:
@@ -349,7 +350,7 @@ class Run:
 
     def _describe(self, error: BaseException) -> Failure:
         leaf = primary_error(leaves_of(error)[0])
-        text = redact(text_of(leaf)) or type(leaf).__name__
+        text = storable(redact(text_of(leaf))) or type(leaf).__name__
         step = None
         if self.steps.failed is not None and self.steps.failed[0] in (error, *_all_of(error)):
             step = self.steps.failed[1]
@@ -358,7 +359,7 @@ class Run:
             error=" ".join(text.split()),
             error_type=kind,
             cause=cause_of(step, kind, text),
-            traceback=redact_end("".join(traceback.format_exception(error, limit=-12))),
+            traceback=storable(redact_end("".join(traceback.format_exception(error, limit=-12)))),
             step=step,
         )
         return self._with_facts(failure)

@@ -40,6 +40,8 @@ class Every(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if not 1.0 <= self.seconds < inf:
             raise ValueError(f"Every.seconds must be 1 or more, and finite, got {self.seconds!r}")
+        if not -inf < self.offset < inf:
+            raise ValueError(f"Every.offset must be finite, got {self.offset!r}")
 
     def after(self, moment: float) -> float:
         """Return the first moment later than *moment*."""

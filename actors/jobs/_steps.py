@@ -15,6 +15,7 @@ from ._errors import DuplicateStepError, ResultTooLargeError, UnknownStepError
 from ._records import Step
 from ._signature import Codec
 from ._tally import Tally
+from ._texts import check_name
 
 if TYPE_CHECKING:
     from ._run import Run
@@ -47,7 +48,9 @@ class Steps:
 
         Raises:
             DuplicateStepError: Another step of this run has it.
+            ValueError: It can't be stored.
         """
+        check_name("step: name", name)
         if name in self._begun:
             raise DuplicateStepError(self._run.job.id, name)
         self._begun.add(name)

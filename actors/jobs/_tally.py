@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import cast
 
 from ...runtime import Sponsor
@@ -43,4 +44,5 @@ def cost_of(reply: object) -> float:
     if isinstance(reply, list | tuple):
         return sum(cost_of(item) for item in cast("Sequence[object]", reply))
     usd = getattr(getattr(reply, "usage", None), "usd", None)
-    return float(usd) if isinstance(usd, int | float) else 0.0
+    # What is no sum would make none of all it is added to, a budget's too.
+    return float(usd) if isinstance(usd, int | float) and 0.0 <= usd < inf else 0.0

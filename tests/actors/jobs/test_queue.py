@@ -15,6 +15,7 @@ from relight.actors.jobs import (
     JobContext,
     JobState,
     MemoryStore,
+    Query,
     Queue,
 )
 from relight.actors.jobs._blobs import Blobs
@@ -118,12 +119,56 @@ def test_two_jobs_of_one_name_are_refused(queue: Queue) -> None:
         ({"attempt_timeout": -1.0}, "attempt_timeout must be more than 0"),
         ({"budget_usd": float("inf")}, "budget_usd must be more than 0, and finite"),
         ({"limit": 0}, "limit must be at least 1"),
+        ({"priority": 2**31}, "priority must be a whole number of 32 bits"),
         ({"backoff": 3.0}, "the backoff of backoff must be one such as"),
     ],
 )
 def test_options_out_of_range_are_refused(queue: Queue, options: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         queue.job(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"priority": "high"}, "priority must be a whole number of 32 bits, got 'high'"),
+        ({"priority": 1.5}, "priority must be a whole number"),
+        ({"priority": -(2**31) - 1}, "priority must be a whole number"),
+        ({"delay": float("inf")}, "delay must be finite"),
+        ({"delay": float("nan")}, "delay must be finite"),
+        ({"unique_key": "\ud83d"}, r"unique_key holds what can't be stored: '\\\\ud83d'"),
+        ({"user": "a\0"}, "user holds what can't be stored"),
+        ({"user": 5}, "user must be a text, got 5"),
+        ({"id": "\U0001f600" * 251}, "id must be 1000 bytes at most, got 1004: shorten it"),
+    ],
+)
+async def test_a_job_that_some_store_would_refuse_is_refused_by_all(
+    queue: Queue, options: dict[str, object], complaint: str
+) -> None:
+    """One in the store that can't be sorted or read would keep workers from all others."""
+    with pytest.raises(ValueError, match=complaint):
+        await queue.enqueue(queue.job()(_nothing), **options)  # type: ignore[arg-type]
+    assert await queue.store.jobs(Query()) == []
+
+
+@pytest.mark.anyio
+async def test_a_key_of_a_function_is_looked_at_too(queue: Queue) -> None:
+    function = queue.job(limit_key=lambda: "k" * 1001)(_nothing)
+    for refused in (queue.enqueue(function), queue.enqueue_many(function, [()])):
+        with pytest.raises(ValueError, match="limit_key must be 1000 bytes at most"):
+            await refused
+
+
+@pytest.mark.anyio
+async def test_a_queue_is_not_limited_to_nothing(queue: Queue) -> None:
+    for most in (0, -1):
+        with pytest.raises(ValueError, match=r"pause\(\) lets no job begin"):
+            await queue.limit(most)
+
+
+async def _nothing(job: JobContext) -> None:
+    pass
 
 
 # --- ids -------------------------------------------------------------------------------------------------
@@ -206,6 +251,9 @@ class Reply(msgspec.Struct):
         (Reply(None), 0.0),
         (None, 0.0),
         ("text", 0.0),
+        (Reply(Usage(float("nan"))), 0.0),
+        (Reply(Usage(float("inf"))), 0.0),
+        (Reply(Usage(-1.0)), 0.0),
         ([Reply(None), Reply(Usage(0.5)), Reply(Usage(0.25))], 0.75),
     ],
 )

@@ -109,6 +109,8 @@ def test_every_is_refused_below_a_second() -> None:
     with pytest.raises(ValueError, match="1 or more"):
         Every(0.5)
     assert Every(60.0, 5.0).after(5.0) == 65.0
+    with pytest.raises(ValueError, match="offset must be finite"):
+        Every(60.0, float("nan"))
 
 
 @pytest.mark.anyio

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from relight.actors import Usage
-from relight.actors.jobs import JobContext, JobState, MemoryStore, Queue, Retry, Step, Worker
+from relight.actors.jobs import JobContext, JobState, MemoryStore, Queue, Retry, Step, Store, Worker
 from relight.runtime import Actor, Request, handles
 from relight.supervisors import Child, GuardedActor, current_attempt, open_system
 from relight.supervisors.policies import Fixed
@@ -505,3 +505,69 @@ async def test_a_result_that_can_not_be_stored_says_so(stage: Stage) -> None:
     async with stage.working():
         job = await stage.queue.wait(await stage.queue.enqueue(work))
     assert "step 'odd': its result can't be stored" in (job.error or "")
+
+
+@virtual
+@pytest.mark.parametrize("usd", [float("nan"), float("inf"), -0.5])
+async def test_what_is_no_sum_is_not_charged(stage: Stage, usd: float) -> None:
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        job.charge(0.25)
+        job.charge(usd)
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert (job.cost_usd, job.state) == (0.25, JobState.DEAD)
+    assert "usd must be 0 or more, and finite" in (job.error or "")
+
+
+@virtual
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+async def test_a_sleep_without_an_end_is_refused(stage: Stage, seconds: float) -> None:
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        await job.sleep(seconds)
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert "seconds must be finite" in (job.error or "")
+
+
+@virtual
+@pytest.mark.parametrize("name", ["a\0b", "half an emoji \ud83d", "x" * 1001])
+async def test_a_step_whose_name_can_not_be_stored_is_not_begun(stage: Stage, name: str) -> None:
+    begun: list[str] = []
+
+    async def pay() -> None:
+        begun.append("pay")
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        await job.step(name, pay)
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert (job.state, begun) == (JobState.DEAD, [])
+    assert "step: name" in (job.error or "")
+
+
+async def test_texts_no_store_takes_are_written_out(closed_store: Store) -> None:
+    """A model's reply may end in half an emoji, a program's output in anything."""
+    queue = Queue(closed_store)
+
+    @queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        await job.log("half \ud83d", facts={"a\0": ["b\0", 1]}, whole="\U0001f600")
+        await job.progress(0.5, "\ud83d")
+        raise ValueError("half \ud83d and \0")
+
+    async with open_system() as system:
+        await system.spawn(Worker(queue).spec())
+        id_ = await queue.enqueue(work)
+        job = await queue.wait(id_, 30.0)
+        assert (job.state, job.error) == (JobState.DEAD, "half \\ud83d and \\0")
+        log, progress = [
+            event.data for event in await closed_store.events("0") if event.kind in ("log", "progress")
+        ]
+    assert log == {"text": "half \\ud83d", "facts": {"a\\0": ["b\\0", 1]}, "whole": "\U0001f600"}
+    assert progress["message"] == "\\ud83d"
