@@ -251,12 +251,15 @@ class Run:
             self._leave()
 
     async def _settle_anyhow(self, problem: Exception) -> None:
-        """End a run whose end the store refuses: as a failure, else by giving up the lease."""
+        """End a run whose end the store refuses: as a failure, else for good, else by giving up the lease."""
         try:
             await self._write_failure(problem)
-        except Exception:  # noqa: BLE001 - the store's, again
-            self._why = End.LOST
-            self._report(problem)
+        except Exception as again:  # noqa: BLE001 - the store's, or that of a backoff which is no store's fault
+            try:
+                await self._fail(self._describe(again), None, spends=True)
+            except Exception:  # noqa: BLE001 - the store's
+                self._why = End.LOST
+                self._report(problem)
 
     def _report(self, problem: Exception) -> None:
         """Say that the end could not be stored; the lease ends, so that the job is rescued."""

@@ -1,6 +1,7 @@
 """Attempts: what follows when a run of a job fails, row by row, in virtual time."""
 
 from itertools import pairwise
+from random import Random
 
 import anyio
 import pytest
@@ -89,6 +90,28 @@ async def test_a_job_may_say_that_another_attempt_is_of_no_use(stage: Stage) -> 
     async with stage.working():
         job = await stage.queue.wait(await stage.queue.enqueue(picky))
     assert (job.state, job.attempt, job.error) == (JobState.DEAD, 1, "the order is empty")
+
+
+async def test_a_backoff_that_raises_ends_its_own_job_alone(stage: Stage) -> None:
+    class Broken(Fixed, frozen=True):
+        def wait(self, attempt: int, rng: Random) -> float:
+            raise RuntimeError("no such wait")
+
+    @stage.queue.job(backoff=Broken(1.0))
+    async def failing(job: JobContext) -> None:
+        raise ValueError
+
+    @stage.queue.job()
+    async def long(job: JobContext) -> int:
+        await anyio.sleep(100.0)
+        return job.runs
+
+    async with stage.working():
+        other = await stage.queue.enqueue(long)
+        job = await stage.queue.wait(await stage.queue.enqueue(failing))
+        assert await stage.queue.result_of(long, other) == 1
+    assert (job.state, job.runs, job.error) == (JobState.DEAD, 1, "no such wait")
+    assert "worker.lease_lost" not in stage.words()
 
 
 async def test_a_job_may_say_when_to_try_again(stage: Stage) -> None:
