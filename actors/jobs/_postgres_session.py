@@ -432,7 +432,7 @@ def _in_psycopg(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
 
 
-def _flushed(connection: psycopg.Connection[Row]) -> Generator[Wait, Ready]:
+def _flushed(connection: psycopg.Connection[Row]) -> Generator[Wait, Ready | int]:
     """Send what is left of a large statement, and take in what the server says meanwhile."""
     while connection.pgconn.flush():
         if (yield Wait.RW) & Ready.R:
