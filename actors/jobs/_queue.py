@@ -187,7 +187,7 @@ class Queue:
             offset: Seconds after each of them.
 
         Raises:
-            ValueError: Less than a second.
+            ValueError: Less than a second, or the job could not be enqueued.
         """
         return self._scheduled(Every(seconds, offset))
 
@@ -201,14 +201,15 @@ class Queue:
             timezone: Where the clock hangs.
 
         Raises:
-            ValueError: It is no schedule.
+            ValueError: It is no schedule, or the job could not be enqueued.
             zoneinfo.ZoneInfoNotFoundError: There is no such time zone.
         """
         return self._scheduled(Cron(text, timezone=timezone))
 
     def _scheduled(self, schedule: Schedule) -> Callable[[JobFunction[ResultT]], JobFunction[ResultT]]:
         def declare(function: JobFunction[ResultT]) -> JobFunction[ResultT]:
-            function.signature.encode(())  # a job with arguments is refused here
+            # What can't be enqueued is refused here: at its moment it would end the scheduler, each time.
+            check_new(self._new(function, (), delay=0.0, user=None, priority=None, id="scheduled"))
             self.schedules.append((schedule, cast("AnyJobFunction", function)))
             return function
 

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relight.actors.jobs import Cron, Every, JobArgumentsError, JobContext, JobState, Query, Worker
+from relight.actors.jobs import (
+    Cron,
+    Every,
+    JobArgumentsError,
+    JobContext,
+    JobState,
+    MemoryStore,
+    Query,
+    Queue,
+    UnknownJobError,
+    Worker,
+)
 from tests.actors.jobs.stage import Stage
 
 MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(2090, 1, 1)).map(  # noqa: DTZ001
@@ -146,3 +157,17 @@ def test_a_job_with_arguments_can_not_be_scheduled() -> None:
 
     with pytest.raises(JobArgumentsError, match="it takes 1 argument, not 0"):
         queue.every(60.0)(greet)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_job_that_can_not_be_enqueued_can_not_be_scheduled() -> None:
+    """At its moment it would end the scheduler, and after some moments the worker."""
+    queue, other = Stage().queue, Queue(MemoryStore(), "other")
+
+    @queue.job(user=lambda: "x" * 1001)
+    async def tick(job: JobContext) -> None: ...
+
+    with pytest.raises(ValueError, match="user must be 1000 bytes at most"):
+        queue.every(60.0)(tick)
+    with pytest.raises(UnknownJobError, match="it is of 'default'"):
+        other.every(60.0)(tick)
+    assert (queue.schedules, other.schedules) == ([], [])
