@@ -181,7 +181,13 @@ def succeed(session: SqlSession, asked: Sequence[Success]) -> list[JobError | No
     rows: dict[tuple[str, int], dict[str, object]] = {}
     for one in asked:
         result = b64encode(one.result).decode()
-        row = {"job": one.job, "fence": one.fence, "usd": one.usd, "retries": one.retries, "result": result}
+        row: dict[str, object] = {
+            "job": one.job,
+            "fence": one.fence,
+            "usd": one.usd,
+            "retries": one.retries,
+            "result": result,
+        }
         rows.setdefault((one.job, one.fence), row)
     ended = _owners(session, _SUCCEED, rows.values())
     outcomes: list[JobError | None] = []
