@@ -66,8 +66,7 @@ class JobFunction(Generic[*ArgsT, ResultT]):
     def new_job(
         self,
         id: str,  # noqa: A002 - the name people know
-        arguments: tuple[*ArgsT],
-        *,
+        *arguments: *ArgsT,
         delay: float,
         user: str | None,
         priority: int | None,

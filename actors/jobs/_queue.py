@@ -158,11 +158,12 @@ class Queue(Catalogue):
         priority: int | None,
         id: str | None = None,  # noqa: A002 - the name people know
     ) -> NewJob:
-        if self.functions.get(function.kind) is not function:
+        is_ours = self.functions.get(function.kind) is function
+        if not is_ours:
             raise UnknownJobError(
                 f"queue {self.name!r} has no job {function.kind!r}: it is of {function.queue!r}"
             )
-        return function.new_job(id or self.new_id(), arguments, delay=delay, user=user, priority=priority)
+        return function.new_job(id or self.new_id(), *arguments, delay=delay, user=user, priority=priority)
 
     # --- what becomes of them -------------------------------------------------------------------------
 
