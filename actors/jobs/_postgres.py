@@ -46,8 +46,9 @@ class PostgresStore(SqlStore):
 
     def __init__(self, dsn: str, *, statement_timeout: float = 30.0, listen: bool = True) -> None:
         try:
+            from ._postgres_errors import name_of
             from ._postgres_listener import Listener
-            from ._postgres_session import PostgresSession, name_of
+            from ._postgres_session import PostgresSession
         except ImportError as error:
             raise MissingExtraError("the PostgreSQL store", "postgres") from error
         if statement_timeout <= 0:
