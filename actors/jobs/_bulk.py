@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -70,3 +70,14 @@ class Bulk(Protocol):
     def succeed(self, session: SqlSession, asked: Sequence[Success], /) -> Sequence[JobError | None]:
         """End jobs well, each once."""
         ...
+
+
+def without_twins(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+    """Split *jobs* so that no id comes twice in a part: the second one has to find the first."""
+    part: dict[str, NewJob] = {}
+    for job in jobs:
+        if job.id in part:
+            yield list(part.values())
+            part = {}
+        part[job.id] = job
+    yield list(part.values())

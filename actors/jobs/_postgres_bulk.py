@@ -7,12 +7,12 @@ Rows travel as one JSON parameter: msgspec writes it faster than psycopg a param
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 import msgspec
 
-from ._bulk import NoteWrite, Owner, StepWrite, Success
+from ._bulk import NoteWrite, Owner, StepWrite, Success, without_twins
 from ._errors import JobError, LeaseLostError, StoreError
 from ._records import NewJob, Step
 from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS
@@ -96,18 +96,7 @@ def enqueue(session: SqlSession, asked: Sequence[Sequence[NewJob]]) -> list[list
 
 
 def _enqueue(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
-    return [id_ for some in _without_twins(jobs) for id_ in _enqueue_some(session, some)]
-
-
-def _without_twins(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
-    """Split *jobs* so that no id comes twice in a part: the second one has to find the first."""
-    part: dict[str, NewJob] = {}
-    for job in jobs:
-        if job.id in part:
-            yield list(part.values())
-            part = {}
-        part[job.id] = job
-    yield list(part.values())
+    return [id_ for some in without_twins(jobs) for id_ in _enqueue_some(session, some)]
 
 
 def _enqueue_some(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import cast
 
 import msgspec
 
-from ._bulk import NoteWrite, Owner, StepWrite, Success
+from ._bulk import NoteWrite, Owner, StepWrite, Success, without_twins
 from ._errors import JobError, LeaseLostError
 from ._records import NewJob
 from ._sql_rows import STEP_COLUMNS, Row, chunks, marks
@@ -46,17 +46,18 @@ _EVENT = f"({marks(6)})"
 
 def enqueue(session: SqlSession, asked: Sequence[Sequence[NewJob]]) -> list[list[str]]:
     """Store jobs."""
-    now = session.now()
     jobs = [job for some in asked for job in some]
+    ids = iter([id_ for some in without_twins(jobs) for id_ in _enqueue(session, some)])
+    return [[next(ids) for _ in some] for some in asked]
+
+
+def _enqueue(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
+    now = session.now()
     stored = {str(id_) for (id_,) in _insert(session, _JOBS, _JOB, [_job_row(job, now) for job in jobs])}
-    ids = {id_: id_ for id_ in stored}
     for job in jobs:
         if job.id in stored:
-            stored.discard(job.id)
             session.tell(job.id, job.queue, job.user, "enqueued", msgspec.json.encode({"kind": job.kind}))
-        elif job.id not in ids:
-            ids[job.id] = _there_already(session, job)
-    return [[ids[job.id] for job in some] for some in asked]
+    return [job.id if job.id in stored else _there_already(session, job) for job in jobs]
 
 
 def _job_row(job: NewJob, now: float) -> Row:
