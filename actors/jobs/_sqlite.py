@@ -53,6 +53,7 @@ class SqliteStore(SqlStore):
             little is done at once, but the last moments before a power loss may be gone.
         busy_timeout: Seconds to wait for another process that is writing.
         max_bytes: The file grows no larger; None: as large as the disk allows.
+        clock: Seconds since 1970; a test's own, perhaps. Asked on the store's threads.
     """
 
     def __init__(
@@ -62,9 +63,10 @@ class SqliteStore(SqlStore):
         synchronous: Literal["full", "normal"] = "full",
         busy_timeout: float = 10.0,
         max_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
-        connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes)
+        connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes, clock)
         self._seen = 0
         """The data version when somebody last looked at it."""
         name = _name(self.path)
@@ -102,10 +104,12 @@ class _Session:
         synchronous: str,
         busy_timeout: float,
         max_bytes: int | None,
+        clock: Callable[[], float],
         *,
         is_writer: bool,
     ) -> None:
         self._path = path
+        self._clock = clock
         self._is_writer = is_writer
         self._has_news = False
         with self._translated():
@@ -167,8 +171,8 @@ class _Session:
         self._connection.close()
 
     def now(self) -> float:
-        """Return this machine's clock."""
-        return time.time()
+        """Return the store's clock."""
+        return self._clock()
 
     def run(self, sql: str, values: Sequence[object] = ()) -> int:
         """Run one statement."""
