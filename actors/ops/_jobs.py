@@ -64,17 +64,22 @@ def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
     """
     url = store_url(cast("str | None", args.store), os.environ if environ is None else environ)
     store = store_from_url(url, must_exist=True)
-    return run(partial(_carry_out, args, store), backend="trio", handle_signals=False)
+    try:
+        return run(partial(_carry_out, args, store), backend="trio", handle_signals=False)
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        raise KeyboardInterrupt from None  # wrapped up by the task groups it went through
 
 
 async def _carry_out(args: argparse.Namespace, store: Store) -> int:
     printer = Printer(as_json=cast("bool", args.json))
-    problem: BaseException | None = None
+    problem: Exception | None = None
     status = 0
     async with store.opened():
         try:
             status = await _COMMANDS[cast("str", args.action)](args, store, printer)
-        except (RelightError, OSError, KeyboardInterrupt) as error:
+        except (RelightError, OSError) as error:
             problem = error  # raised outside: the store's task group would wrap it up
     if problem is not None:
         raise problem
