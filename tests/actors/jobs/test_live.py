@@ -1,5 +1,6 @@
 """Notifications over WebSocket, with a real client over loopback."""
 
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -8,7 +9,8 @@ import anyio
 import msgspec
 import pytest
 
-from relight import Child, open_system
+from relight import Child, StartError, open_system
+from relight.actors import MissingExtraError
 from relight.actors.jobs import (
     Feed,
     JobContext,
@@ -249,6 +251,24 @@ async def test_sessions_are_closed_first_when_the_server_ends() -> None:
             began = anyio.current_time()
     assert codes == [4409]
     assert anyio.current_time() - began < 2.0
+
+
+@pytest.mark.parametrize("missing", [["starlette.applications"], ["hypercorn.trio", "hypercorn.asyncio"]])
+async def test_a_missing_library_is_named_with_what_to_install(
+    missing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "relight.actors.jobs._web_app", raising=False)
+    with pytest.raises(StartError) as caught:
+        async with serving(MemoryStore()):
+            raise AssertionError
+    assert isinstance(caught.value.__cause__, MissingExtraError)
+    assert caught.value.__cause__.extra == "web"
+    assert str(caught.value).endswith(
+        'the notifications\' server needs an optional library: pip install "relight[web]"'
+    )
+    assert "\n" not in str(caught.value)
 
 
 async def test_a_user_sees_a_job_fail_three_times_and_then_succeed(closed_store: Store) -> None:
