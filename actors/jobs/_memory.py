@@ -10,8 +10,10 @@ from math import inf
 import anyio
 import msgspec
 
+from ._dead_message import DeadMessage
 from ._errors import CursorExpiredError, LeaseLostError
 from ._grouping import group_dead
+from ._message_shelf import MessageShelf
 from ._records import (
     Attempt,
     Claimed,
@@ -55,6 +57,7 @@ class MemoryStore:
         self._pruned = 0
         """Events deleted: all of the oldest."""
         self._changed = anyio.Event()
+        self._messages = MessageShelf()
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._jobs)} jobs>"
@@ -364,6 +367,20 @@ class MemoryStore:
         self._queues[queue] = state
         self._wake()
 
+    # --- undeliverable messages -----------------------------------------------------------------------
+
+    async def keep_messages(self, messages: Sequence[DeadMessage], *, most: int) -> None:
+        """Store messages that could not be delivered; see `Store.keep_messages`."""
+        self._messages.keep(messages, most)
+
+    async def dead_messages(self, query: Query, *, most: int = 100) -> list[DeadMessage]:
+        """List undeliverable messages, newest first; see `Store.dead_messages`."""
+        return self._messages.read(query, most)
+
+    async def forget_messages(self, ids: Collection[str]) -> int:
+        """Delete undeliverable messages; see `Store.forget_messages`."""
+        return self._messages.forget(ids)
+
     # --- money ----------------------------------------------------------------------------------------
 
     async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
@@ -418,7 +435,8 @@ class MemoryStore:
             await self._changed.wait()
 
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
-        """Delete old jobs and events; see `Store.prune`."""
+        """Delete old jobs, events and messages; see `Store.prune`."""
+        self._messages.prune(ended_before)
         old = [
             job.id
             for job in self._jobs.values()
