@@ -403,6 +403,10 @@ class MemoryStore:
 
     # --- events ---------------------------------------------------------------------------------------
 
+    async def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is."""
+        return str(self._pruned)
+
     async def last_cursor(self) -> str:
         """Return the cursor after the newest event."""
         return str(self._pruned + len(self._events))

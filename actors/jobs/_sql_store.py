@@ -191,6 +191,10 @@ class SqlStore:
 
     # --- events ---------------------------------------------------------------------------------------
 
+    async def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is."""
+        return await self._reader.do(lambda session: session.first_cursor())
+
     async def last_cursor(self) -> str:
         """Return the cursor after the newest event."""
         return await self._reader.do(reads.last_cursor)

@@ -213,6 +213,11 @@ class _Session:
         """Say that this transaction has news."""
         self._has_news = True
 
+    def first_cursor(self) -> str:
+        """Return the number before the oldest event's."""
+        oldest = cast("int | None", self.rows("SELECT min(seq) FROM relight_event")[0][0])
+        return self.last_cursor() if oldest is None else str(oldest - 1)
+
     def last_cursor(self) -> str:
         """Return the number of the newest event there ever was."""
         found = self.rows("SELECT seq FROM sqlite_sequence WHERE name = 'relight_event'")
@@ -234,9 +239,7 @@ class _Session:
 
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""
-        oldest = cast("int | None", self.rows("SELECT min(seq) FROM relight_event")[0][0])
-        first_kept = int(self.last_cursor()) + 1 if oldest is None else oldest
-        return int(cursor) + 1 < first_kept
+        return int(cursor) < int(self.first_cursor())
 
     def data_version(self) -> int:
         """Return a number that changes with every commit of another connection."""

@@ -209,6 +209,10 @@ class Store(Protocol):
 
     # --- events ---------------------------------------------------------------------------------------
 
+    async def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is: to read all that have not been pruned."""
+        ...
+
     async def last_cursor(self) -> str:
         """Return the cursor after the newest event."""
         ...

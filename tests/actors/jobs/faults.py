@@ -28,7 +28,7 @@ def a_message() -> DeadMessage:
         cause="stopped",
         at=1.5,
         process="studio-77",
-        content=b"{}",
+        content=b'{"what":"a cat"}',
     )
 
 
