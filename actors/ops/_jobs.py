@@ -222,7 +222,7 @@ def _are(names: Sequence[str]) -> str:
 
 class _Act(Protocol):
     def __call__(
-        self, office: DeadLetterOffice, selection: Selection, *, everything: bool, most: int | None
+        self, office: DeadLetterOffice, selection: Selection, /, *, everything: bool, most: int | None
     ) -> Awaitable[Outcome]: ...
 
 

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class _Said(msgspec.Struct):
 
 
 @contextmanager
-def following(file: Path, *options: str) -> Iterator[Follower]:
+def following(file: Path, *options: str) -> Generator[Follower]:
     command = [sys.executable, "-m", "relight", "jobs", "events", "--follow", "--store", str(file), *options]
     with subprocess.Popen(
         command,
@@ -77,7 +77,10 @@ def following(file: Path, *options: str) -> Iterator[Follower]:
 async def test_jobs_are_followed_from_another_process_while_they_run(tmp_path: Path) -> None:
     queue = Queue(SqliteStore(tmp_path / "jobs.db"), "q")
 
-    @queue.job(user=lambda user: user)
+    def user_of(user: str) -> str:
+        return user
+
+    @queue.job(user=user_of)
     async def greet(job: JobContext, user: str) -> str:
         await job.log(f"hello {user}")
         return user
