@@ -8,7 +8,7 @@ from ._dead_message import DeadMessage, is_wanted
 from ._records import Query
 
 
-class MessageShelf:
+class MemoryMessages:
     """Keep the newest messages."""
 
     def __init__(self) -> None:
