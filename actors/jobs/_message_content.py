@@ -81,7 +81,7 @@ class _Trimmer:
             case str():
                 self._characters -= min(len(value), _LONGEST_TEXT)
                 return value if self._characters >= 0 else f"... ({len(value)} characters)"
-            case bytes() | bytearray() | memoryview():
+            case bytes() | bytearray():
                 return bytes(value) if len(value) <= _LONGEST_TEXT else f"{len(value)} bytes"
             case Mapping():
                 return self._copy_mapping(cast("Mapping[object, object]", value), depth)

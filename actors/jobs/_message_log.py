@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import anyio.lowlevel
+
 from ...runtime import DeadLetter, Kernel, redact
 from ._dead_message import DeadMessage, message_of
 from ._errors import StoreError
@@ -62,7 +64,7 @@ class MessageLog:
         """
         batch = self._waiting()[:BATCH]
         if batch:
-            problem = await self._keep([self._described(letter) for letter in batch])
+            problem = await self._keep([await self._described(letter) for letter in batch])
             dropped = self._pushed_out(batch[0].number) + (0 if problem is None else len(batch))
         else:
             dropped, problem = 0, None  # a person, or a replay, was faster
@@ -95,7 +97,9 @@ class MessageLog:
             return error
         return None
 
-    def _described(self, letter: DeadLetter) -> DeadMessage:
+    async def _described(self, letter: DeadLetter) -> DeadMessage:
+        # Each by itself: a large one takes some milliseconds, and there are actors at work.
+        await anyio.lowlevel.checkpoint()
         return message_of(letter, self._clock())
 
     def _waiting(self) -> list[DeadLetter]:
