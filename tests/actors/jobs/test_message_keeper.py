@@ -20,6 +20,7 @@ from relight.actors.jobs import (
     Query,
     Queue,
     SqliteStore,
+    Store,
     StoreError,
     Worker,
 )
@@ -228,10 +229,9 @@ async def test_a_worker_that_is_started_in_another_system_keeps_that_ones_messag
     assert numbers(await studio.kept()) == [1, 1]
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-async def test_what_stopped_actors_leave_is_kept_by_the_next_process(kind: str, tmp_path: Path) -> None:
+async def test_what_stopped_actors_leave_is_kept_for_the_next_process(closed_store: Store) -> None:
     """Mailboxes are emptied when the worker has stopped already."""
-    store = MemoryStore() if kind == "memory" else SqliteStore(tmp_path / "jobs.db")
+    store = closed_store
     async with open_system(shutdown_timeout=0.1) as system:
         ref = await system.spawn(Child("painter", Painter, shutdown=0.05))
         await Worker(Queue(store)).start(system)
