@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from math import inf
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
 from ...runtime import DeadLetter, redact
 from ...supervisors import System
 from ._dead_messages import groups_of, letter_of, wanted
-from ._dead_records import KEPT_IDS, Letter, LetterGroup, LetterSource, Outcome, Selection, query_of
+from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection, query_of
 from ._function import AnyJobFunction
 from ._ids import IdMaker
 from ._queue import Queue
@@ -19,6 +18,7 @@ from ._records import Job, JobState, NewJob, Query
 from ._replay import Arguments, new_arguments, replay_of
 from ._report import JobReport, report_of
 from ._store import Store
+from ._sweep import Sweep
 
 _DEAD = frozenset({JobState.DEAD})
 _ENDED = frozenset(state for state in JobState if state.is_final)
@@ -132,10 +132,8 @@ class DeadLetterOffice:
             EmptySelectionError: Nothing is selected.
         """
         query = query_of(selection, _DEAD, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
-        await sweep.messages(self._messages(query), self._tell_again)
-        await sweep.jobs(query, lambda jobs: self._store.retry([job.id for job in jobs]))
-        return sweep.outcome()
+        sweep = Sweep(self._store, query, batch, most, should_stop)
+        return await self._settle(sweep, self._tell_again, self._store.retry)
 
     async def discard(
         self,
@@ -152,10 +150,8 @@ class DeadLetterOffice:
             EmptySelectionError: Nothing is selected.
         """
         query = query_of(selection, _DEAD, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
-        await sweep.messages(self._messages(query), self._forget)
-        await sweep.jobs(query, lambda jobs: self._store.discard([job.id for job in jobs]))
-        return sweep.outcome()
+        sweep = Sweep(self._store, query, batch, most, should_stop)
+        return await self._settle(sweep, self._forget, self._store.discard)
 
     async def replay(
         self,
@@ -176,10 +172,9 @@ class DeadLetterOffice:
             JobArgumentsError: The arguments of one no longer fit its job function; those before are done.
         """
         query = query_of(selection, _DEAD, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
+        sweep = Sweep(self._store, query, batch, most, should_stop)
         await sweep.messages(self._messages(query), self._tell_again)
-        await sweep.jobs(query, lambda jobs: self._replay(jobs, None))
-        return sweep.outcome()
+        return await sweep.jobs(lambda jobs: self._replay(jobs, None))
 
     async def edit(
         self,
@@ -206,9 +201,8 @@ class DeadLetterOffice:
             JobArgumentsError: They don't fit; jobs before the one it says so of are done.
         """
         query = query_of(selection, _DEAD, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
-        await sweep.jobs(query, lambda jobs: self._replay(jobs, arguments))
-        return sweep.outcome()
+        sweep = Sweep(self._store, query, batch, most, should_stop)
+        return await sweep.jobs(lambda jobs: self._replay(jobs, arguments))
 
     async def cancel(
         self,
@@ -225,11 +219,19 @@ class DeadLetterOffice:
             EmptySelectionError: Nothing is selected.
         """
         query = query_of(selection, _UNFINISHED, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
-        await sweep.jobs(query, self._cancel)
-        return sweep.outcome()
+        sweep = Sweep(self._store, query, batch, most, should_stop)
+        return await sweep.jobs(self._cancel)
 
     # --- inside ---------------------------------------------------------------------------------------
+
+    async def _settle(
+        self,
+        sweep: Sweep,
+        act_on_messages: Callable[[frozenset[int]], Awaitable[int]],
+        act_on_jobs: Callable[[list[str]], Awaitable[list[str]]],
+    ) -> Outcome:
+        await sweep.messages(self._messages(sweep.query), act_on_messages)
+        return await sweep.jobs(lambda jobs: act_on_jobs([job.id for job in jobs]))
 
     async def _replay(self, jobs: Sequence[Job], arguments: Arguments | None) -> list[str]:
         ended = [job for job in jobs if job.state.is_final]
@@ -265,79 +267,6 @@ class DeadLetterOffice:
     async def _forget(self, numbers: frozenset[int]) -> int:
         assert self._system is not None
         return self._system.dead_letters.discard(lambda letter: letter.number in numbers)
-
-
-class _Sweep:
-    """Do something to all that are selected, a batch at a time."""
-
-    def __init__(
-        self, store: Store, batch: int, most: int | None, should_stop: Callable[[int], bool] | None
-    ) -> None:
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch!r}")
-        self._store = store
-        self._batch = batch
-        self._left = inf if most is None else most
-        self._should_stop = should_stop
-        self._matched = 0
-        self._done = 0
-        self._ids: list[str] = []
-        self._is_stopped = False
-
-    async def messages(
-        self, letters: Sequence[DeadLetter], act: Callable[[frozenset[int]], Awaitable[int]]
-    ) -> None:
-        """Do it to messages."""
-        for chunk in _chunks(letters, self._batch):
-            chosen = chunk[: int(min(self._left, len(chunk)))]
-            self._is_stopped = self._is_stopped or len(chosen) < len(chunk)
-            if not chosen:
-                return
-            done = await act(frozenset(letter.number for letter in chosen))
-            self._count(len(chosen), done, [f"letter-{letter.number}" for letter in chosen])
-
-    async def jobs(self, query: Query, act: Callable[[Sequence[Job]], Awaitable[list[str]]]) -> None:
-        """Do it to jobs, the newest first."""
-        for part in _parts(query, self._batch):
-            after: str | None = None
-            # By id, not by what is left of them: each has its turn once, whatever it is made into.
-            while page := await self._store.jobs(part, after=after, most=self._batch):
-                after = page[-1].id
-                chosen = page[: int(min(self._left, len(page)))]
-                self._is_stopped = self._is_stopped or len(chosen) < len(page)
-                if not chosen:
-                    return
-                done = await act(chosen)
-                self._count(len(chosen), len(done), done)
-
-    def outcome(self) -> Outcome:
-        """Return what came of it."""
-        return Outcome(
-            matched=self._matched, done=self._done, ids=tuple(self._ids), is_stopped=self._is_stopped
-        )
-
-    def _count(self, matched: int, done: int, ids: Sequence[str]) -> None:
-        self._matched += matched
-        self._done += done
-        self._left -= matched
-        self._ids.extend(ids[: KEPT_IDS - len(self._ids)])
-        if self._should_stop is not None and self._should_stop(self._done):
-            self._is_stopped = True
-            self._left = 0
-
-
-def _chunks(letters: Sequence[DeadLetter], size: int) -> Iterator[Sequence[DeadLetter]]:
-    for first in range(0, len(letters), size):
-        yield letters[first : first + size]
-
-
-def _parts(query: Query, size: int) -> Iterator[Query]:
-    """Split a query with many ids: a database takes so many values only."""
-    if not query.ids:
-        yield query
-    ids = sorted(query.ids, reverse=True)
-    for first in range(0, len(ids), size):
-        yield msgspec.structs.replace(query, ids=frozenset(ids[first : first + size]))
 
 
 def _letter_of_job(job: Job) -> Letter:
