@@ -71,7 +71,10 @@ class PostgresConnection:
     def _connected(self) -> psycopg.Connection[Row]:
         """Return the connection, a new one if the old one broke."""
         connection = self._connection
-        return self._connect() if connection is None or connection.closed else connection
+        if connection is None or connection.closed:
+            self.close()
+            connection = self._connect()
+        return connection
 
     def close(self) -> None:
         """Close the connection."""
@@ -81,8 +84,10 @@ class PostgresConnection:
             self._connection.close()
 
     def _enter_pipeline(self, connection: psycopg.Connection[Row]) -> None:
-        self._pipeline_context = connection.pipeline()
-        self._pipeline = self._pipeline_context.__enter__()
+        """Have statements sent together from now on. It holds for many transactions: leaving takes a trip."""
+        if self._pipeline is None:
+            self._pipeline_context = connection.pipeline()
+            self._pipeline = self._pipeline_context.__enter__()
 
     def _leave_pipeline(self) -> None:
         pipeline, self._pipeline_context, self._pipeline = self._pipeline_context, None, None

@@ -4,7 +4,7 @@ Events are numbered and stored last, under a lock that is given up after the com
 order of commits, so nobody who reads on from a number misses one, and one job's events are in the order they
 happened. Ordering them by transaction id (which is given out at a transaction's first write) has a job's
 start before its creation now and then, and holds events back for as long as any other transaction in the
-database takes. Lock, events and commit are one message: a process that is stopped in between holds up nobody.
+database takes. The lock is taken by the statement that stores the events, right before the commit.
 """
 
 from __future__ import annotations
@@ -34,12 +34,17 @@ _BEGIN = (
     "INSERT INTO relight_writer VALUES (?, ?, now()) "  # noqa: S608
     f"ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, at = excluded.at RETURNING {NOW}"
 )
-_STORE_EVENTS = (
-    "INSERT INTO relight_event (job, queue, user_key, kind, at, data) "  # noqa: S608
-    f"SELECT e.job, e.queue, e.user_key, e.kind, {NOW}, convert_to(e.data, 'UTF8') "
-    "FROM json_to_recordset(?::json) "
-    "AS e(place int, job text, queue text, user_key text, kind text, data text) ORDER BY e.place"
-)
+_NOTIFY = f"SELECT pg_notify('{CHANNEL}', '')"
+_STORE_EVENTS = f"""
+    WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock({LOCKS["events"]}) IS NULL), stored AS (
+        INSERT INTO relight_event (job, queue, user_key, kind, at, data)
+        SELECT e.job, e.queue, e.user_key, e.kind, {NOW}, convert_to(e.data, 'UTF8')
+        FROM turn CROSS JOIN json_to_recordset(?::json)
+            AS e(place int, job text, queue text, user_key text, kind text, data text)
+        ORDER BY e.place
+    ) {_NOTIFY}
+"""  # noqa: S608
+"""The events are sorted once we have the lock, and numbered as they are sorted."""
 _PATIENCE = 10.0
 """Seconds to look for a server that broke off in the middle of a commit, to learn how it ended."""
 
@@ -80,12 +85,11 @@ class PostgresSession(PostgresConnection):
         try:
             with self._translated():
                 if self._events:
-                    self._lock("events")
                     self._execute(_STORE_EVENTS, (msgspec.json.encode(self._events).decode(),))
-                if self._has_news:
-                    self._execute("SELECT pg_notify(?, '')", (CHANNEL,))
+                elif self._has_news:
+                    self._execute(_NOTIFY)
                 connection.commit()
-                self._leave_pipeline()
+                self._is_synced = True
         except StoreError as error:
             # Only a server that gave a reason has certainly not committed. Of anything else (the connection
             # broke, psycopg could not end its pipeline) it has to be asked: made again, it might be twice.
@@ -141,13 +145,9 @@ class PostgresSession(PostgresConnection):
             self._moment = cast("float", found[0][0])
         return self._moment
 
-    def _lock(self, which: str) -> None:
-        self._execute(f"SELECT pg_advisory_xact_lock({LOCKS[which]})")
-
     def lock_claims(self) -> None:
         """Let no other process claim until this transaction ends."""
-        with self._translated():
-            self._lock("claims")
+        self.send(f"SELECT pg_advisory_xact_lock({LOCKS['claims']})")
 
     def skip_locked(self) -> str:
         """Leave out rows that another transaction changes."""
