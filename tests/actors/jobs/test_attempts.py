@@ -1,6 +1,7 @@
 """Attempts: what follows when a run of a job fails, row by row, in virtual time."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import pairwise
 
 import anyio
@@ -157,16 +158,20 @@ async def test_a_refusal_that_outlasts_the_deadline_is_the_end(stage: Stage) -> 
 @pytest.mark.parametrize(
     "refusal",
     [
-        CircuitBreakerOpenError("openai"),  # half-open: nobody knows when its probe will be back
-        ProviderError("outer", FailureKind.REFUSED),  # met by a service on the way
-        CircuitBreakerOpenError("openai", retry_after=0.0),
+        # Half-open: nobody knows when its probe will be back.
+        partial(CircuitBreakerOpenError, "openai"),
+        # Met by a service on the way.
+        partial(ProviderError, "outer", FailureKind.REFUSED),
+        partial(CircuitBreakerOpenError, "openai", retry_after=0.0),
     ],
 )
-async def test_a_refusal_without_a_moment_is_waited_for_a_little(stage: Stage, refusal: Exception) -> None:
+async def test_a_refusal_without_a_moment_is_waited_for_a_little(
+    stage: Stage, refusal: Callable[[], Exception]
+) -> None:
     @stage.queue.job(attempts=2)
     async def refused(job: JobContext) -> None:
         if anyio.current_time() < 5.0:
-            raise refusal
+            raise refusal()
 
     async with stage.working():
         job = await stage.queue.wait(await stage.queue.enqueue(refused))
