@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -22,7 +22,7 @@ from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
 from ._steps import Steps
 from ._tally import Tally
-from ._verdict import leaves_of
+from ._verdict import gravest_of, leaves_of
 
 if TYPE_CHECKING:
     from ._queue import Queue
@@ -346,11 +346,10 @@ class Run:
         return TimeoutError(f"not done within {self._patience:g} s")
 
     def _describe(self, error: BaseException) -> Failure:
-        leaf = primary_error(leaves_of(error)[0])
+        gravest = gravest_of(error)
+        leaf = primary_error(gravest)
         text = redact(text_of(leaf)) or type(leaf).__name__
-        step = None
-        if self.steps.failed is not None and self.steps.failed[0] in (error, *_all_of(error)):
-            step = self.steps.failed[1]
+        step = self.steps.failed_in(gravest)
         kind = type(leaf).__name__
         failure = Failure(
             error=" ".join(text.split()),
@@ -377,11 +376,3 @@ class Run:
 
     def _tell(self, event: str, **facts: object) -> None:
         self.desk.kernel.events.info(event, **self._facts(), **facts)
-
-
-def _all_of(error: BaseException) -> list[BaseException]:
-    """Return the errors within a group, and what each says caused it."""
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return [inner for part in group.exceptions for inner in _all_of(part)]
-    return [error]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING
@@ -15,9 +15,13 @@ from ._errors import DuplicateStepError, UnknownStepError
 from ._records import Step
 from ._signature import Codec
 from ._tally import Tally
+from ._verdict import leaves_of
 
 if TYPE_CHECKING:
     from ._run import Run
+
+_KEPT = 32
+"""Errors of steps to be remembered."""
 
 
 class Steps:
@@ -30,8 +34,8 @@ class Steps:
         self._asked: Counter[str] = Counter()
         self.in_hand = 0
         """Steps being carried out."""
-        self.failed: tuple[BaseException, str] | None = None
-        """The last error that left a step, and which."""
+        self._failed: deque[tuple[BaseException, str]] = deque(maxlen=_KEPT)
+        """Errors that left a step, and which; not all, as a job may catch any number of them."""
 
     def name_by_place(self, what: str) -> str:
         """Name a step by what it is and how many of these there were before."""
@@ -51,6 +55,11 @@ class Steps:
         if name in self._begun:
             raise DuplicateStepError(self._run.job.id, name)
         self._begun.add(name)
+
+    def failed_in(self, error: BaseException) -> str | None:
+        """Return the step that an error, or one it is part of, came out of last; None: no step."""
+        steps = (name for failed, name in reversed(self._failed) if error in leaves_of(failed))
+        return next(steps, None)
 
     async def recall(self, step: Step, codec: Codec, version: str) -> object:
         """Return the result of a step that was finished before.
@@ -101,7 +110,7 @@ class Steps:
         except BaseException as error:
             run.tally.absorb(tally)
             if kernel.is_failure(error):
-                self.failed = (error, name)
+                self._failed.append((error, name))
             raise
         finally:
             slot.done = True
