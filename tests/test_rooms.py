@@ -20,6 +20,7 @@ BACKENDS = {
 backend itself can do."""
 
 UNITS = {
+    "tests/actors/jobs/test_blob_sweep.py": ("relight.actors.jobs._blob_sweep", "relight.actors.jobs._blobs"),
     "tests/actors/jobs/test_postgres_session.py": ("relight.actors.jobs._postgres_session",),
     "tests/actors/jobs/test_queue.py": (
         "relight.actors.jobs._blobs",
@@ -55,7 +56,13 @@ EXTRAS = {
     "starlette": ("actors/fakes/*", "actors/jobs/_web_*", "actors/ops/*"),
     "hypercorn": ("actors/fakes/*", "actors/ops/*"),
     "rich": ("actors/ops/*",),
-    "psycopg": ("actors/jobs/_postgres_session.py", "actors/jobs/_postgres_listener.py"),
+    "psycopg": (
+        "actors/jobs/_postgres_connection.py",
+        "actors/jobs/_postgres_errors.py",
+        "actors/jobs/_postgres_listener.py",
+        "actors/jobs/_postgres_session.py",
+        "actors/jobs/_postgres_setup.py",
+    ),
     "uvloop": (),
     "pytest": ("testing/plugin.py",),
 }

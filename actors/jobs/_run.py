@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -16,14 +16,14 @@ import msgspec
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
 from ._context import JobContext
 from ._desk import Desk
-from ._errors import LeaseLostError, ResultTooLargeError, UnknownStepError
+from ._errors import LeaseLostError, UnknownStepError
 from ._function import AnyJobFunction
 from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
 from ._steps import Steps
 from ._tally import Tally
 from ._texts import storable
-from ._verdict import leaves_of
+from ._verdict import gravest_of, leaves_of
 
 if TYPE_CHECKING:
     from ._queue import Queue
@@ -226,9 +226,7 @@ class Run:
             raise UnknownStepError(job.id, next(iter(self.steps.stored)), problem)
         value = await function.run(JobContext(self), function.signature.decode(job.args))
         data, _ = function.signature.result.encode(f"job {job.id}", value)
-        if len(data) > self.queue.max_inline:
-            remedy = "store it in a step, or elsewhere, and return where"
-            raise ResultTooLargeError(f"job {job.id}", len(data), self.queue.max_inline, remedy)
+        self.queue.large_results.check_inline(f"job {job.id}", data)
         if unused := self.steps.unused():
             kernel = self.desk.kernel
             kernel.events.warning("job.steps_unused", job=job.id, kind=job.kind, steps=unused)
@@ -352,11 +350,10 @@ class Run:
         return TimeoutError(f"not done within {self._patience:g} s")
 
     def _describe(self, error: BaseException) -> Failure:
-        leaf = primary_error(leaves_of(error)[0])
+        gravest = gravest_of(error)
+        leaf = primary_error(gravest)
         text = storable(redact(text_of(leaf))) or type(leaf).__name__
-        step = None
-        if self.steps.failed is not None and self.steps.failed[0] in (error, *_all_of(error)):
-            step = self.steps.failed[1]
+        step = self.steps.failed_in(gravest)
         kind = type(leaf).__name__
         failure = Failure(
             error=" ".join(text.split()),
@@ -383,11 +380,3 @@ class Run:
 
     def _tell(self, event: str, **facts: object) -> None:
         self.desk.kernel.events.info(event, **self._facts(), **facts)
-
-
-def _all_of(error: BaseException) -> list[BaseException]:
-    """Return the errors within a group, and what each says caused it."""
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return [inner for part in group.exceptions for inner in _all_of(part)]
-    return [error]

@@ -121,6 +121,23 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         "CREATE INDEX relight_ledger_at ON relight_ledger (at)",
     ),
+    (
+        """
+        CREATE TABLE relight_message (
+            id {text} PRIMARY KEY,
+            source {text} NOT NULL,
+            kind {text} NOT NULL,
+            path {text} NOT NULL,
+            cause {text} NOT NULL,
+            at {real} NOT NULL,
+            process {text} NOT NULL,
+            content {bytes} NOT NULL
+        )
+        """,
+        "CREATE INDEX relight_message_at ON relight_message (at, id)",
+    ),
+    # Few steps have a file, and those are looked up by it.
+    ("CREATE INDEX relight_step_blob ON relight_step (blob) WHERE blob IS NOT NULL",),
 )
 """By version, from 1."""
 

@@ -10,8 +10,11 @@ import anyio
 import anyio.lowlevel
 
 from . import _sql_claims as claims
+from . import _sql_messages as letters
 from . import _sql_reads as reads
 from . import _sql_writes as writes
+from ._bulk import Bulk, NoteWrite, StepWrite, Success
+from ._dead_message import DeadMessage
 from ._records import (
     Claimed,
     DeadGroup,
@@ -27,7 +30,7 @@ from ._records import (
     Step,
 )
 from ._sql_session import SqlSession
-from ._writer import Writer
+from ._writer import Together, Writer
 
 _LOOKED: ContextVar[tuple[SqlStore, int] | None] = ContextVar("_LOOKED", default=None)
 """At which store a task looked last for something to do, and what its count of news was when it began."""
@@ -38,6 +41,7 @@ class SqlStore:
 
     Args:
         name: What it is called in errors; without a password.
+        bulk: How its dialect makes many writes in one go.
         connect_writer: Opens the connection that writes, and migrates the tables.
         connect_reader: Opens the one that reads, after the other.
     """
@@ -45,9 +49,11 @@ class SqlStore:
     def __init__(
         self,
         name: str,
+        bulk: Bulk,
         connect_writer: Callable[[], SqlSession],
         connect_reader: Callable[[], SqlSession],
     ) -> None:
+        self._bulk = bulk
         self._changed = anyio.Event()
         self._news = 0
         """How often there was something new."""
@@ -68,7 +74,7 @@ class SqlStore:
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[str]:
         """Store jobs; see `Store.enqueue`."""
-        return await self._writer.do(lambda session: writes.enqueue(session, jobs))
+        return await self._writer.do(Together(self._bulk.enqueue, jobs))
 
     async def cancel(self, ids: Collection[str]) -> dict[str, JobState]:
         """Cancel jobs; see `Store.cancel`."""
@@ -99,15 +105,15 @@ class SqlStore:
 
     async def save_step(self, job: str, fence: int, step: Step) -> None:
         """Store a finished step; see `Store.save_step`."""
-        await self._writer.do(lambda session: writes.save_step(session, job, fence, step))
+        await self._writer.do(Together(self._bulk.save_steps, StepWrite(job, fence, step)))
 
     async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""
-        await self._writer.do(lambda session: writes.note(session, job, fence, kind, data))
+        await self._writer.do(Together(self._bulk.note, NoteWrite(job, fence, kind, data)))
 
     async def succeed(self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int) -> None:
         """End a job well; see `Store.succeed`."""
-        await self._writer.do(lambda session: writes.succeed(session, job, fence, result, cost_usd, retries))
+        await self._writer.do(Together(self._bulk.succeed, Success(job, fence, result, cost_usd, retries)))
 
     async def fail(
         self, job: str, fence: int, failure: Failure, *, retry_in: float | None, spends: bool
@@ -163,6 +169,20 @@ class SqlStore:
             lambda session: writes.set_queue(session, queue, paused=paused, max_running=max_running)
         )
 
+    # --- undeliverable messages -----------------------------------------------------------------------
+
+    async def keep_messages(self, messages: Sequence[DeadMessage], *, most: int) -> None:
+        """Store messages that could not be delivered; see `Store.keep_messages`."""
+        await self._writer.do(lambda session: letters.keep(session, messages, most))
+
+    async def dead_messages(self, query: Query, *, most: int = 100) -> list[DeadMessage]:
+        """List undeliverable messages, newest first; see `Store.dead_messages`."""
+        return await self._reader.do(lambda session: letters.read(session, query, most))
+
+    async def forget_messages(self, ids: Collection[str]) -> int:
+        """Delete undeliverable messages; see `Store.forget_messages`."""
+        return await self._writer.do(lambda session: letters.forget(session, ids))
+
     # --- money ----------------------------------------------------------------------------------------
 
     async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
@@ -174,6 +194,10 @@ class SqlStore:
         return await self._reader.do(lambda session: reads.sums(session, since, until))
 
     # --- events ---------------------------------------------------------------------------------------
+
+    async def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is."""
+        return await self._reader.do(lambda session: session.first_cursor())
 
     async def last_cursor(self) -> str:
         """Return the cursor after the newest event."""
@@ -205,8 +229,17 @@ class SqlStore:
         self._remember()
 
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
-        """Delete old jobs and events; see `Store.prune`."""
-        return await self._writer.do(lambda session: writes.prune(session, ended_before, most))
+        """Delete old jobs, events and messages; see `Store.prune`."""
+
+        def prune(session: SqlSession) -> int:
+            letters.prune(session, ended_before)
+            return writes.prune(session, ended_before, most)
+
+        return await self._writer.do(prune)
+
+    async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:
+        """Return which files some step refers to; see `Store.blobs_in_use`."""
+        return await self._reader.do(lambda session: reads.blobs_in_use(session, names))
 
     # --- inside ---------------------------------------------------------------------------------------
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 import anyio
 
+from . import _sqlite_bulk as bulk
 from ._errors import StoreError
 from ._schema import MIGRATIONS, statements
 from ._sql_rows import EVENT_COLUMNS, Row
@@ -19,13 +20,14 @@ from ._sql_store import SqlStore
 
 POLL = 0.05
 """Seconds between two looks for commits of other processes. A look takes microseconds."""
+_STATEMENTS = 256
+"""Statements that a connection keeps planned."""
 _WORDS = {
     "text": "TEXT",
     "bytes": "BLOB",
     "real": "REAL",
     "event_key": "seq INTEGER PRIMARY KEY AUTOINCREMENT",
 }
-_TELL = "INSERT INTO relight_event (job, queue, user_key, kind, at, data) VALUES (?, ?, ?, ?, ?, ?)"
 _PASSING = {
     sqlite3.SQLITE_BUSY: "locked by another process: wait, or see who holds it",
     sqlite3.SQLITE_LOCKED: "locked by another connection",
@@ -53,6 +55,7 @@ class SqliteStore(SqlStore):
             little is done at once, but the last moments before a power loss may be gone.
         busy_timeout: Seconds to wait for another process that is writing.
         max_bytes: The file grows no larger; None: as large as the disk allows.
+        clock: Seconds since 1970; a test's own, perhaps. Asked on the store's threads.
     """
 
     def __init__(
@@ -62,13 +65,14 @@ class SqliteStore(SqlStore):
         synchronous: Literal["full", "normal"] = "full",
         busy_timeout: float = 10.0,
         max_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
-        connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes)
+        connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes, clock)
         self._seen = 0
         """The data version when somebody last looked at it."""
         name = _name(self.path)
-        super().__init__(name, partial(connect, is_writer=True), partial(connect, is_writer=False))
+        super().__init__(name, bulk, partial(connect, is_writer=True), partial(connect, is_writer=False))
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.path}>"
@@ -76,13 +80,14 @@ class SqliteStore(SqlStore):
     async def _wait_elsewhere(self, changed: anyio.Event) -> None:
         """Poll: SQLite tells nobody of commits, but its data version costs next to nothing to read."""
         while not changed.is_set():
-            # Compared with what it was at the last wait, whoever waited: a commit in between counts.
+            with anyio.move_on_after(POLL):
+                await changed.wait()
+                return
+            # Compared with what it was at the last look, whoever looked: a commit in between counts.
             seen = await self._reader.do(_data_version)
             if seen != self._seen:
                 self._seen = seen
                 self._notice()
-            with anyio.move_on_after(POLL):
-                await changed.wait()
 
 
 def _name(path: Path) -> str:
@@ -102,21 +107,31 @@ class _Session:
         synchronous: str,
         busy_timeout: float,
         max_bytes: int | None,
+        clock: Callable[[], float],
         *,
         is_writer: bool,
     ) -> None:
         self._path = path
+        self._clock = clock
         self._is_writer = is_writer
+        self._moment: float | None = None
+        """Of the transaction: it is the same for all that is stored in it."""
+        self._events: list[Row] = []
         self._has_news = False
-        with self._translated():
-            self._connection = sqlite3.connect(
-                path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-            )
         try:
-            with self._translated():
-                self._set_up(synchronous, max_bytes)
-                if is_writer:
-                    self._migrate()
+            self._connection = sqlite3.connect(
+                path,
+                timeout=busy_timeout,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=_STATEMENTS,
+            )
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
+        try:
+            self._set_up(synchronous, max_bytes)
+            if is_writer:
+                self._migrate()
         except BaseException:
             self._connection.close()
             raise
@@ -147,11 +162,12 @@ class _Session:
 
     def begin(self) -> None:
         """Begin a transaction: at once as a writer, so that it need not become one later and fail."""
-        self._has_news = False
+        self._moment, self._events, self._has_news = None, [], False
         self.run("BEGIN IMMEDIATE" if self._is_writer else "BEGIN")
 
     def commit(self) -> bool:
         """Make it last; returns whether it has news for who waits for a change."""
+        bulk.store_events(self, self._events)
         self.run("COMMIT")
         return self._has_news
 
@@ -167,22 +183,31 @@ class _Session:
         self._connection.close()
 
     def now(self) -> float:
-        """Return this machine's clock."""
-        return time.time()
+        """Return when this transaction first asked, by the store's clock."""
+        if self._moment is None:
+            self._moment = self._clock()
+        return self._moment
 
     def run(self, sql: str, values: Sequence[object] = ()) -> int:
         """Run one statement."""
-        with self._translated():
-            return self._connection.execute(sql, cast("Sequence[str]", values)).rowcount
+        return self._execute(sql, values).rowcount
 
     def send(self, sql: str, values: Sequence[object] = ()) -> None:
         """Run one statement that needs no answer."""
-        self.run(sql, values)
+        self._execute(sql, values)
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Run one statement that returns rows."""
-        with self._translated():
+        try:
             return self._connection.execute(sql, cast("Sequence[str]", values)).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
+
+    def _execute(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, cast("Sequence[str]", values))
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
 
     def ask(self, sql: str, values: Sequence[object] = ()) -> Callable[[], list[Row]]:
         """Run one statement that returns rows."""
@@ -201,13 +226,18 @@ class _Session:
         return ""
 
     def tell(self, job: str, queue: str, user: str | None, kind: str, data: bytes) -> None:
-        """Store an event."""
-        self.run(_TELL, (job, queue, user, kind, self.now(), data))
+        """Keep an event until the commit."""
+        self._events.append((job, queue, user, kind, self.now(), data))
         self._has_news = True
 
     def announce(self) -> None:
         """Say that this transaction has news."""
         self._has_news = True
+
+    def first_cursor(self) -> str:
+        """Return the number before the oldest event's."""
+        oldest = cast("int | None", self.rows("SELECT min(seq) FROM relight_event")[0][0])
+        return self.last_cursor() if oldest is None else str(oldest - 1)
 
     def last_cursor(self) -> str:
         """Return the number of the newest event there ever was."""
@@ -230,23 +260,16 @@ class _Session:
 
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""
-        oldest = cast("int | None", self.rows("SELECT min(seq) FROM relight_event")[0][0])
-        first_kept = int(self.last_cursor()) + 1 if oldest is None else oldest
-        return int(cursor) + 1 < first_kept
+        return int(cursor) < int(self.first_cursor())
 
     def data_version(self) -> int:
         """Return a number that changes with every commit of another connection."""
         return cast("int", self.rows("PRAGMA data_version")[0][0])
 
-    @contextmanager
-    def _translated(self) -> Generator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            is_passing = code in _PASSING
-            problem = _PASSING.get(code) or _LASTING.get(code) or str(error)
-            raise self._error(problem, is_passing=is_passing) from error
+    def _translated(self, error: sqlite3.DatabaseError) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        problem = _PASSING.get(code) or _LASTING.get(code) or str(error)
+        return self._error(problem, is_passing=code in _PASSING)
 
     def _error(self, problem: str, *, is_passing: bool) -> StoreError:
         return StoreError(_name(self._path), problem, is_passing=is_passing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING
@@ -11,14 +11,18 @@ import anyio
 import msgspec
 
 from ...runtime import current_request
-from ._errors import DuplicateStepError, ResultTooLargeError, UnknownStepError
+from ._errors import DuplicateStepError, UnknownStepError
 from ._records import Step
 from ._signature import Codec
 from ._tally import Tally
 from ._texts import check_name
+from ._verdict import leaves_of
 
 if TYPE_CHECKING:
     from ._run import Run
+
+_KEPT = 32
+"""Errors of steps to be remembered."""
 
 
 class Steps:
@@ -31,8 +35,8 @@ class Steps:
         self._asked: Counter[str] = Counter()
         self.in_hand = 0
         """Steps being carried out."""
-        self.failed: tuple[BaseException, str] | None = None
-        """The last error that left a step, and which."""
+        self._failed: deque[tuple[BaseException, str]] = deque(maxlen=_KEPT)
+        """Errors that left a step, and which; not all, as a job may catch any number of them."""
 
     def name_by_place(self, what: str) -> str:
         """Name a step by what it is and how many of these there were before."""
@@ -55,6 +59,11 @@ class Steps:
             raise DuplicateStepError(self._run.job.id, name)
         self._begun.add(name)
 
+    def failed_in(self, error: BaseException) -> str | None:
+        """Return the step that an error, or one it is part of, came out of last; None: no step."""
+        steps = (name for failed, name in reversed(self._failed) if error in leaves_of(failed))
+        return next(steps, None)
+
     async def recall(self, step: Step, codec: Codec, version: str) -> object:
         """Return the result of a step that was finished before.
 
@@ -68,7 +77,7 @@ class Steps:
                 "version back and retry the job, or replay it from scratch"
             )
             raise UnknownStepError(self._run.job.id, step.name, problem)
-        data = step.result if step.blob is None else await self._run.queue.read_blob(step.blob)
+        data = step.result if step.blob is None else await self._run.queue.large_results.get(step.blob)
         try:
             return codec.decode(data)
         except msgspec.MsgspecError as error:
@@ -104,7 +113,7 @@ class Steps:
         except BaseException as error:
             run.tally.absorb(tally)
             if kernel.is_failure(error):
-                self.failed = (error, name)
+                self._failed.append((error, name))
             raise
         finally:
             slot.done = True
@@ -117,12 +126,10 @@ class Steps:
     async def _save(self, name: str, data: bytes, version: str, seconds: float, tally: Tally) -> None:
         run = self._run
         queue = run.queue
-        if len(data) > queue.max_result:
-            remedy = "keep it elsewhere and return where, or raise the queue's max_result"
-            raise ResultTooLargeError(self._where(name), len(data), queue.max_result, remedy)
+        queue.large_results.check_size(self._where(name), data)
         # What a step has done may be paid for: a cancellation waits until it is stored.
         with anyio.CancelScope(shield=True):
-            blob = await queue.write_blob(self._where(name), data)
+            blob = await queue.large_results.put(self._where(name), data)
             step = Step(
                 name=name,
                 result=b"" if blob else data,

@@ -463,6 +463,7 @@ async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Stor
     await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=0.0, retries=0)
     await store.enqueue([new(2)])
     assert await store.prune(ended_before=0.0) == 0
+    assert len(await store.events(await store.first_cursor())) == len(await store.events("0")) == 4
     last = await store.last_cursor()
     assert await store.prune(ended_before=4e9) == 1
     assert await store.job("job-0001") is None
@@ -472,6 +473,7 @@ async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Stor
     assert await store.events(last) == []
     await store.enqueue([new(3)])
     assert await kinds(store, last) == ["enqueued"]
+    assert await kinds(store, await store.first_cursor()) == ["enqueued"]
 
 
 async def test_an_error_inside_an_open_store_comes_out_as_itself(closed_store: Store) -> None:
@@ -503,6 +505,14 @@ async def test_what_was_spent_is_summed_by_queue_and_user(store: Store) -> None:
     ]
     assert await store.sums(since=1e12, until=2e12) == []
     assert await store.sums(since=0.0, until=1.0) == []
+
+
+async def test_what_a_pruned_job_spent_still_counts_for_its_user_and_its_queue(store: Store) -> None:
+    claimed = await begin(store, new(1, user="ann"))
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=0.5, retries=0)
+    assert await store.prune(ended_before=4e9) == 1
+    assert await store.spent(since=0.0, user="ann", queue=QUEUE) == 0.5
+    assert [(each.user, each.usd) for each in await store.sums(since=0.0, until=1e12)] == [("ann", 0.5)]
 
 
 async def test_a_queue_says_since_when_its_oldest_job_could_begin(store: Store) -> None:
