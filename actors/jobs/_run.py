@@ -350,9 +350,7 @@ class Run:
     def _describe(self, error: BaseException) -> Failure:
         leaf = primary_error(leaves_of(error)[0])
         text = redact(text_of(leaf)) or type(leaf).__name__
-        step = None
-        if self.steps.failed is not None and self.steps.failed[0] in (error, *_all_of(error)):
-            step = self.steps.failed[1]
+        step = self.steps.failed_with(error) or self.steps.failed_with(_first_of(error))
         kind = type(leaf).__name__
         failure = Failure(
             error=" ".join(text.split()),
@@ -381,9 +379,9 @@ class Run:
         self.desk.kernel.events.info(event, **self._facts(), **facts)
 
 
-def _all_of(error: BaseException) -> list[BaseException]:
-    """Return the errors within a group, and what each says caused it."""
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return [inner for part in group.exceptions for inner in _all_of(part)]
-    return [error]
+def _first_of(error: BaseException) -> BaseException:
+    """Return the error within a group that the group is described by."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return _first_of((group.split(Exception)[0] or group).exceptions[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING
@@ -19,6 +19,9 @@ from ._tally import Tally
 if TYPE_CHECKING:
     from ._run import Run
 
+_FAILURES = 64
+"""Errors remembered with their steps: parallel ones fail together."""
+
 
 class Steps:
     """The steps of one run of a job."""
@@ -30,13 +33,16 @@ class Steps:
         self._asked: Counter[str] = Counter()
         self.in_hand = 0
         """Steps being carried out."""
-        self.failed: tuple[BaseException, str] | None = None
-        """The last error that left a step, and which."""
+        self._failed: deque[tuple[BaseException, str]] = deque(maxlen=_FAILURES)
 
     def name_by_place(self, what: str) -> str:
         """Name a step by what it is and how many of these there were before."""
         self._asked[what] += 1
         return f"{what}-{self._asked[what]}"
+
+    def failed_with(self, error: BaseException) -> str | None:
+        """Return the step that *error* left; None: none, or long ago."""
+        return next((name for failure, name in self._failed if failure is error), None)
 
     def unused(self) -> list[str]:
         """Return the steps that were finished before and that this run never came to."""
@@ -101,7 +107,7 @@ class Steps:
         except BaseException as error:
             run.tally.absorb(tally)
             if kernel.is_failure(error):
-                self.failed = (error, name)
+                self._failed.append((error, name))
             raise
         finally:
             slot.done = True

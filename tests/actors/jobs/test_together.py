@@ -79,6 +79,25 @@ async def test_the_next_attempt_of_a_job_finds_what_the_others_finished() -> Non
 
 
 @virtual
+async def test_of_several_failures_the_record_names_one_with_its_own_step() -> None:
+    stage = Stage()
+
+    async def break_after(seconds: float) -> None:
+        await anyio.sleep(seconds)
+        raise ValueError(f"broken after {seconds:g} s")
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        await together(*(job.step(f"wait-{n}", break_after, float(n)) for n in (1, 3, 2)))
+
+    async with stage.working():
+        id_ = await stage.queue.enqueue(work)
+        await stage.queue.wait(id_)
+        attempt = (await stage.detail(id_)).attempts[0]
+    assert (attempt.step, attempt.error) == ("wait-1", "broken after 1 s")
+
+
+@virtual
 async def test_when_all_are_refused_no_attempt_is_spent() -> None:
     stage = Stage()
 
