@@ -101,7 +101,7 @@ async def test_the_new_job_is_for_the_same_user_unless_somebody_says_otherwise()
     async def draw(job: JobContext) -> str | None:
         return job.user
 
-    @stage.queue.job(user=lambda who: who)
+    @stage.queue.job(user=str)
     async def draw_for(job: JobContext, who: str) -> str | None:
         return job.user
 

@@ -68,9 +68,8 @@ async def test_the_next_attempt_of_a_job_finds_what_the_others_finished() -> Non
 
     @stage.queue.job(backoff=Fixed(1.0))
     async def work(job: JobContext) -> list[float]:
-        steps = (("a", do, 3.0), ("b", do, 2.0))
-        others = job.step("other", finish, 1.0, done)
-        return list(await together(*(job.step(*step) for step in steps), others))
+        steps = (job.step("a", do, 3.0), job.step("b", do, 2.0), job.step("other", finish, 1.0, done))
+        return list(await together(*steps))
 
     async with stage.working():
         id_ = await stage.queue.enqueue(work)
