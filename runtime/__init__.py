@@ -78,7 +78,7 @@ from ._logging import event_logger
 from ._mailbox import Item, message_of
 from ._messages import Errand, Message, Notice, Request, StreamRequest
 from ._monitors import Down, Monitor
-from ._parking import Slot
+from ._parking import Backend, Slot, current_backend
 from ._redaction import MASK, redact, redact_end, redact_event, redact_mapping
 from ._ref import Ref
 from ._refs import cell_of
@@ -106,6 +106,7 @@ __all__ = [
     "ActorStoppedError",
     "AskError",
     "AskTimeoutError",
+    "Backend",
     "Cell",
     "Change",
     "Chore",
@@ -173,6 +174,7 @@ __all__ = [
     "WrongThreadError",
     "cell_of",
     "claim",
+    "current_backend",
     "current_request",
     "event_logger",
     "exit_reason",

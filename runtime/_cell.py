@@ -367,6 +367,10 @@ class Cell(Mailbox, SlotOwner, Ref):
                 self.leave(worker)
 
     @abstractmethod
+    async def drain(self, worker: Worker, left: int, /) -> int:
+        """Handle up to *left* messages. The caller holds one of the cell's permits."""
+
+    @abstractmethod
     async def handle_signal(self, worker: Worker, signal: Message) -> None:
         """Handle a message of the control lane. The caller holds one of the cell's permits."""
 

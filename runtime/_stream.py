@@ -23,7 +23,7 @@ from ._messages import Message
 from ._parking import Slot
 
 if TYPE_CHECKING:
-    from ._actor_cell import ActorCell
+    from ._inlet import Inlet
 
 ChunkT = TypeVar("ChunkT")
 
@@ -120,7 +120,7 @@ class CellStream(Stream[ChunkT]):
 
     __slots__ = ("_cell", "_has_ended", "_is_left", "_message", "_sink", "_slot", "_timeout")
 
-    def __init__(self, cell: ActorCell, message: Message, timeout: float | None) -> None:
+    def __init__(self, cell: Inlet, message: Message, timeout: float | None) -> None:
         self._cell = cell
         self._message = message
         self._timeout = timeout

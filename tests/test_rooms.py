@@ -55,7 +55,13 @@ EXTRAS = {
     "starlette": ("actors/fakes/*", "actors/jobs/_web_*", "actors/ops/*"),
     "hypercorn": ("actors/fakes/*", "actors/ops/*"),
     "rich": ("actors/ops/*",),
-    "psycopg": ("actors/jobs/_postgres_session.py", "actors/jobs/_postgres_listener.py"),
+    "psycopg": (
+        "actors/jobs/_postgres_connection.py",
+        "actors/jobs/_postgres_errors.py",
+        "actors/jobs/_postgres_listener.py",
+        "actors/jobs/_postgres_session.py",
+        "actors/jobs/_postgres_setup.py",
+    ),
     "uvloop": (),
     "pytest": ("testing/plugin.py",),
 }

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar, TypeVarTuple, Unpack, cast
 import msgspec
 
 from ._context import JobContext
+from ._records import NewJob
 from ._signature import Signature
 from ._verdict import Patience
 
@@ -61,6 +62,48 @@ class JobFunction(Generic[*ArgsT, ResultT]):
     async def run(self, job: JobContext, arguments: tuple[object, ...]) -> object:
         """Run it with arguments from the store."""
         return await cast("Callable[..., Awaitable[object]]", self.function)(job, *arguments)
+
+    def new_job(
+        self,
+        id: str,  # noqa: A002 - the name people know
+        *arguments: *ArgsT,
+        delay: float,
+        user: str | None,
+        priority: int | None,
+    ) -> NewJob:
+        """Make a job of this function, to be put into a store.
+
+        Args:
+            id: Its id.
+            arguments: Its arguments.
+            delay: Seconds until it may begin.
+            user: Whose job it is, instead of what ``user`` of the options says.
+            priority: Instead of the options'.
+
+        Raises:
+            JobArgumentsError: The arguments don't fit.
+        """
+        options = self.options
+        unique = None if options.unique is None else options.unique(*arguments)
+        limit_key = None if options.limit_key is None else options.limit_key(*arguments)
+        if user is None and options.user is not None:
+            user = options.user(*arguments)
+        return NewJob(
+            id=id,
+            queue=self.queue,
+            kind=self.kind,
+            args=self.signature.encode(cast("tuple[object, ...]", arguments)),
+            version=options.version,
+            priority=options.priority if priority is None else priority,
+            delay=delay,
+            max_attempts=options.patience.attempts,
+            timeout=options.timeout,
+            unique_key=None if unique is None else f"{self.queue}/{self.kind}/{unique}",
+            limit_key=limit_key,
+            limit=options.limit,
+            user=user,
+            budget_usd=options.budget_usd,
+        )
 
 
 AnyJobFunction = JobFunction[*tuple[object, ...], object]

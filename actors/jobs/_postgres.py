@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import anyio
 
 from .._errors import MissingExtraError
+from . import _postgres_bulk as bulk
 from . import _sql_reads as reads
 from ._errors import StoreError
-from ._postgres_writes import Enqueue, Note, SaveStep, Succeed
-from ._records import NewJob, Step
 from ._sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -47,8 +46,9 @@ class PostgresStore(SqlStore):
 
     def __init__(self, dsn: str, *, statement_timeout: float = 30.0, listen: bool = True) -> None:
         try:
+            from ._postgres_errors import name_of
             from ._postgres_listener import Listener
-            from ._postgres_session import PostgresSession, name_of
+            from ._postgres_session import PostgresSession
         except ImportError as error:
             raise MissingExtraError("the PostgreSQL store", "postgres") from error
         if statement_timeout <= 0:
@@ -58,7 +58,9 @@ class PostgresStore(SqlStore):
         """The newest event's cursor when somebody last looked."""
         self._listener: Listener | None = Listener(dsn, self._notice) if listen else None
         connect = partial(PostgresSession, dsn, self._name, statement_timeout)
-        super().__init__(self._name, partial(connect, is_writer=True), partial(connect, is_writer=False))
+        super().__init__(
+            self._name, bulk, partial(connect, is_writer=True), partial(connect, is_writer=False)
+        )
 
     def __repr__(self) -> str:
         return f"<PostgresStore {self._name}>"
@@ -81,24 +83,6 @@ class PostgresStore(SqlStore):
             group.cancel_scope.cancel()
         if failure is not None:
             raise failure
-
-    # --- what many ask for at the same time ---------------------------------------------------------
-
-    async def enqueue(self, jobs: Sequence[NewJob]) -> list[str]:
-        """Store jobs; see `Store.enqueue`."""
-        return await self._writer.do(Enqueue(jobs))
-
-    async def save_step(self, job: str, fence: int, step: Step) -> None:
-        """Store a finished step; see `Store.save_step`."""
-        await self._writer.do(SaveStep(job, fence, step))
-
-    async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
-        """Tell something of a running job; see `Store.note`."""
-        await self._writer.do(Note(job, fence, kind, data))
-
-    async def succeed(self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int) -> None:
-        """End a job well; see `Store.succeed`."""
-        await self._writer.do(Succeed(job, fence, result, usd=cost_usd, retries=retries))
 
     # --- inside ---------------------------------------------------------------------------------------
 

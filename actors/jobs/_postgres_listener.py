@@ -9,7 +9,8 @@ import anyio
 import anyio.to_thread
 import psycopg
 
-from ._postgres_session import CHANNEL, conninfo
+from ._postgres_session import CHANNEL
+from ._postgres_setup import conninfo
 
 _PAUSE = 0.005
 """Seconds not to listen after something was heard: many batches are one piece of news."""

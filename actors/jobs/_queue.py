@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
-from types import FrameType
-from typing import TypeVar, TypeVarTuple, Unpack, cast
+from typing import TypeVar, TypeVarTuple, cast
 
 import anyio
 import msgspec
 
-from ...supervisors import FailureKind
-from ...supervisors.policies import Backoff, Exponential
-from ._blobs import Blobs
 from ._budget import JobBudget, Purse
-from ._context import JobContext
+from ._catalogue import Catalogue
 from ._counters import JobCounters
-from ._errors import JobFailedError, ResultTooLargeError, UnknownJobError
+from ._errors import JobFailedError, UnknownJobError
 from ._feed import Feed
-from ._function import AnyJobFunction, JobFunction, JobOptions
+from ._function import JobFunction
 from ._ids import IdMaker
-from ._options import check_options
+from ._large_results import LargeResults
 from ._records import Job, JobState, NewJob
-from ._schedule import Cron, Every, Schedule
 from ._signature import Codecs
 from ._store import Store
 from ._subscription import Subscription
-from ._verdict import Patience
 
 ArgsT = TypeVarTuple("ArgsT")
 ResultT = TypeVar("ResultT")
@@ -38,10 +31,9 @@ ResultT = TypeVar("ResultT")
 _NO_BUDGET = JobBudget()
 _LOOK = 1.0
 """Seconds between two looks for a result that nobody announced: one stored by another process."""
-_BACKOFF = Exponential(2.0, cap=600.0, base=4.0, jitter="equal")
 
 
-class Queue:
+class Queue(Catalogue):
     """Declare jobs and enqueue them. Workers of any process that use the same store run them.
 
         queue = Queue(store)
@@ -75,18 +67,13 @@ class Queue:
         feed: Feed | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(name)
         self.store = store
-        self.name = name
-        self.max_inline = max_inline
-        self.max_result = max_result
         self.clock = clock
-        self.functions: dict[str, AnyJobFunction] = {}
-        """The job functions, by kind."""
-        self.schedules: list[tuple[Schedule, AnyJobFunction]] = []
         path = getattr(store, "path", None)
         if blobs is None and isinstance(path, Path):
             blobs = path.with_name(f"{path.name}.results")
-        self._blobs = None if blobs is None else Blobs(blobs)
+        self.large_results = LargeResults(blobs, max_inline, max_result)
         self.codecs = Codecs()
         self._ids = IdMaker(clock)
         self.purse = Purse(budget, store, clock=clock)
@@ -98,121 +85,6 @@ class Queue:
 
     def __repr__(self) -> str:
         return f"<Queue {self.name} in {self.store!r}>"
-
-    # --- declaring jobs -------------------------------------------------------------------------------
-
-    def job(
-        self,
-        *,
-        name: str | None = None,
-        attempts: int = 5,
-        backoff: Backoff = _BACKOFF,
-        backoff_by_error: Mapping[type[Exception] | FailureKind, Backoff] | None = None,
-        timeout: float | None = None,
-        attempt_timeout: float | None = None,
-        version: str = "",
-        unique: Callable[..., str | None] | None = None,
-        limit_key: Callable[..., str | None] | None = None,
-        limit: int = 1,
-        priority: int = 0,
-        user: Callable[..., str | None] | None = None,
-        budget_usd: float | None = None,
-    ) -> Callable[[Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]]], JobFunction[*ArgsT, ResultT]]:
-        """Make an ``async def`` a job: its calls are enqueued, stored, and run by workers.
-
-        It takes the `JobContext` first. Its arguments and its result are JSON values as msgspec knows them
-        (Structs, dataclasses, lists, dates ...), checked by the annotations when it is enqueued and again
-        when it runs. It may be run several times, so what must happen once belongs in `JobContext.step`.
-
-        Args:
-            name: Its name in the store; the function's own by default. Jobs that wait in the store are
-                found by it, so it should stay.
-            attempts: Tries in all, the first one included; then the job is dead.
-            backoff: Waits between them; by default about 2, 8, 32 and 128 seconds.
-            backoff_by_error: Other waits for some classes of errors or kinds of services' failures.
-            timeout: Seconds from the moment it is enqueued until it is given up, waits included.
-            attempt_timeout: Seconds one attempt may take.
-            version: Of the code. A job with finished steps of another version is dead until that version is
-                back or a person replays it.
-            unique: Returns a key from the arguments. While a job of this function with the key is
-                unfinished, another is not stored: enqueueing returns the first one's id.
-            limit_key: Returns a key from the arguments. Jobs of the queue that share it are limited together.
-            limit: So many of them run at a time, over all workers.
-            priority: Higher ones go first.
-            user: Returns from the arguments whose job it is.
-            budget_usd: What it may spend; when it has, its next step fails and it is dead.
-
-        Raises:
-            TypeError: The function can't be a job.
-            ValueError: An option is out of range, or the queue has a job of this name.
-        """
-        waits: Mapping[type[Exception] | FailureKind, Backoff] = backoff_by_error or {}
-        options = JobOptions(
-            patience=Patience(attempts=attempts, backoff=backoff, backoff_by_error=waits),
-            timeout=timeout,
-            attempt_timeout=attempt_timeout,
-            version=version,
-            unique=unique,
-            limit_key=limit_key,
-            limit=limit,
-            priority=priority,
-            user=user,
-            budget_usd=budget_usd,
-        )
-        check_options(options)
-
-        def declare(
-            function: Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]],
-        ) -> JobFunction[*ArgsT, ResultT]:
-            kind = name or cast("str", getattr(function, "__name__", "job"))
-            if kind in self.functions:
-                raise ValueError(f"queue {self.name!r} has a job {kind!r} already: give this one a name=")
-            # Classes local to the function that declares the job are in no module.
-            names = _locals_of(sys._getframe(1))
-            made = JobFunction(self.name, kind, function, options, names)
-            self.functions[kind] = cast("AnyJobFunction", made)
-            return made
-
-        return declare
-
-    def every(
-        self, seconds: float, *, offset: float = 0.0
-    ) -> Callable[[JobFunction[ResultT]], JobFunction[ResultT]]:
-        """Enqueue a job without arguments again and again; stands above `job`.
-
-        Once at each moment, however many workers run. Moments while none runs are left out.
-
-        Args:
-            seconds: Between two moments, counted from 1970; at least 1.
-            offset: Seconds after each of them.
-
-        Raises:
-            ValueError: Less than a second.
-        """
-        return self._scheduled(Every(seconds, offset))
-
-    def cron(
-        self, text: str, *, timezone: str = "UTC"
-    ) -> Callable[[JobFunction[ResultT]], JobFunction[ResultT]]:
-        """Enqueue a job without arguments by a schedule of cron's five fields; stands above `job`.
-
-        Args:
-            text: Minute, hour, day of month, month, day of week: ``"30 3 * * mon-fri"``. See `Cron`.
-            timezone: Where the clock hangs.
-
-        Raises:
-            ValueError: It is no schedule.
-            zoneinfo.ZoneInfoNotFoundError: There is no such time zone.
-        """
-        return self._scheduled(Cron(text, timezone=timezone))
-
-    def _scheduled(self, schedule: Schedule) -> Callable[[JobFunction[ResultT]], JobFunction[ResultT]]:
-        def declare(function: JobFunction[ResultT]) -> JobFunction[ResultT]:
-            function.signature.encode(())  # a job with arguments is refused here
-            self.schedules.append((schedule, cast("AnyJobFunction", function)))
-            return function
-
-        return declare
 
     # --- enqueueing -----------------------------------------------------------------------------------
 
@@ -286,31 +158,12 @@ class Queue:
         priority: int | None,
         id: str | None = None,  # noqa: A002 - the name people know
     ) -> NewJob:
-        if self.functions.get(function.kind) is not function:
+        is_ours = self.functions.get(function.kind) is function
+        if not is_ours:
             raise UnknownJobError(
                 f"queue {self.name!r} has no job {function.kind!r}: it is of {function.queue!r}"
             )
-        options = function.options
-        unique = None if options.unique is None else options.unique(*arguments)
-        limit_key = None if options.limit_key is None else options.limit_key(*arguments)
-        if user is None and options.user is not None:
-            user = options.user(*arguments)
-        return NewJob(
-            id=id or self.new_id(),
-            queue=self.name,
-            kind=function.kind,
-            args=function.signature.encode(cast("tuple[object, ...]", arguments)),
-            version=options.version,
-            priority=options.priority if priority is None else priority,
-            delay=delay,
-            max_attempts=options.patience.attempts,
-            timeout=options.timeout,
-            unique_key=None if unique is None else f"{self.name}/{function.kind}/{unique}",
-            limit_key=limit_key,
-            limit=options.limit,
-            user=user,
-            budget_usd=options.budget_usd,
-        )
+        return function.new_job(id or self.new_id(), *arguments, delay=delay, user=user, priority=priority)
 
     # --- what becomes of them -------------------------------------------------------------------------
 
@@ -403,31 +256,3 @@ class Queue:
     async def limit(self, most: int | None) -> None:
         """Let so many jobs of this queue run at a time, over all workers; None: no limit."""
         await self.store.set_queue(self.name, max_running=most or 0)
-
-    # --- large results --------------------------------------------------------------------------------
-
-    async def write_blob(self, where: str, data: bytes) -> str | None:
-        """Put a large result into a file; returns its name, or None for one that is not large.
-
-        Raises:
-            ResultTooLargeError: It is large and there is no folder for it.
-            BlobError: It can't be written.
-        """
-        if len(data) <= self.max_inline:
-            return None
-        if self._blobs is None:
-            remedy = "give the queue a folder for such results (blobs=)"
-            raise ResultTooLargeError(where, len(data), self.max_inline, remedy)
-        return await self._blobs.put(data)
-
-    async def read_blob(self, name: str) -> bytes:
-        """Read a large result back.
-
-        Raises:
-            BlobError: It is gone or damaged, or this queue has no folder for such.
-        """
-        return await (self._blobs or Blobs("no folder (give the queue blobs=)")).get(name)
-
-
-def _locals_of(frame: FrameType) -> dict[str, object]:
-    return {} if frame.f_code.co_name == "<module>" else dict(frame.f_locals)

@@ -16,7 +16,7 @@ import msgspec
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
 from ._context import JobContext
 from ._desk import Desk
-from ._errors import LeaseLostError, ResultTooLargeError, UnknownStepError
+from ._errors import LeaseLostError, UnknownStepError
 from ._function import AnyJobFunction
 from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
@@ -225,9 +225,7 @@ class Run:
             raise UnknownStepError(job.id, next(iter(self.steps.stored)), problem)
         value = await function.run(JobContext(self), function.signature.decode(job.args))
         data, _ = function.signature.result.encode(f"job {job.id}", value)
-        if len(data) > self.queue.max_inline:
-            remedy = "store it in a step, or elsewhere, and return where"
-            raise ResultTooLargeError(f"job {job.id}", len(data), self.queue.max_inline, remedy)
+        self.queue.large_results.check_inline(f"job {job.id}", data)
         if unused := self.steps.unused():
             kernel = self.desk.kernel
             kernel.events.warning("job.steps_unused", job=job.id, kind=job.kind, steps=unused)

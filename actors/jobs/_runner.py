@@ -19,6 +19,8 @@ _LOOK = 30.0
 """Seconds without a word from the store after which a worker looks by itself."""
 _MOST_RUNNING = 10_000
 """Running jobs that are looked through for orphans."""
+_SHORTLY = 0.05
+"""Seconds after which one who found fewer jobs than there is room for looks whether another is due."""
 _GAP = 0.002
 """Seconds between two claims that find nothing while jobs run: their steps wake the claimer too."""
 _UNKNOWN = 15.0
@@ -70,8 +72,10 @@ class Runner(Actor):
                 continue
             worker = desk.worker
             claimed = await desk.insist(partial(self._claim, worker, room))
-            if claimed < room:
-                await self._wait_for_more(None if claimed else desk.kernel.now())
+            if not claimed:
+                await self._wait_for_due()
+            elif claimed < room:
+                await desk.wake.wait(_SHORTLY)
 
     async def _claim(self, worker: str, room: int) -> int:
         """Claim jobs and begin them; returns how many."""
@@ -95,12 +99,12 @@ class Runner(Actor):
                 with suppress(LeaseLostError):
                     await desk.store.release(job.id, job.fence)
 
-    async def _wait_for_more(self, found_nothing_at: float | None) -> None:
-        desk = self._desk
+    async def _wait_for_due(self) -> None:
+        desk, looked_at = self._desk, self._desk.kernel.now()
         due = await desk.insist(lambda: desk.store.next_due(desk.names))
         await desk.wake.wait(_LOOK if due is None else min(_LOOK, max(_GAP, due)))
-        if found_nothing_at is not None and desk.runs:
-            await anyio.sleep(max(0.0, found_nothing_at + _GAP - desk.kernel.now()))
+        if desk.runs:
+            await anyio.sleep(max(0.0, looked_at + _GAP - desk.kernel.now()))
 
     async def _begin(self, claimed: Claimed, worker: str) -> None:
         desk, job = self._desk, claimed.job

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import msgspec
 
 from ._records import Attempt, Event, Job, JobState, Query, Step
 
 Row = Sequence[object]
-RecordT = TypeVar("RecordT", bound=msgspec.Struct)
 
 _NAMES = {"user": "user_key", "limit": "key_limit"}
 """Fields whose names are words of SQL."""
 
+_STATES = {str(state): state for state in JobState}
 _MOST_MARKS = 512
 
 
@@ -30,17 +30,26 @@ EVENT_COLUMNS = "job, queue, user_key, kind, at, data"
 
 def job_of(row: Row) -> Job:
     """Read a row of `JOB_COLUMNS`."""
-    return _record(row, Job, state=JobState, is_cancel_requested=bool)
+    values = _values(Job, row)
+    values["state"] = _STATES[cast("str", values["state"])]
+    values["is_cancel_requested"] = bool(values["is_cancel_requested"])
+    return Job(**values)
 
 
 def attempt_of(row: Row) -> Attempt:
     """Read a row of `ATTEMPT_COLUMNS`."""
-    return _record(row, Attempt, is_spent=bool)
+    values = _values(Attempt, row)
+    values["is_spent"] = bool(values["is_spent"])
+    return Attempt(**values)
 
 
 def step_of(row: Row) -> Step:
     """Read a row of `STEP_COLUMNS`."""
-    return _record(row, Step)
+    return Step(**_values(Step, row))
+
+
+def _values(record: type[msgspec.Struct], row: Row) -> dict[str, Any]:
+    return dict(zip(record.__struct_fields__, row, strict=True))
 
 
 def event_of(cursor: str, row: Row) -> Event:
@@ -89,10 +98,3 @@ def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(ids), _MOST_MARKS):
         some = ids[start : start + _MOST_MARKS]
         yield [*some, *[some[-1]] * ((1 << (len(some) - 1).bit_length()) - len(some))]
-
-
-def _record(row: Row, kind: type[RecordT], **readers: type) -> RecordT:
-    values: Mapping[str, object] = dict(zip(kind.__struct_fields__, row, strict=True))
-    return kind(
-        **{name: readers[name](value) if name in readers else value for name, value in values.items()}
-    )

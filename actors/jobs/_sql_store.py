@@ -12,6 +12,7 @@ import anyio.lowlevel
 from . import _sql_claims as claims
 from . import _sql_reads as reads
 from . import _sql_writes as writes
+from ._bulk import Bulk, NoteWrite, StepWrite, Success
 from ._records import (
     Claimed,
     DeadGroup,
@@ -27,7 +28,7 @@ from ._records import (
     Step,
 )
 from ._sql_session import SqlSession
-from ._writer import Writer
+from ._writer import Together, Writer
 
 _LOOKED: ContextVar[tuple[SqlStore, int] | None] = ContextVar("_LOOKED", default=None)
 """At which store a task looked last for something to do, and what its count of news was when it began."""
@@ -38,6 +39,7 @@ class SqlStore:
 
     Args:
         name: What it is called in errors; without a password.
+        bulk: How its dialect makes many writes in one go.
         connect_writer: Opens the connection that writes, and migrates the tables.
         connect_reader: Opens the one that reads, after the other.
     """
@@ -45,9 +47,11 @@ class SqlStore:
     def __init__(
         self,
         name: str,
+        bulk: Bulk,
         connect_writer: Callable[[], SqlSession],
         connect_reader: Callable[[], SqlSession],
     ) -> None:
+        self._bulk = bulk
         self._changed = anyio.Event()
         self._news = 0
         """How often there was something new."""
@@ -68,7 +72,7 @@ class SqlStore:
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[str]:
         """Store jobs; see `Store.enqueue`."""
-        return await self._writer.do(lambda session: writes.enqueue(session, jobs))
+        return await self._writer.do(Together(self._bulk.enqueue, jobs))
 
     async def cancel(self, ids: Collection[str]) -> dict[str, JobState]:
         """Cancel jobs; see `Store.cancel`."""
@@ -99,15 +103,15 @@ class SqlStore:
 
     async def save_step(self, job: str, fence: int, step: Step) -> None:
         """Store a finished step; see `Store.save_step`."""
-        await self._writer.do(lambda session: writes.save_step(session, job, fence, step))
+        await self._writer.do(Together(self._bulk.save_steps, StepWrite(job, fence, step)))
 
     async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""
-        await self._writer.do(lambda session: writes.note(session, job, fence, kind, data))
+        await self._writer.do(Together(self._bulk.note, NoteWrite(job, fence, kind, data)))
 
     async def succeed(self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int) -> None:
         """End a job well; see `Store.succeed`."""
-        await self._writer.do(lambda session: writes.succeed(session, job, fence, result, cost_usd, retries))
+        await self._writer.do(Together(self._bulk.succeed, Success(job, fence, result, cost_usd, retries)))
 
     async def fail(
         self, job: str, fence: int, failure: Failure, *, retry_in: float | None, spends: bool

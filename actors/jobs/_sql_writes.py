@@ -5,53 +5,24 @@ A function that raises `JobError` has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import cast
 
 import msgspec
 
 from ._errors import LeaseLostError
-from ._records import Failure, Job, JobState, NewJob, Step
-from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS, chunks, job_of, marks
+from ._records import Failure, Job, JobState
+from ._sql_rows import JOB_COLUMNS, chunks, job_of, marks
 from ._sql_session import SqlSession
 
 WORKER_LOST = "the worker was lost"
 TOO_LATE = "its deadline passed"
 
 _UNFINISHED = "state IN ('queued', 'waiting', 'running')"
-_NEW_JOB = f"INSERT INTO relight_job ({JOB_COLUMNS}) VALUES ({marks(30)}) ON CONFLICT DO NOTHING"  # noqa: S608
 _OWNED = "id = ? AND fence = ? AND state = 'running'"
 
 
 # --- who enqueues ---------------------------------------------------------------------------------
-
-
-def enqueue(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
-    """Store jobs."""
-    return [_enqueue(session, job) for job in jobs]
-
-
-def _enqueue(session: SqlSession, new: NewJob) -> str:
-    now = session.now()
-    state = "waiting" if new.delay > 0 else "queued"
-    deadline = None if new.timeout is None else now + new.timeout
-    values = (
-        new.id, new.queue, new.kind, new.args, state, new.version, new.priority,
-        0, new.max_attempts, 0, 0, 0, None, now, now + max(0.0, new.delay), None, None, deadline,
-        new.unique_key, new.limit_key, new.limit, new.user, new.replay_of,
-        0, None, None, None, None, 0.0, new.budget_usd,
-    )  # fmt: skip
-    if session.run(_NEW_JOB, values):
-        _tell(session, new.id, new.queue, new.user, "enqueued", {"kind": new.kind})
-        return new.id
-    is_here = session.rows("SELECT 1 FROM relight_job WHERE id = ?", (new.id,))
-    if not is_here and new.unique_key is not None:
-        holders = session.rows(
-            f"SELECT id FROM relight_job WHERE unique_key = ? AND {_UNFINISHED}",  # noqa: S608
-            (new.unique_key,),
-        )
-        return str(holders[0][0])
-    return new.id
 
 
 def cancel(session: SqlSession, ids: Collection[str]) -> dict[str, JobState]:
@@ -93,47 +64,6 @@ def beat(session: SqlSession, worker: str, lease: float) -> frozenset[str] | Non
 def retire(session: SqlSession, worker: str) -> None:
     """End a worker's lease."""
     session.send("DELETE FROM relight_worker WHERE id = ?", (worker,))
-
-
-def save_step(session: SqlSession, job: str, fence: int, step: Step) -> None:
-    """Store a finished step."""
-    now = session.now()
-    owned = _charge(session, job, fence, step.cost_usd, step.service_retries, now)
-    stored = session.run(
-        f"INSERT INTO relight_step (job, {STEP_COLUMNS}) VALUES ({marks(9)}) "  # noqa: S608
-        "ON CONFLICT (job, name) DO NOTHING",
-        (
-            job, step.name, step.result, step.blob, step.version, step.seconds, step.cost_usd,
-            step.service_retries, now,
-        ),
-    )  # fmt: skip
-    if not stored:  # it is there already: take back what was charged with the check of the fence
-        _charge(session, job, fence, -step.cost_usd, -step.service_retries, now)
-        return
-    data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
-    _tell(session, job, *owned, "step", data)
-
-
-def note(session: SqlSession, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
-    """Tell something of a running job."""
-    now = session.now()
-    owned = _charge(session, job, fence, 0.0, 0, now)
-    value = data.get("value")
-    if kind == "progress" and isinstance(value, int | float):
-        session.send("UPDATE relight_job SET progress = ? WHERE id = ?", (float(value), job))
-    _tell(session, job, *owned, kind, data)
-
-
-def succeed(session: SqlSession, job: str, fence: int, result: bytes, cost_usd: float, retries: int) -> None:
-    """End a job well."""
-    now = session.now()
-    owned = _charge(session, job, fence, cost_usd, retries, now)
-    session.send(
-        "UPDATE relight_job SET state = 'succeeded', worker = NULL, finished_at = ?, result = ?, "
-        "progress = 1.0, error = NULL, cause = NULL WHERE id = ?",
-        (now, result, job),
-    )
-    _tell(session, job, *owned, "succeeded", {})
 
 
 def fail(

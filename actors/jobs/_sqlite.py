@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 import anyio
 
+from . import _sqlite_bulk as bulk
 from ._errors import StoreError
 from ._schema import MIGRATIONS, statements
 from ._sql_rows import EVENT_COLUMNS, Row
@@ -19,13 +20,14 @@ from ._sql_store import SqlStore
 
 POLL = 0.05
 """Seconds between two looks for commits of other processes. A look takes microseconds."""
+_STATEMENTS = 256
+"""Statements that a connection keeps planned."""
 _WORDS = {
     "text": "TEXT",
     "bytes": "BLOB",
     "real": "REAL",
     "event_key": "seq INTEGER PRIMARY KEY AUTOINCREMENT",
 }
-_TELL = "INSERT INTO relight_event (job, queue, user_key, kind, at, data) VALUES (?, ?, ?, ?, ?, ?)"
 _PASSING = {
     sqlite3.SQLITE_BUSY: "locked by another process: wait, or see who holds it",
     sqlite3.SQLITE_LOCKED: "locked by another connection",
@@ -68,7 +70,7 @@ class SqliteStore(SqlStore):
         self._seen = 0
         """The data version when somebody last looked at it."""
         name = _name(self.path)
-        super().__init__(name, partial(connect, is_writer=True), partial(connect, is_writer=False))
+        super().__init__(name, bulk, partial(connect, is_writer=True), partial(connect, is_writer=False))
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.path}>"
@@ -76,13 +78,14 @@ class SqliteStore(SqlStore):
     async def _wait_elsewhere(self, changed: anyio.Event) -> None:
         """Poll: SQLite tells nobody of commits, but its data version costs next to nothing to read."""
         while not changed.is_set():
-            # Compared with what it was at the last wait, whoever waited: a commit in between counts.
+            with anyio.move_on_after(POLL):
+                await changed.wait()
+                return
+            # Compared with what it was at the last look, whoever looked: a commit in between counts.
             seen = await self._reader.do(_data_version)
             if seen != self._seen:
                 self._seen = seen
                 self._notice()
-            with anyio.move_on_after(POLL):
-                await changed.wait()
 
 
 def _name(path: Path) -> str:
@@ -107,16 +110,24 @@ class _Session:
     ) -> None:
         self._path = path
         self._is_writer = is_writer
+        self._moment: float | None = None
+        """Of the transaction: it is the same for all that is stored in it."""
+        self._events: list[Row] = []
         self._has_news = False
-        with self._translated():
-            self._connection = sqlite3.connect(
-                path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-            )
         try:
-            with self._translated():
-                self._set_up(synchronous, max_bytes)
-                if is_writer:
-                    self._migrate()
+            self._connection = sqlite3.connect(
+                path,
+                timeout=busy_timeout,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=_STATEMENTS,
+            )
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
+        try:
+            self._set_up(synchronous, max_bytes)
+            if is_writer:
+                self._migrate()
         except BaseException:
             self._connection.close()
             raise
@@ -147,11 +158,12 @@ class _Session:
 
     def begin(self) -> None:
         """Begin a transaction: at once as a writer, so that it need not become one later and fail."""
-        self._has_news = False
+        self._moment, self._events, self._has_news = None, [], False
         self.run("BEGIN IMMEDIATE" if self._is_writer else "BEGIN")
 
     def commit(self) -> bool:
         """Make it last; returns whether it has news for who waits for a change."""
+        bulk.store_events(self, self._events)
         self.run("COMMIT")
         return self._has_news
 
@@ -167,22 +179,31 @@ class _Session:
         self._connection.close()
 
     def now(self) -> float:
-        """Return this machine's clock."""
-        return time.time()
+        """Return when this transaction first asked, by this machine's clock."""
+        if self._moment is None:
+            self._moment = time.time()
+        return self._moment
 
     def run(self, sql: str, values: Sequence[object] = ()) -> int:
         """Run one statement."""
-        with self._translated():
-            return self._connection.execute(sql, cast("Sequence[str]", values)).rowcount
+        return self._execute(sql, values).rowcount
 
     def send(self, sql: str, values: Sequence[object] = ()) -> None:
         """Run one statement that needs no answer."""
-        self.run(sql, values)
+        self._execute(sql, values)
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Run one statement that returns rows."""
-        with self._translated():
+        try:
             return self._connection.execute(sql, cast("Sequence[str]", values)).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
+
+    def _execute(self, sql: str, values: Sequence[object]) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, cast("Sequence[str]", values))
+        except sqlite3.DatabaseError as error:
+            raise self._translated(error) from error
 
     def ask(self, sql: str, values: Sequence[object] = ()) -> Callable[[], list[Row]]:
         """Run one statement that returns rows."""
@@ -201,8 +222,8 @@ class _Session:
         return ""
 
     def tell(self, job: str, queue: str, user: str | None, kind: str, data: bytes) -> None:
-        """Store an event."""
-        self.run(_TELL, (job, queue, user, kind, self.now(), data))
+        """Keep an event until the commit."""
+        self._events.append((job, queue, user, kind, self.now(), data))
         self._has_news = True
 
     def announce(self) -> None:
@@ -238,15 +259,10 @@ class _Session:
         """Return a number that changes with every commit of another connection."""
         return cast("int", self.rows("PRAGMA data_version")[0][0])
 
-    @contextmanager
-    def _translated(self) -> Generator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            is_passing = code in _PASSING
-            problem = _PASSING.get(code) or _LASTING.get(code) or str(error)
-            raise self._error(problem, is_passing=is_passing) from error
+    def _translated(self, error: sqlite3.DatabaseError) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        problem = _PASSING.get(code) or _LASTING.get(code) or str(error)
+        return self._error(problem, is_passing=code in _PASSING)
 
     def _error(self, problem: str, *, is_passing: bool) -> StoreError:
         return StoreError(_name(self._path), problem, is_passing=is_passing)

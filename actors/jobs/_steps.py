@@ -11,7 +11,7 @@ import anyio
 import msgspec
 
 from ...runtime import current_request
-from ._errors import DuplicateStepError, ResultTooLargeError, UnknownStepError
+from ._errors import DuplicateStepError, UnknownStepError
 from ._records import Step
 from ._signature import Codec
 from ._tally import Tally
@@ -71,7 +71,7 @@ class Steps:
                 "version back and retry the job, or replay it from scratch"
             )
             raise UnknownStepError(self._run.job.id, step.name, problem)
-        data = step.result if step.blob is None else await self._run.queue.read_blob(step.blob)
+        data = step.result if step.blob is None else await self._run.queue.large_results.get(step.blob)
         try:
             return codec.decode(data)
         except msgspec.MsgspecError as error:
@@ -120,12 +120,10 @@ class Steps:
     async def _save(self, name: str, data: bytes, version: str, seconds: float, tally: Tally) -> None:
         run = self._run
         queue = run.queue
-        if len(data) > queue.max_result:
-            remedy = "keep it elsewhere and return where, or raise the queue's max_result"
-            raise ResultTooLargeError(self._where(name), len(data), queue.max_result, remedy)
+        queue.large_results.check_size(self._where(name), data)
         # What a step has done may be paid for: a cancellation waits until it is stored.
         with anyio.CancelScope(shield=True):
-            blob = await queue.write_blob(self._where(name), data)
+            blob = await queue.large_results.put(self._where(name), data)
             step = Step(
                 name=name,
                 result=b"" if blob else data,

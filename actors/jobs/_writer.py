@@ -14,22 +14,22 @@ same time, so no caller can tell.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock
 from typing import Generic, Protocol, TypeVar, cast
 
 import anyio
-import anyio.from_thread
-import anyio.lowlevel
 import anyio.to_thread
 
+from ...runtime import Backend, Slot, current_backend
 from ._errors import JobError, StoreError
 
 ResultT = TypeVar("ResultT")
+WriteT = TypeVar("WriteT")
 
 
 class Connection(Protocol):
@@ -55,19 +55,17 @@ class Connection(Protocol):
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
 
 
-class Together(ABC, Generic[ConnectionT, ResultT]):
-    """An operation that is made together with others of its class."""
+@dataclass(slots=True, frozen=True)
+class Together(Generic[ConnectionT, WriteT, ResultT]):
+    """An operation that is made together with others of its kind."""
 
-    @classmethod
-    @abstractmethod
-    def apply(
-        cls, connection: ConnectionT, operations: Sequence[Together[ConnectionT, ResultT]]
-    ) -> Sequence[ResultT | JobError]:
-        """Make *operations*; returns what each returned, or why it was refused and has changed nothing."""
+    apply: Callable[[ConnectionT, Sequence[WriteT]], Sequence[ResultT | JobError]]
+    """Its kind: makes many, and returns what each returned, or why it was refused and changed nothing."""
+    write: WriteT
 
     def __call__(self, connection: ConnectionT) -> ResultT:
         """Make it alone."""
-        (outcome,) = self.apply(connection, [self])
+        (outcome,) = self.apply(connection, [self.write])
         if isinstance(outcome, JobError):
             raise outcome
         return outcome
@@ -81,16 +79,17 @@ class _Outcome:
 
 @dataclass(slots=True, eq=False)
 class _Batch(Generic[ConnectionT]):
-    """Operations that share a transaction, and the event that tells their callers it is over."""
+    """Operations that share a transaction, and the slots in which their callers wait."""
 
     operations: list[Callable[[ConnectionT], object]] = field(
         default_factory=list[Callable[[ConnectionT], object]]
     )
+    slots: list[Slot] = field(default_factory=list[Slot])
     is_closed: bool = False
     """The thread has it: nothing is added any more."""
-    over: anyio.Event = field(default_factory=anyio.Event)
-    outcomes: list[_Outcome] = field(default_factory=list[_Outcome])
-    has_news: bool = False
+
+
+_AnyTogether = Together[ConnectionT, object, object]
 
 
 class Writer(Generic[ConnectionT]):
@@ -126,11 +125,11 @@ class Writer(Generic[ConnectionT]):
         if self._is_running:
             raise StoreError(self._name, "it is open already", is_passing=False)
         connection = await anyio.to_thread.run_sync(self._connect)
-        token = anyio.lowlevel.current_token()
+        self._backend = backend = current_backend()
         self._is_running = True
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(self._run_thread, connection, token)
+            group.start_soon(self._run_thread, connection, backend)
             try:
                 yield
             except Exception as error:  # noqa: BLE001 - handed on below, not wrapped in the group's own
@@ -143,11 +142,11 @@ class Writer(Generic[ConnectionT]):
         if failure is not None:
             raise failure
 
-    async def _run_thread(self, connection: ConnectionT, token: anyio.lowlevel.EventLoopToken) -> None:
+    async def _run_thread(self, connection: ConnectionT, backend: Backend) -> None:
         # A limiter of its own: it lives as long as the store, and should not take a place from others.
         limiter = anyio.CapacityLimiter(1)
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self._work, connection, token, limiter=limiter)
+            await anyio.to_thread.run_sync(self._work, connection, backend, limiter=limiter)
 
     async def do(self, operation: Callable[[ConnectionT], ResultT]) -> ResultT:
         """Have *operation* made in a transaction; returns what it returned, once that is stored.
@@ -166,29 +165,27 @@ class Writer(Generic[ConnectionT]):
             if batch is None or batch.is_closed:
                 batch = self._open = _Batch()
                 self._batches.put(batch)
-            place = len(batch.operations)
+            slot = self._backend.slot()
             batch.operations.append(operation)
-        await batch.over.wait()
-        outcome = batch.outcomes[place]
-        if outcome.error is not None:
-            raise outcome.error
-        return cast("ResultT", outcome.value)
+            batch.slots.append(slot)
+        return cast("ResultT", await slot)
 
     # --- on the thread ------------------------------------------------------------------------------
 
-    def _work(self, connection: ConnectionT, token: anyio.lowlevel.EventLoopToken) -> None:
+    def _work(self, connection: ConnectionT, backend: Backend) -> None:
         try:
             while (batch := self._batches.get()) is not None:
                 with self._lock:
                     batch.is_closed = True
-                batch.outcomes, batch.has_news = _make(connection, batch.operations)
-                anyio.from_thread.run_sync(self._finish, batch, token=token)
+                outcomes, has_news = _make(connection, batch.operations)
+                backend.run_soon(partial(self._finish, batch.slots, outcomes, has_news=has_news))
         finally:
             connection.close()
 
-    def _finish(self, batch: _Batch[ConnectionT]) -> None:
-        batch.over.set()
-        if batch.has_news:
+    def _finish(self, slots: Sequence[Slot], outcomes: Sequence[_Outcome], *, has_news: bool) -> None:
+        for slot, outcome in zip(slots, outcomes, strict=True):
+            slot.resolve(outcome.value, outcome.error)
+        if has_news:
             self._committed()
 
 
@@ -219,14 +216,13 @@ def _make(
 
 def _apply(connection: ConnectionT, operations: Sequence[Callable[[ConnectionT], object]]) -> list[_Outcome]:
     outcomes: dict[int, _Outcome] = {}
-    kinds: dict[type, list[int]] = {}
+    kinds: dict[object, list[int]] = {}
     for place, operation in enumerate(operations):
         if isinstance(operation, Together):
-            kinds.setdefault(cast("object", operation).__class__, []).append(place)
-    for kind, places in kinds.items():
-        made = cast("type[Together[ConnectionT, object]]", kind).apply(
-            connection, [cast("Together[ConnectionT, object]", operations[place]) for place in places]
-        )
+            kinds.setdefault(cast("_AnyTogether[ConnectionT]", operation).apply, []).append(place)
+    for places in kinds.values():
+        asked = [cast("_AnyTogether[ConnectionT]", operations[place]) for place in places]
+        made = asked[0].apply(connection, [one.write for one in asked])
         outcomes.update(zip(places, map(_outcome, made), strict=True))
     for place, operation in enumerate(operations):
         if place not in outcomes:

@@ -505,6 +505,14 @@ async def test_what_was_spent_is_summed_by_queue_and_user(store: Store) -> None:
     assert await store.sums(since=0.0, until=1.0) == []
 
 
+async def test_what_a_pruned_job_spent_still_counts_for_its_user_and_its_queue(store: Store) -> None:
+    claimed = await begin(store, new(1, user="ann"))
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=0.5, retries=0)
+    assert await store.prune(ended_before=4e9) == 1
+    assert await store.spent(since=0.0, user="ann", queue=QUEUE) == 0.5
+    assert [(each.user, each.usd) for each in await store.sums(since=0.0, until=1e12)] == [("ann", 0.5)]
+
+
 async def test_a_queue_says_since_when_its_oldest_job_could_begin(store: Store) -> None:
     await store.enqueue([new(1), new(2, delay=60.0)])
     (queue,) = await store.queues()

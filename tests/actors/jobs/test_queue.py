@@ -246,7 +246,7 @@ async def test_a_file_that_can_not_be_written_or_read_says_why(tmp_path: Path) -
     with pytest.raises(BlobError, match="can't be read: No such file or directory; restore it"):
         await Blobs(tmp_path).get("0" * 64)
     with pytest.raises(BlobError, match="give the queue blobs="):
-        await Queue(MemoryStore()).read_blob("0" * 64)
+        await Queue(MemoryStore()).large_results.get("0" * 64)
 
 
 @pytest.mark.anyio

@@ -1,0 +1,98 @@
+"""The jobs of the store in memory, with their attempts and steps, and how they are found."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from ._errors import LeaseLostError
+from ._records import Attempt, Job, JobDetail, JobState, Query, Step
+
+
+class MemoryJobs:
+    """Jobs by id, each with the attempts that failed and the steps it has finished."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self.attempts: dict[str, list[Attempt]] = {}
+        """Of each job."""
+        self.steps: dict[str, dict[str, Step]] = {}
+        """Of each job, by name."""
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, id_: str) -> bool:
+        return id_ in self._jobs
+
+    def __iter__(self) -> Iterator[Job]:
+        """Walk over the jobs as they are now, whatever is done to them meanwhile."""
+        return iter(list(self._jobs.values()))
+
+    def put(self, job: Job) -> None:
+        """Keep a job, in place of what it was before."""
+        if job.id not in self._jobs:
+            self.attempts[job.id], self.steps[job.id] = [], {}
+        self._jobs[job.id] = job
+
+    def known(self, ids: Collection[str]) -> list[Job]:
+        """Return those of *ids* that are there."""
+        return [self._jobs[id_] for id_ in ids if id_ in self._jobs]
+
+    def owned(self, id_: str, fence: int) -> Job:
+        """Return a running job, to the owner whose *fence* it has.
+
+        Raises:
+            LeaseLostError: Another owner has it.
+        """
+        job = self._jobs.get(id_)
+        if job is None or job.fence != fence or job.state is not JobState.RUNNING:
+            raise LeaseLostError(id_, fence)
+        return job
+
+    def holder(self, unique_key: str | None) -> Job | None:
+        """Return the unfinished job that has a unique key."""
+        if unique_key is None:
+            return None
+        held = (job for job in self._jobs.values() if job.unique_key == unique_key and not job.state.is_final)
+        return next(held, None)
+
+    def in_state(self, state: JobState, queues: Collection[str] | None = None) -> list[Job]:
+        """Return the jobs in a state, of some queues or of all."""
+        return [
+            job
+            for job in self._jobs.values()
+            if job.state is state and (queues is None or job.queue in queues)
+        ]
+
+    def found(self, query: Query) -> list[Job]:
+        """Return the jobs a query asks for."""
+        return [job for job in self._jobs.values() if _fits(job, query)]
+
+    def detail(self, id_: str) -> JobDetail | None:
+        """Return everything of one job; None: there is none."""
+        job = self._jobs.get(id_)
+        if job is None:
+            return None
+        return JobDetail(job=job, attempts=tuple(self.attempts[id_]), steps=tuple(self.steps[id_].values()))
+
+    def prune(self, ended_before: float, most: int) -> int:
+        """Delete up to *most* jobs that ended before a moment; returns how many."""
+        old = [
+            job.id
+            for job in self._jobs.values()
+            if job.state.is_final and job.finished_at is not None and job.finished_at < ended_before
+        ][:most]
+        for id_ in old:
+            del self._jobs[id_], self.attempts[id_], self.steps[id_]
+        return len(old)
+
+
+def _fits(job: Job, query: Query) -> bool:
+    return (
+        (not query.states or job.state in query.states)
+        and (not query.ids or job.id in query.ids)
+        and query.queue in (None, job.queue)
+        and query.kind in (None, job.kind)
+        and query.user in (None, job.user)
+        and query.cause in (None, job.cause)
+    )

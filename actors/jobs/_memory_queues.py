@@ -1,0 +1,63 @@
+"""The queues of the store in memory: which are paused, and how many of their jobs may run."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ._memory_jobs import MemoryJobs
+from ._records import Job, JobState, QueueState
+
+_replace = msgspec.structs.replace
+
+
+class MemoryQueues:
+    """Pauses and limits. What is in a queue, and what runs, is counted over its jobs, not stored.
+
+    Args:
+        jobs: Of all queues.
+    """
+
+    def __init__(self, jobs: MemoryJobs) -> None:
+        self._jobs = jobs
+        self._set: dict[str, QueueState] = {}
+        """Those that somebody has paused, resumed or limited."""
+
+    def set(self, name: str, *, paused: bool | None, max_running: int | None) -> None:
+        """Pause, resume or limit a queue; see `Store.set_queue`."""
+        state = self._state(name)
+        if paused is not None:
+            state = _replace(state, is_paused=paused)
+        if max_running is not None:
+            state = _replace(state, max_running=max_running or None)
+        self._set[name] = state
+
+    def has_room(self, job: Job) -> bool:
+        """Tell whether a queued job may begin now, as far as its queue and its key are concerned."""
+        queue = self._state(job.queue)
+        running = self._jobs.in_state(JobState.RUNNING, (job.queue,))
+        if queue.is_paused or (queue.max_running is not None and len(running) >= queue.max_running):
+            return False
+        if job.limit_key is None:
+            return True
+        return sum(1 for other in running if other.limit_key == job.limit_key) < job.limit
+
+    def states(self) -> list[QueueState]:
+        """Look at the queues that have jobs or were set, by name."""
+        names = {job.queue for job in self._jobs} | set(self._set)
+        return [
+            _replace(self._state(name), counts=self._counts(name), oldest_at=self._oldest(name))
+            for name in sorted(names)
+        ]
+
+    def _state(self, name: str) -> QueueState:
+        return self._set.get(name) or QueueState(name=name, is_paused=False, max_running=None, counts={})
+
+    def _counts(self, name: str) -> dict[JobState, int]:
+        counts = dict.fromkeys(JobState, 0)
+        for job in self._jobs:
+            counts[job.state] += job.queue == name
+        return counts
+
+    def _oldest(self, name: str) -> float | None:
+        queued = self._jobs.in_state(JobState.QUEUED, (name,))
+        return min((job.run_at for job in queued), default=None)
