@@ -31,7 +31,10 @@ def main(run: Run, options: Options, chatter: str) -> int:
             return await run(fakes, options)
 
     if options.store is not None:
-        print("Stop it or kill it as you like: the same command goes on where it was.\n")
+        print(
+            "Stop it or kill it as you like: the same command goes on where it was, "
+            f"{options.lease:g} seconds later.\n"
+        )
     try:
         outcome = relight.run(on_fakes)
     except RelightError as error:
