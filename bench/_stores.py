@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -38,6 +39,8 @@ class Measured(msgspec.Struct, frozen=True):
     """Store one row in a transaction of its own."""
     age: Callable[[int], None]
     """Have the store hold so many jobs that ended long ago."""
+    again: Callable[[], Store]
+    """The same database as another process would use it."""
 
 
 async def stores() -> AsyncIterator[Measured]:
@@ -71,7 +74,8 @@ def _sqlite() -> Generator[Measured]:
         def commit() -> None:
             bare.execute("INSERT INTO floor VALUES (?, ?)", (next(numbers), _DATA))
 
-        yield Measured("sqlite", SqliteStore(path / "jobs.db"), commit, age)
+        again = partial(SqliteStore, path / "jobs.db")
+        yield Measured("sqlite", again(), commit, age, again)
         bare.close()
 
 
@@ -95,7 +99,8 @@ def _postgres(binaries: Path) -> Generator[Measured]:
             server.sql(_ENDED.format(args="'{{}}'", numbers=series).replace("{{}}", "{}"))
             server.sql("ANALYZE relight_job")
 
-        yield Measured("postgres", PostgresStore(server.dsn()), commit, age)
+        again = partial(PostgresStore, server.dsn())
+        yield Measured("postgres", again(), commit, age, again)
         bare.close()
     finally:
         server.remove()

@@ -1,8 +1,9 @@
 """What does it cost to keep jobs so that they outlive the process, beside a bare loop of commits?
 
 Enqueue a job, save a step, take jobs and end them: one after another, and 32 at a time, when they share
-commits. The floor is one row, one commit, on a database of the same kind and in the same process. Then:
-how long it takes from enqueue to start, and how a claim is slowed down by a million jobs that have ended.
+commits. The floor is one row, one commit, on a database of the same kind and in the same process. Then: a
+whole worker that runs jobs which do nothing, with its supervised actors and a task for each job; how long it
+takes from enqueue to start; and how a claim is slowed down by a million jobs that have ended.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from itertools import count
 
 import anyio
 
-from relight.actors.jobs import Claimed, NewJob, Step, Store
+from relight import open_system
+from relight.actors.jobs import Claimed, JobContext, NewJob, Queue, Step, Store, Worker
 
 from ._stores import Measured, stores
 from .harness import MICROSECONDS, Figure, Stage, Target, Turns, figure, in_turns, percentile
@@ -31,12 +33,12 @@ QUICK_HISTORY = 10_000
 FLOOR = "one row, one commit"
 TARGETS = {
     "sqlite": {
-        "enqueue": Target(1 / 4), "drain": Target(1 / 2.5),
+        "enqueue": Target(1 / 4), "drain": Target(1 / 2.5), "worker": Target(1 / 2.5),
         "step": Target(1 / 3.5), "step_alone": Target(3.0),
         "start_p50": Target(2.0, of="value"), "start_p99": Target(5.0, of="value"), "claim": Target(1.3),
     },
     "postgres": {
-        "enqueue": Target(1 / 5), "drain": Target(1 / 3),
+        "enqueue": Target(1 / 5), "drain": Target(1 / 3), "worker": Target(1 / 3),
         "step": Target(1 / 5), "step_alone": Target(2.2),
         "start_p50": Target(4.0, of="value"), "start_p99": Target(10.0, of="value"), "claim": Target(1.5),
     },
@@ -53,7 +55,7 @@ async def answer(stage: Stage) -> AsyncIterator[Figure]:
     """Ask every store that can be had here."""
     async for measured in stores():
         await measured.store.register(_WORKER, _LEASE, {})
-        for each in (_writes, _starts, _claims):
+        for each in (_writes, _workers, _starts, _claims):
             async for found in each(stage, measured):
                 yield found
 
@@ -77,6 +79,40 @@ async def _writes(stage: Stage, of: Measured) -> AsyncIterator[Figure]:
             floor_is=FLOOR,
             target=targets.get(full_name),
         )
+
+
+async def _workers(stage: Stage, of: Measured) -> AsyncIterator[Figure]:
+    """Time a worker of its own connections, as it would run in a process of its own."""
+    jobs = OPERATIONS // 4 if stage.is_quick else 4 * OPERATIONS
+    queue = Queue(of.again(), "worked")
+    ended = anyio.Event()
+    left = 0
+
+    @queue.job()
+    async def do_nothing(job: JobContext, page: int) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            ended.set()
+
+    async def work() -> float:
+        nonlocal left, ended
+        left, ended = jobs, anyio.Event()
+        began = time.perf_counter()
+        await queue.enqueue_many(do_nothing, [(page,) for page in range(jobs)])
+        await ended.wait()
+        return (time.perf_counter() - began) / jobs
+
+    async with open_system() as system:
+        await Worker(queue, concurrency=CROWD).start(system)
+        turns = await in_turns(work, lambda: _commit(of), stage.seconds, at_least=2 if stage.is_quick else 3)
+    yield figure(
+        f"jobs_{of.name}_worker",
+        stage,
+        turns.scaled(MICROSECONDS),
+        floor_is=FLOOR,
+        target=TARGETS[of.name]["worker"],
+    )
 
 
 async def _starts(stage: Stage, of: Measured) -> AsyncIterator[Figure]:

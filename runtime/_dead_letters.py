@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from secrets import token_hex
+from typing import TYPE_CHECKING, ClassVar
+
+import anyio
+import anyio.lowlevel
 
 from ._errors import MailboxClosedError
 from ._messages import Message
@@ -45,10 +49,17 @@ def _every(letter: DeadLetter) -> bool:
 class DeadLetters:
     """The dead-letter ring of one system: counts all, keeps the newest."""
 
-    __slots__ = ("_counts", "_events", "_kept", "_number")
+    __slots__ = ("_arrived", "_counts", "_events", "_kept", "_number", "series")
+
+    capacity: ClassVar[int] = KEPT
+    """How many are kept."""
 
     def __init__(self, events: Events) -> None:
+        self.series = token_hex(4)
+        """Random letters: with a dead letter's number they name it among those of all systems."""
         self._events = events
+        self._arrived: anyio.Event | None = None
+        """Set by the next dead letter; None: nobody waits for it."""
         self._kept: deque[DeadLetter] = deque(maxlen=KEPT)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._number = 0
@@ -62,6 +73,17 @@ class DeadLetters:
         count = self._counts[kind, reason]
         if count <= LOGGED or count % SAMPLE == 0:
             self._events.dead_letter(ref.path, kind, reason, count)
+        if self._arrived is not None:
+            self._arrived.set()
+            self._arrived = None
+
+    async def wait_after(self, number: int) -> None:
+        """Return when there has been a dead letter after the one with this number; 0: any."""
+        await anyio.lowlevel.checkpoint()
+        while self._number <= number:
+            if self._arrived is None:
+                self._arrived = anyio.Event()
+            await self._arrived.wait()
 
     def read(self) -> list[DeadLetter]:
         """Return the dead letters kept, oldest first."""

@@ -5,6 +5,7 @@ from ._budget import Day, JobBudget, Ledger, Spent
 from ._context import JobContext
 from ._counters import JobCounters
 from ._dead_letters import DeadLetterOffice
+from ._dead_message import DeadMessage
 from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection
 from ._errors import (
     BadTokenError,
@@ -13,6 +14,7 @@ from ._errors import (
     DuplicateStepError,
     EmptySelectionError,
     Fail,
+    ForeignMessageError,
     JobArgumentsError,
     JobError,
     JobFailedError,
@@ -68,6 +70,7 @@ __all__ = [
     "Day",
     "DeadGroup",
     "DeadLetterOffice",
+    "DeadMessage",
     "DuplicateStepError",
     "EmptySelectionError",
     "Event",
@@ -75,6 +78,7 @@ __all__ = [
     "Fail",
     "Failure",
     "Feed",
+    "ForeignMessageError",
     "Job",
     "JobArgumentsError",
     "JobBudget",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from math import inf
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from ...runtime import DeadLetter, redact
+from ...runtime import redact
 from ...supervisors import System
-from ._dead_messages import groups_of, letter_of, wanted
-from ._dead_records import KEPT_IDS, Letter, LetterGroup, LetterSource, Outcome, Selection, query_of
+from ._dead_messages import DeadMessages
+from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection, query_of
 from ._function import AnyJobFunction
 from ._ids import IdMaker
 from ._queue import Queue
@@ -19,11 +18,13 @@ from ._records import Job, JobState, NewJob, Query
 from ._replay import Arguments, new_arguments, replay_of
 from ._report import JobReport, report_of
 from ._store import Store
+from ._sweep import Sweep
 
 _DEAD = frozenset({JobState.DEAD})
 _ENDED = frozenset(state for state in JobState if state.is_final)
 _UNFINISHED = frozenset(JobState) - _ENDED
 _EVERY = Query()
+_SOURCES = frozenset(LetterSource)
 
 
 class DeadLetterOffice:
@@ -36,13 +37,14 @@ class DeadLetterOffice:
 
     What is done to many is done in batches, newest first, each job once: one that dies again meanwhile is
     not taken up again. *Retry* goes on from a job's finished steps; *replay* makes a new job that begins
-    from scratch; *discard* puts a dead job aside. An undeliverable message is told again by either of the
-    first two, and forgotten by the third. Cancelled in the middle, the batches before are done.
+    from scratch; *discard* puts a dead job aside. An undeliverable message of *system* is told again by
+    either of the first two; any is forgotten by the third. Those of other processes, and of earlier ones, are
+    seen where a worker kept them. Cancelled in the middle, the batches before are done.
 
     Args:
         store: Where the jobs are; open.
         queues: With their job functions, arguments are checked and shown by name.
-        system: Whose undeliverable messages are shown too.
+        system: Whose undeliverable messages can be told again, and are shown in any case.
         clock: Seconds since 1970.
     """
 
@@ -58,14 +60,18 @@ class DeadLetterOffice:
         self._functions = {
             (queue.name, kind): function for queue in queues for kind, function in queue.functions.items()
         }
-        self._system = system
-        self._clock = clock
+        self._messages = DeadMessages(store, system, clock)
         self._ids = IdMaker(clock)
 
     # --- looking --------------------------------------------------------------------------------------
 
     async def letters(
-        self, query: Query = _EVERY, *, after: str | None = None, most: int = 100
+        self,
+        query: Query = _EVERY,
+        *,
+        after: str | None = None,
+        most: int = 100,
+        sources: Collection[LetterSource] = _SOURCES,
     ) -> list[Letter]:
         """List dead letters: undeliverable messages first, then dead jobs, each newest first.
 
@@ -73,19 +79,19 @@ class DeadLetterOffice:
             query: Which ones; of messages, *kind* is their type, *queue* the actor's path, *cause* why.
             after: Only jobs older than this id, for the next page.
             most: So many.
+            sources: Only those that come from here.
         """
-        letters = [] if after is not None else self._messages(query)
-        shown = [letter_of(letter, self._clock()) for letter in reversed(letters[-most:])]
-        if len(shown) < most:
-            states = query.states or _DEAD
-            query = msgspec.structs.replace(query, states=states)
+        messages = [] if after is not None else await self._messages.letters(query)
+        shown = [letter for letter in messages if letter.source in sources][:most]
+        if len(shown) < most and LetterSource.JOB in sources:
+            query = msgspec.structs.replace(query, states=query.states or _DEAD)
             jobs = await self._store.jobs(query, after=after, most=most - len(shown))
             shown += [_letter_of_job(job) for job in jobs]
         return shown
 
     async def groups(self, query: Query = _EVERY) -> list[LetterGroup]:
         """Group dead letters by kind and cause, the largest group first."""
-        groups = groups_of(self._messages(query), self._clock())
+        groups = await self._messages.groups(query)
         for dead in await self._store.dead_groups(query):
             groups.append(
                 LetterGroup(
@@ -103,8 +109,8 @@ class DeadLetterOffice:
 
     async def show(self, id: str) -> JobReport | Letter | None:  # noqa: A002 - the name people know
         """Show all there is to know of a job in any state, or of a message; None: there is none."""
-        for letter in self._messages(Query(ids=frozenset({id}))):
-            return letter_of(letter, self._clock())
+        for letter in await self._messages.letters(Query(ids=frozenset({id}))):
+            return letter
         detail = await self._store.job(id)
         return None if detail is None else report_of(detail, self._function(detail.job))
 
@@ -130,10 +136,11 @@ class DeadLetterOffice:
 
         Raises:
             EmptySelectionError: Nothing is selected.
+            ForeignMessageError: A message is named that is not in this process; nothing was done.
         """
         query = query_of(selection, _DEAD, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
-        await sweep.messages(self._messages(query), self._tell_again)
+        sweep = Sweep(self._store, batch, most, should_stop)
+        await sweep.messages(await self._messages.to_tell(query), self._messages.tell_again)
         await sweep.jobs(query, lambda jobs: self._store.retry([job.id for job in jobs]))
         return sweep.outcome()
 
@@ -152,8 +159,8 @@ class DeadLetterOffice:
             EmptySelectionError: Nothing is selected.
         """
         query = query_of(selection, _DEAD, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
-        await sweep.messages(self._messages(query), self._forget)
+        sweep = Sweep(self._store, batch, most, should_stop)
+        await sweep.messages(await self._messages.to_forget(query), self._messages.forget)
         await sweep.jobs(query, lambda jobs: self._store.discard([job.id for job in jobs]))
         return sweep.outcome()
 
@@ -173,11 +180,12 @@ class DeadLetterOffice:
 
         Raises:
             EmptySelectionError: Nothing is selected.
+            ForeignMessageError: A message is named that is not in this process; nothing was done.
             JobArgumentsError: The arguments of one no longer fit its job function; those before are done.
         """
         query = query_of(selection, _DEAD, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
-        await sweep.messages(self._messages(query), self._tell_again)
+        sweep = Sweep(self._store, batch, most, should_stop)
+        await sweep.messages(await self._messages.to_tell(query), self._messages.tell_again)
         await sweep.jobs(query, lambda jobs: self._replay(jobs, None))
         return sweep.outcome()
 
@@ -206,7 +214,7 @@ class DeadLetterOffice:
             JobArgumentsError: They don't fit; jobs before the one it says so of are done.
         """
         query = query_of(selection, _DEAD, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
+        sweep = Sweep(self._store, batch, most, should_stop)
         await sweep.jobs(query, lambda jobs: self._replay(jobs, arguments))
         return sweep.outcome()
 
@@ -225,7 +233,7 @@ class DeadLetterOffice:
             EmptySelectionError: Nothing is selected.
         """
         query = query_of(selection, _UNFINISHED, everything=everything)
-        sweep = _Sweep(self._store, batch, most, should_stop)
+        sweep = Sweep(self._store, batch, most, should_stop)
         await sweep.jobs(query, self._cancel)
         return sweep.outcome()
 
@@ -252,92 +260,6 @@ class DeadLetterOffice:
 
     def _function(self, job: Job) -> AnyJobFunction | None:
         return self._functions.get((job.queue, job.kind))
-
-    def _messages(self, query: Query) -> list[DeadLetter]:
-        if self._system is None:
-            return []
-        return [letter for letter in self._system.dead_letters.read() if wanted(letter, query)]
-
-    async def _tell_again(self, numbers: frozenset[int]) -> int:
-        assert self._system is not None
-        return await self._system.dead_letters.replay(lambda letter: letter.number in numbers)
-
-    async def _forget(self, numbers: frozenset[int]) -> int:
-        assert self._system is not None
-        return self._system.dead_letters.discard(lambda letter: letter.number in numbers)
-
-
-class _Sweep:
-    """Do something to all that are selected, a batch at a time."""
-
-    def __init__(
-        self, store: Store, batch: int, most: int | None, should_stop: Callable[[int], bool] | None
-    ) -> None:
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch!r}")
-        self._store = store
-        self._batch = batch
-        self._left = inf if most is None else most
-        self._should_stop = should_stop
-        self._matched = 0
-        self._done = 0
-        self._ids: list[str] = []
-        self._is_stopped = False
-
-    async def messages(
-        self, letters: Sequence[DeadLetter], act: Callable[[frozenset[int]], Awaitable[int]]
-    ) -> None:
-        """Do it to messages."""
-        for chunk in _chunks(letters, self._batch):
-            chosen = chunk[: int(min(self._left, len(chunk)))]
-            self._is_stopped = self._is_stopped or len(chosen) < len(chunk)
-            if not chosen:
-                return
-            done = await act(frozenset(letter.number for letter in chosen))
-            self._count(len(chosen), done, [f"letter-{letter.number}" for letter in chosen])
-
-    async def jobs(self, query: Query, act: Callable[[Sequence[Job]], Awaitable[list[str]]]) -> None:
-        """Do it to jobs, the newest first."""
-        for part in _parts(query, self._batch):
-            after: str | None = None
-            # By id, not by what is left of them: each has its turn once, whatever it is made into.
-            while page := await self._store.jobs(part, after=after, most=self._batch):
-                after = page[-1].id
-                chosen = page[: int(min(self._left, len(page)))]
-                self._is_stopped = self._is_stopped or len(chosen) < len(page)
-                if not chosen:
-                    return
-                done = await act(chosen)
-                self._count(len(chosen), len(done), done)
-
-    def outcome(self) -> Outcome:
-        """Return what came of it."""
-        return Outcome(
-            matched=self._matched, done=self._done, ids=tuple(self._ids), is_stopped=self._is_stopped
-        )
-
-    def _count(self, matched: int, done: int, ids: Sequence[str]) -> None:
-        self._matched += matched
-        self._done += done
-        self._left -= matched
-        self._ids.extend(ids[: KEPT_IDS - len(self._ids)])
-        if self._should_stop is not None and self._should_stop(self._done):
-            self._is_stopped = True
-            self._left = 0
-
-
-def _chunks(letters: Sequence[DeadLetter], size: int) -> Iterator[Sequence[DeadLetter]]:
-    for first in range(0, len(letters), size):
-        yield letters[first : first + size]
-
-
-def _parts(query: Query, size: int) -> Iterator[Query]:
-    """Split a query with many ids: a database takes so many values only."""
-    if not query.ids:
-        yield query
-    ids = sorted(query.ids, reverse=True)
-    for first in range(0, len(ids), size):
-        yield msgspec.structs.replace(query, ids=frozenset(ids[first : first + size]))
 
 
 def _letter_of_job(job: Job) -> Letter:

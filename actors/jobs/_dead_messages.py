@@ -1,60 +1,119 @@
-"""Undeliverable messages, shown as dead letters among dead jobs."""
+"""The undeliverable messages of a system and of a store, as one list."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import cast
+from collections.abc import Callable, Collection, Iterable
 
-from ...runtime import DeadLetter, cell_of, redact_mapping
+import msgspec
+
+from ...runtime import DeadLetter
+from ...supervisors import System
+from ._dead_message import DeadMessage, is_name, is_wanted, letter_of, letter_of_kept, name_of
 from ._dead_records import Letter, LetterGroup, LetterSource
-from ._records import JobState, Query
+from ._errors import ForeignMessageError
+from ._records import Query
+from ._store import Store
 
-_OF_ACTORS = frozenset({"stopped", "unhandled", "overflow"})
-_PREFIX = "letter-"
-
-
-def letter_of(letter: DeadLetter, now: float) -> Letter:
-    """Describe a message; *now* is the moment in seconds since 1970."""
-    message = letter.message
-    fields = {name: cast("object", getattr(message, name)) for name in message.__struct_fields__}
-    return Letter(
-        source=LetterSource.ACTOR if letter.reason in _OF_ACTORS else LetterSource.SERVICE,
-        id=f"{_PREFIX}{letter.number}",
-        kind=type(message).__name__,
-        where=letter.ref.path,
-        cause=letter.reason,
-        at=now - (cell_of(letter.ref).kernel.now() - letter.at),
-        error=letter.reason,
-        content=redact_mapping(fields),
-    )
+_MOST = 10_000
+"""More than a store keeps."""
+_PART = 500
+"""Ids asked for at a time: a database takes so many values only."""
+_EVERY = Query()
 
 
-def wanted(letter: DeadLetter, query: Query) -> bool:
-    """Tell whether a message is among what is asked for. None is of a user's."""
-    return (
-        query.user is None
-        and (not query.states or JobState.DEAD in query.states)
-        and (not query.ids or f"{_PREFIX}{letter.number}" in query.ids)
-        and query.queue in (None, letter.ref.path)
-        and query.kind in (None, type(letter.message).__name__)
-        and query.cause in (None, letter.reason)
-    )
+class DeadMessages:
+    """Look at undeliverable messages, and decide about them.
+
+    Those of *system* are alive: they can be told again. What the store has besides can only be looked at.
+
+    Args:
+        store: Which keeps some; open.
+        system: Whose messages are alive; None: none are.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(self, store: Store, system: System | None, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._system = system
+        self._clock = clock
+
+    async def letters(self, query: Query, most: int = _MOST) -> list[Letter]:
+        """List messages, newest first."""
+        now = self._clock()
+        alive = {name_of(each): letter_of(each, now) for each in self._alive(query)[-most:]}
+        kept = await self._kept(query, most)
+        letters = [*alive.values(), *(letter_of_kept(each) for each in kept if each.id not in alive)]
+        return sorted(letters, key=lambda letter: letter.at, reverse=True)[:most]
+
+    async def groups(self, query: Query) -> list[LetterGroup]:
+        """Group messages by type and reason."""
+        return _groups(await self.letters(query))
+
+    async def to_tell(self, query: Query) -> list[str]:
+        """Return the ids of those that can be told again.
+
+        Raises:
+            ForeignMessageError: One is named that can't.
+        """
+        alive = [name_of(each) for each in reversed(self._alive(query))]
+        if query.ids:
+            for each in await self._kept(query, _MOST):
+                if each.id not in alive:
+                    raise ForeignMessageError(each.id, each.where, each.process)
+        return alive
+
+    async def to_forget(self, query: Query) -> list[str]:
+        """Return the ids of those that can be forgotten."""
+        return [letter.id for letter in await self.letters(query)]
+
+    async def tell_again(self, ids: Collection[str]) -> int:
+        """Tell messages that are alive again; returns how many were taken."""
+        assert self._system is not None
+        taken = await self._system.dead_letters.replay(lambda letter: name_of(letter) in ids)
+        still = {name_of(each) for each in self._alive(_EVERY)}
+        await self._store.forget_messages([id_ for id_ in ids if id_ not in still])
+        return taken
+
+    async def forget(self, ids: Collection[str]) -> int:
+        """Forget messages, here and in the store; returns how many."""
+        alive = {name_of(each) for each in self._alive(_EVERY)}.intersection(ids)
+        if self._system is not None:
+            self._system.dead_letters.discard(lambda letter: name_of(letter) in alive)
+        kept = await self._store.forget_messages([id_ for id_ in ids if id_ not in alive])
+        await self._store.forget_messages(alive)
+        return len(alive) + kept
+
+    async def _kept(self, query: Query, most: int) -> list[DeadMessage]:
+        if not query.ids:
+            return await self._store.dead_messages(query, most=most)
+        kept: list[DeadMessage] = []
+        named = sorted(id_ for id_ in query.ids if is_name(id_))
+        for first in range(0, len(named), _PART):
+            part = msgspec.structs.replace(query, ids=frozenset(named[first : first + _PART]))
+            kept.extend(await self._store.dead_messages(part, most=most))
+        return kept
+
+    def _alive(self, query: Query) -> list[DeadLetter]:
+        if self._system is None:
+            return []
+        return [letter for letter in self._system.dead_letters.read() if is_wanted(letter, query)]
 
 
-def groups_of(letters: Iterable[DeadLetter], now: float) -> list[LetterGroup]:
-    """Group messages by type and reason."""
+def _groups(letters: Iterable[Letter]) -> list[LetterGroup]:
     groups: dict[tuple[LetterSource, str, str], LetterGroup] = {}
-    for letter in letters:
-        shown = letter_of(letter, now)
-        key = (shown.source, shown.kind, shown.cause)
+    for letter in letters:  # the newest first
+        key = (letter.source, letter.kind, letter.cause)
         before = groups.get(key)
+        if before is not None:
+            groups[key] = msgspec.structs.replace(before, count=before.count + 1, first_at=letter.at)
+            continue
         groups[key] = LetterGroup(
-            source=shown.source,
-            kind=shown.kind,
-            cause=shown.cause,
-            count=1 if before is None else before.count + 1,
-            first_at=shown.at if before is None else before.first_at,
-            last_at=shown.at,
-            sample=shown.id,
+            source=letter.source,
+            kind=letter.kind,
+            cause=letter.cause,
+            count=1,
+            first_at=letter.at,
+            last_at=letter.at,
+            sample=letter.id,
         )
     return list(groups.values())

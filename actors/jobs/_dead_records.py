@@ -23,11 +23,11 @@ class LetterSource(enum.StrEnum):
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter: a dead job, or a message of this process that could not be delivered."""
+    """A dead letter: a dead job, or a message that could not be delivered."""
 
     source: LetterSource
     id: str
-    """The job's, or ``letter-`` and a number."""
+    """The job's; of a message ``letter-``, its system's series, and its number there."""
     kind: str
     """The job function, or the message's type."""
     where: str
@@ -42,6 +42,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """Attempts a job has used."""
     user: str | None = None
     cost_usd: float = 0.0
+    process: str | None = None
+    """Of a message: host and process id of where it died."""
 
 
 class LetterGroup(msgspec.Struct, frozen=True, kw_only=True):

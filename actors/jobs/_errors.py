@@ -137,6 +137,25 @@ class EmptySelectionError(JobError, ValueError):
         super().__init__("nothing is selected: name ids, or a queue, kind, user or cause, or say all")
 
 
+class ForeignMessageError(JobError):
+    """An undeliverable message can't be told again from here: it is not in this process's memory.
+
+    Args:
+        id: The message's.
+        where: The path of the actor it was meant for.
+        process: Where it died: host and process id.
+    """
+
+    def __init__(self, id: str, where: str, process: str) -> None:  # noqa: A002 - as of jobs
+        super().__init__(
+            f"message {id}: it can't be told to {where!r} again from here: it was in the memory of "
+            f"{process}, and only what may be shown of it is stored; send it anew there, and discard this one"
+        )
+        self.id = id
+        self.where = where
+        self.process = process
+
+
 class BadTokenError(JobError):
     """A token is no token of ours, or is too old."""
 

@@ -9,11 +9,13 @@ from math import inf
 
 import msgspec
 
+from ._dead_message import DeadMessage
 from ._grouping import group_dead
 from ._memory_course import MemoryCourse
 from ._memory_events import MemoryEvents
 from ._memory_jobs import MemoryJobs
 from ._memory_ledger import MemoryLedger
+from ._memory_messages import MemoryMessages
 from ._memory_queues import MemoryQueues
 from ._records import (
     Claimed,
@@ -47,6 +49,7 @@ class MemoryStore:
         self._course = MemoryCourse(self._jobs, self._events, self._ledger, clock)
         self._workers: dict[str, float] = {}
         """The moment each lease ends."""
+        self._messages = MemoryMessages()
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._jobs)} jobs>"
@@ -185,6 +188,20 @@ class MemoryStore:
         self._queues.set(queue, paused=paused, max_running=max_running)
         self._events.wake()
 
+    # --- undeliverable messages -----------------------------------------------------------------------
+
+    async def keep_messages(self, messages: Sequence[DeadMessage], *, most: int) -> None:
+        """Store messages that could not be delivered; see `Store.keep_messages`."""
+        self._messages.keep(messages, most)
+
+    async def dead_messages(self, query: Query, *, most: int = 100) -> list[DeadMessage]:
+        """List undeliverable messages, newest first; see `Store.dead_messages`."""
+        return self._messages.read(query, most)
+
+    async def forget_messages(self, ids: Collection[str]) -> int:
+        """Delete undeliverable messages; see `Store.forget_messages`."""
+        return self._messages.forget(ids)
+
     # --- money ----------------------------------------------------------------------------------------
 
     async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
@@ -196,6 +213,10 @@ class MemoryStore:
         return self._ledger.sums(since, until)
 
     # --- events ---------------------------------------------------------------------------------------
+
+    async def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is."""
+        return self._events.first_cursor()
 
     async def last_cursor(self) -> str:
         """Return the cursor after the newest event."""
@@ -218,6 +239,7 @@ class MemoryStore:
         await self._events.wait_change(timeout)
 
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
-        """Delete old jobs and events; see `Store.prune`."""
+        """Delete old jobs, events and messages; see `Store.prune`."""
+        self._messages.prune(ended_before)
         self._events.prune(ended_before)
         return self._jobs.prune(ended_before, most)

@@ -48,6 +48,10 @@ class MemoryEvents:
         with anyio.move_on_after(timeout):
             await self._changed.wait()
 
+    def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is."""
+        return str(self._pruned)
+
     def last_cursor(self) -> str:
         """Return the cursor after the newest event."""
         return str(self._pruned + len(self._events))

@@ -19,6 +19,9 @@ from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS
 from ._sql_session import SqlSession
 
 _NOW = "extract(epoch FROM now())::float8"
+_RUNS = "(j.state || '') = 'running'"
+"""Spelled so that the index of running jobs does not fit: on a table that was never analyzed the planner
+took it for as good as the primary key, and looked through all running jobs for each."""
 _ENQUEUE = f"""
     INSERT INTO relight_job ({JOB_COLUMNS})
     SELECT n.id, n.queue, n.kind, decode(n.args, 'base64'),
@@ -37,56 +40,56 @@ _HOLDERS = (
     "SELECT unique_key, id FROM relight_job "
     "WHERE unique_key = ANY(?) AND state IN ('queued', 'waiting', 'running')"
 )
-_NOTE = """
+_NOTE = f"""
     UPDATE relight_job AS j SET progress = coalesce(w.progress, j.progress)
     FROM json_to_recordset(?::json) AS w(job text, fence int, progress float8)
-    WHERE j.id = w.job AND j.fence = w.fence AND j.state = 'running'
+    WHERE j.id = w.job AND j.fence = w.fence AND {_RUNS}
     RETURNING j.id, j.fence, j.queue, j.user_key
-"""
+"""  # noqa: S608
 _SUCCEED = f"""
     UPDATE relight_job AS j SET
         cost_usd = j.cost_usd + w.usd, service_retries = j.service_retries + w.retries,
         state = 'succeeded', worker = NULL, finished_at = {_NOW}, result = decode(w.result, 'base64'),
         progress = 1.0, error = NULL, cause = NULL
     FROM json_to_recordset(?::json) AS w(job text, fence int, usd float8, retries int, result text)
-    WHERE j.id = w.job AND j.fence = w.fence AND j.state = 'running'
+    WHERE j.id = w.job AND j.fence = w.fence AND {_RUNS}
     RETURNING j.id, j.fence, j.queue, j.user_key
 """  # noqa: S608
 _PAY = f"""
     INSERT INTO relight_ledger SELECT l.job, l.queue, l.user_key, {_NOW}, l.usd
     FROM json_to_recordset(?::json) AS l(job text, queue text, user_key text, usd float8)
 """  # noqa: S608
+_CHARGE = """
+    UPDATE relight_job AS j SET
+        cost_usd = j.cost_usd + w.usd, service_retries = j.service_retries + w.retries
+    FROM (
+        SELECT job, sum(usd) AS usd, sum(retries) AS retries
+        FROM json_to_recordset(?::json) AS s(job text, usd float8, retries int) GROUP BY job
+    ) AS w
+    WHERE j.id = w.job
+"""
 _STEPS = f"""
-    WITH asked AS (
-        SELECT * FROM json_to_recordset(?::json) AS s(
+    WITH owned AS MATERIALIZED (
+        SELECT s.*, o.queue, o.user_key
+        FROM json_to_recordset(?::json) AS s(
             job text, fence int, name text, result text, blob text, version text, seconds float8,
             cost_usd float8, service_retries int)
-    ), owned AS (
-        SELECT j.id, j.fence, j.queue, j.user_key FROM relight_job AS j
-        WHERE j.state = 'running' AND (j.id, j.fence) IN (SELECT job, fence FROM asked)
-        FOR UPDATE OF j
+        CROSS JOIN LATERAL (
+            SELECT j.queue, j.user_key FROM relight_job AS j
+            WHERE j.id = s.job AND j.fence = s.fence AND {_RUNS} FOR UPDATE
+        ) AS o
     ), stored AS (
         INSERT INTO relight_step (job, {STEP_COLUMNS})
         SELECT s.job, s.name, decode(s.result, 'base64'), s.blob, s.version, s.seconds, s.cost_usd,
             s.service_retries, {_NOW}
-        FROM asked AS s JOIN owned AS o ON o.id = s.job AND o.fence = s.fence
+        FROM owned AS s
         ON CONFLICT (job, name) DO NOTHING
-        RETURNING job, name, cost_usd, service_retries
-    ), charged AS (
-        UPDATE relight_job AS j SET
-            cost_usd = j.cost_usd + w.usd, service_retries = j.service_retries + w.retries
-        FROM (
-            SELECT job, sum(cost_usd) AS usd, sum(service_retries) AS retries FROM stored GROUP BY job
-        ) AS w
-        WHERE j.id = w.job AND (w.usd <> 0 OR w.retries <> 0)
-    ), paid AS (
-        INSERT INTO relight_ledger
-        SELECT s.job, o.queue, o.user_key, {_NOW}, s.cost_usd
-        FROM stored AS s JOIN owned AS o ON o.id = s.job WHERE s.cost_usd <> 0
+        RETURNING job, name
     )
-    SELECT o.id, o.fence, o.queue, o.user_key, s.name FROM owned AS o LEFT JOIN stored AS s ON s.job = o.id
+    SELECT job, fence, queue, user_key, NULL FROM owned UNION ALL SELECT job, 0, '', NULL, name FROM stored
 """  # noqa: S608
 _TRIES = 10
+_Bill = dict[str, object]
 
 
 def enqueue(session: SqlSession, asked: Sequence[Sequence[NewJob]]) -> list[list[str]]:
@@ -132,21 +135,26 @@ def _there_already(session: SqlSession, jobs: Sequence[NewJob]) -> dict[str, str
 def save_steps(session: SqlSession, asked: Sequence[StepWrite]) -> list[JobError | None]:
     """Store steps, each once, and charge for those that are new.
 
-    One statement locks the jobs that are still their worker's, stores the steps that are not there yet,
-    and charges those only. So a step that is asked for twice, in one batch or in two, is charged once.
+    One statement locks the jobs that are still their worker's and stores the steps that are not there yet.
+    Only those are charged, so a step that is asked for twice, in one batch or in two, is charged once.
     """
-    first: dict[tuple[str, int, str], StepWrite] = {}
-    for one in asked:
-        first.setdefault((one.job, one.fence, one.step.name), one)
-    rows = [{"job": one.job, "fence": one.fence, **_fields(one.step)} for one in first.values()]
+    rows = [{"job": one.job, "fence": one.fence, **_fields(one.step)} for one in asked]
     found = cast("list[tuple[str, int, str, str | None, str | None]]", session.rows(_STEPS, (_json(rows),)))
-    owners = {(job, fence): (queue, user) for job, fence, queue, user, _ in found}
-    stored = {(job, fence, name) for job, fence, _, _, name in found}
-    for key, one in first.items():
-        if key in stored:
-            step = one.step
-            data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
-            session.tell(one.job, *owners[one.job, one.fence], "step", _bytes(data))
+    owners = {(job, fence): (queue, user) for job, fence, queue, user, name in found if name is None}
+    left = {(job, name) for job, _, _, _, name in found if name is not None}
+    bills: list[_Bill] = []
+    for one in asked:
+        step, owner = one.step, owners.get((one.job, one.fence))
+        if owner is None or (one.job, step.name) not in left:
+            continue
+        left.discard((one.job, step.name))
+        data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
+        session.tell(one.job, *owner, "step", _bytes(data))
+        if step.cost_usd or step.service_retries:
+            bills.append(_bill(one.job, owner, step.cost_usd, step.service_retries))
+    if bills:
+        session.send(_CHARGE, (_json(bills),))
+    _pay(session, bills)
     return [None if (one.job, one.fence) in owners else LeaseLostError(one.job, one.fence) for one in asked]
 
 
@@ -180,17 +188,15 @@ def succeed(session: SqlSession, asked: Sequence[Success]) -> list[JobError | No
         rows.setdefault((one.job, one.fence), row)
     ended = _owners(session, _SUCCEED, rows.values())
     outcomes: list[JobError | None] = []
-    bills: list[dict[str, object]] = []
+    bills: list[_Bill] = []
     for one in asked:
         owner = ended.pop((one.job, one.fence), None)  # the second that ends a job comes too late
         outcomes.append(LeaseLostError(one.job, one.fence) if owner is None else None)
         if owner is None:
             continue
         session.tell(one.job, *owner, "succeeded", b"{}")
-        if one.usd:
-            bills.append({"job": one.job, "queue": owner[0], "user_key": owner[1], "usd": one.usd})
-    if bills:
-        session.send(_PAY, (_json(bills),))
+        bills.append(_bill(one.job, owner, one.usd, one.retries))
+    _pay(session, bills)
     return outcomes
 
 
@@ -201,6 +207,17 @@ def _owners(session: SqlSession, sql: str, rows: Collection[object]) -> dict[tup
         (job, fence): (queue, user)
         for job, fence, queue, user in cast("list[tuple[str, int, str, str | None]]", found)
     }
+
+
+def _bill(job: str, owner: Owner, usd: float, retries: int) -> _Bill:
+    return {"job": job, "queue": owner[0], "user_key": owner[1], "usd": usd, "retries": retries}
+
+
+def _pay(session: SqlSession, bills: Sequence[_Bill]) -> None:
+    """Enter into the ledger what was spent."""
+    paid = [bill for bill in bills if bill["usd"]]
+    if paid:
+        session.send(_PAY, (_json(paid),))
 
 
 def _fields(step: Step) -> dict[str, object]:

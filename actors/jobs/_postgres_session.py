@@ -169,6 +169,10 @@ class PostgresSession(PostgresConnection):
         """Say that this transaction has news."""
         self._has_news = True
 
+    def first_cursor(self) -> str:
+        """Return the number of the last event that was deleted, as a cursor."""
+        return _cursor(cast("int", self.rows("SELECT max(seq) FROM relight_pruned")[0][0]))
+
     def last_cursor(self) -> str:
         """Return the number of the newest event, as the cursor after it."""
         sql = (

@@ -84,7 +84,7 @@ def new_arguments(job: Job, arguments: Arguments) -> bytes:
         data = arguments if isinstance(arguments, bytes) else msgspec.json.encode(tuple(arguments))
         value: object = msgspec.json.decode(data)
     except (TypeError, ValueError) as error:
-        raise JobArgumentsError(job.kind, str(error)) from error
+        raise JobArgumentsError(job.kind, f"they are no JSON list of values ({error})") from error
     if isinstance(old, list) and not isinstance(value, list):
         raise JobArgumentsError(job.kind, "give them as a JSON list, one item an argument")
     if MASK.encode() in data and MASK.encode() not in job.args:

@@ -121,6 +121,21 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         "CREATE INDEX relight_ledger_at ON relight_ledger (at)",
     ),
+    (
+        """
+        CREATE TABLE relight_message (
+            id {text} PRIMARY KEY,
+            source {text} NOT NULL,
+            kind {text} NOT NULL,
+            path {text} NOT NULL,
+            cause {text} NOT NULL,
+            at {real} NOT NULL,
+            process {text} NOT NULL,
+            content {bytes} NOT NULL
+        )
+        """,
+        "CREATE INDEX relight_message_at ON relight_message (at, id)",
+    ),
 )
 """By version, from 1."""
 

@@ -67,6 +67,10 @@ class SqlSession(Protocol):
         """Say that this transaction has news for who waits for a change; `tell` says so, too."""
         ...
 
+    def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is."""
+        ...
+
     def last_cursor(self) -> str:
         """Return the cursor after every event that can be read now."""
         ...

@@ -10,9 +10,11 @@ import anyio
 import anyio.lowlevel
 
 from . import _sql_claims as claims
+from . import _sql_messages as letters
 from . import _sql_reads as reads
 from . import _sql_writes as writes
 from ._bulk import Bulk, NoteWrite, StepWrite, Success
+from ._dead_message import DeadMessage
 from ._records import (
     Claimed,
     DeadGroup,
@@ -167,6 +169,20 @@ class SqlStore:
             lambda session: writes.set_queue(session, queue, paused=paused, max_running=max_running)
         )
 
+    # --- undeliverable messages -----------------------------------------------------------------------
+
+    async def keep_messages(self, messages: Sequence[DeadMessage], *, most: int) -> None:
+        """Store messages that could not be delivered; see `Store.keep_messages`."""
+        await self._writer.do(lambda session: letters.keep(session, messages, most))
+
+    async def dead_messages(self, query: Query, *, most: int = 100) -> list[DeadMessage]:
+        """List undeliverable messages, newest first; see `Store.dead_messages`."""
+        return await self._reader.do(lambda session: letters.read(session, query, most))
+
+    async def forget_messages(self, ids: Collection[str]) -> int:
+        """Delete undeliverable messages; see `Store.forget_messages`."""
+        return await self._writer.do(lambda session: letters.forget(session, ids))
+
     # --- money ----------------------------------------------------------------------------------------
 
     async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
@@ -178,6 +194,10 @@ class SqlStore:
         return await self._reader.do(lambda session: reads.sums(session, since, until))
 
     # --- events ---------------------------------------------------------------------------------------
+
+    async def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is."""
+        return await self._reader.do(lambda session: session.first_cursor())
 
     async def last_cursor(self) -> str:
         """Return the cursor after the newest event."""
@@ -209,8 +229,13 @@ class SqlStore:
         self._remember()
 
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
-        """Delete old jobs and events; see `Store.prune`."""
-        return await self._writer.do(lambda session: writes.prune(session, ended_before, most))
+        """Delete old jobs, events and messages; see `Store.prune`."""
+
+        def prune(session: SqlSession) -> int:
+            letters.prune(session, ended_before)
+            return writes.prune(session, ended_before, most)
+
+        return await self._writer.do(prune)
 
     # --- inside ---------------------------------------------------------------------------------------
 

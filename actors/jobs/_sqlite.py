@@ -55,6 +55,7 @@ class SqliteStore(SqlStore):
             little is done at once, but the last moments before a power loss may be gone.
         busy_timeout: Seconds to wait for another process that is writing.
         max_bytes: The file grows no larger; None: as large as the disk allows.
+        clock: Seconds since 1970; a test's own, perhaps. Asked on the store's threads.
     """
 
     def __init__(
@@ -64,9 +65,10 @@ class SqliteStore(SqlStore):
         synchronous: Literal["full", "normal"] = "full",
         busy_timeout: float = 10.0,
         max_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = Path(path)
-        connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes)
+        connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes, clock)
         self._seen = 0
         """The data version when somebody last looked at it."""
         name = _name(self.path)
@@ -105,10 +107,12 @@ class _Session:
         synchronous: str,
         busy_timeout: float,
         max_bytes: int | None,
+        clock: Callable[[], float],
         *,
         is_writer: bool,
     ) -> None:
         self._path = path
+        self._clock = clock
         self._is_writer = is_writer
         self._moment: float | None = None
         """Of the transaction: it is the same for all that is stored in it."""
@@ -179,9 +183,9 @@ class _Session:
         self._connection.close()
 
     def now(self) -> float:
-        """Return when this transaction first asked, by this machine's clock."""
+        """Return when this transaction first asked, by the store's clock."""
         if self._moment is None:
-            self._moment = time.time()
+            self._moment = self._clock()
         return self._moment
 
     def run(self, sql: str, values: Sequence[object] = ()) -> int:
@@ -230,6 +234,11 @@ class _Session:
         """Say that this transaction has news."""
         self._has_news = True
 
+    def first_cursor(self) -> str:
+        """Return the number before the oldest event's."""
+        oldest = cast("int | None", self.rows("SELECT min(seq) FROM relight_event")[0][0])
+        return self.last_cursor() if oldest is None else str(oldest - 1)
+
     def last_cursor(self) -> str:
         """Return the number of the newest event there ever was."""
         found = self.rows("SELECT seq FROM sqlite_sequence WHERE name = 'relight_event'")
@@ -251,9 +260,7 @@ class _Session:
 
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""
-        oldest = cast("int | None", self.rows("SELECT min(seq) FROM relight_event")[0][0])
-        first_kept = int(self.last_cursor()) + 1 if oldest is None else oldest
-        return int(cursor) + 1 < first_kept
+        return int(cursor) < int(self.first_cursor())
 
     def data_version(self) -> int:
         """Return a number that changes with every commit of another connection."""

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from ._dead_message import DeadMessage
 from ._records import (
     Claimed,
     DeadGroup,
@@ -180,6 +181,23 @@ class Store(Protocol):
         """Pause or resume a queue, or limit how many of its jobs run (0: no limit); None changes nothing."""
         ...
 
+    # --- undeliverable messages -----------------------------------------------------------------------
+
+    async def keep_messages(self, messages: Sequence[DeadMessage], *, most: int) -> None:
+        """Store messages that could not be delivered. One that is stored already stays as it is.
+
+        Of all that are stored the *most* newest stay, whoever stored them.
+        """
+        ...
+
+    async def dead_messages(self, query: Query, *, most: int = 100) -> list[DeadMessage]:
+        """List undeliverable messages, newest first; *queue* stands for the actor's path."""
+        ...
+
+    async def forget_messages(self, ids: Collection[str]) -> int:
+        """Delete undeliverable messages; returns how many."""
+        ...
+
     # --- money ----------------------------------------------------------------------------------------
 
     async def spent(self, *, since: float, user: str | None = None, queue: str | None = None) -> float:
@@ -191,6 +209,10 @@ class Store(Protocol):
         ...
 
     # --- events ---------------------------------------------------------------------------------------
+
+    async def first_cursor(self) -> str:
+        """Return the cursor before the oldest event there is: to read all that have not been pruned."""
+        ...
 
     async def last_cursor(self) -> str:
         """Return the cursor after the newest event."""
@@ -218,7 +240,7 @@ class Store(Protocol):
         ...
 
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
-        """Delete jobs that ended before a moment, and the events before it; returns how many jobs.
+        """Delete jobs that ended before a moment, events and messages before it; returns how many jobs.
 
         Unfinished jobs stay, however old.
         """

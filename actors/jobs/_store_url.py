@@ -60,7 +60,9 @@ def store_url(given: str | None, environ: Mapping[str, str]) -> str:
 
 
 def _file(path: Path, *, must_exist: bool) -> Path:
-    if must_exist and not path.is_file():
+    if path.is_dir():
+        raise SettingsError("store", f"{str(path)!r} is a folder: name the file in it")
+    if must_exist and not path.exists():
         raise SettingsError("store", f"there is no file {str(path)!r}: is the folder right?")
     return path
 

@@ -76,7 +76,8 @@ class LiveServer(Actor):
         clock: Seconds since 1970.
 
     Raises:
-        MissingExtraError: Starlette or hypercorn is not installed.
+        MissingExtraError: Starlette or hypercorn is not installed; the cause of the `StartError` when it is
+            started.
         ValueError: A number is out of range.
     """
 

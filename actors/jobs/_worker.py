@@ -10,7 +10,10 @@ from ...runtime import ShutdownPhase
 from ...supervisors import Child, Spec, Supervisor, SupervisorRef, System
 from ...supervisors.policies import Exponential
 from ._desk import GRACE, Desk
+from ._errors import StoreError
 from ._heart import Heart
+from ._message_keeper import MessageKeeper
+from ._message_log import MessageLog
 from ._queue import Queue
 from ._reaper import Reaper
 from ._runner import Runner
@@ -28,8 +31,8 @@ class Worker:
         async with relight.open_system() as system:
             await Worker(queue, concurrency=20).start(system)
 
-    It is a subtree of supervised actors: the store, the lease, the runner, the reaper, the scheduler. Any
-    number of workers, in any number of processes, may share a store.
+    It is a subtree of supervised actors: the store, the lease, the runner, the reaper, the scheduler, the
+    keeper of undeliverable messages. Any number of workers, in any number of processes, may share a store.
 
     Args:
         queues: What it takes jobs from; all of one store.
@@ -37,7 +40,10 @@ class Worker:
         lease: Seconds without a sign of life after which other workers take its jobs.
         drain: Seconds that jobs may go on when it ends; then they are given back at their next step, or five
             seconds later wherever they are, to go on at another worker from there.
-        retention: Seconds that ended jobs, dead ones too, and their events are kept; None: for ever.
+        retention: Seconds that ended jobs, dead ones too, their events and undeliverable messages are kept;
+            None: for ever.
+        messages: So many of the system's undeliverable messages are kept in the store, the newest, for people
+            at other processes (see `DeadLetterOffice`); 0: none.
         id: Of the subtree's supervisor.
 
     Raises:
@@ -52,12 +58,15 @@ class Worker:
         lease: float = 15.0,
         drain: float = 20.0,
         retention: float | None = None,
+        messages: int = 1000,
         id: str = "jobs",  # noqa: A002 - as of other specs
     ) -> None:
         chosen = (queues,) if isinstance(queues, Queue) else tuple(queues)
         _check(chosen, concurrency, lease, drain)
         if retention is not None and not 0.0 < retention < inf:
             raise ValueError(f"Worker.retention must be more than 0 seconds, and finite, got {retention!r}")
+        if messages < 0:
+            raise ValueError(f"Worker.messages must be 0 or more, got {messages!r}")
         self.id = id
         self._queues = {queue.name: queue for queue in chosen}
         self._store = chosen[0].store
@@ -66,6 +75,7 @@ class Worker:
         self._drain = drain
         self._retention = retention
         self._desk: Desk | None = None
+        self._log = MessageLog(self._store, messages, chosen[0].clock)
 
     def __repr__(self) -> str:
         return f"<Worker {self.id} of {', '.join(self._queues)}>"
@@ -73,7 +83,8 @@ class Worker:
     async def start(self, system: System) -> SupervisorRef:
         """Start it below the root of *system*, and have it end with the system in good order.
 
-        In the system's INTAKE phase it stops claiming jobs, in DRAIN it waits for those at hand.
+        In the system's INTAKE phase it stops claiming jobs, in DRAIN it waits for those at hand, in CLOSE it
+        keeps the messages that stopped actors have left.
 
         Raises:
             StartError: It did not start, because the store can't be opened, say.
@@ -84,6 +95,7 @@ class Worker:
         system.at_shutdown(
             ShutdownPhase.DRAIN, self._finish, name=f"{self.id} drain", timeout=self._drain + GRACE + _SLACK
         )
+        system.at_shutdown(ShutdownPhase.CLOSE, self._keep_messages, name=f"{self.id} messages")
         return ref
 
     def spec(self) -> Supervisor:
@@ -115,6 +127,7 @@ class Worker:
             Child("runner", partial(Runner, desk), backoff=_BACKOFF, shutdown=drain),
             Child("reaper", partial(Reaper, desk, self._retention), backoff=_BACKOFF),
             Child("scheduler", partial(Scheduler, desk), backoff=_BACKOFF),
+            Child("messages", partial(MessageKeeper, desk, self._log), backoff=_BACKOFF),
         ]
 
     async def _close(self) -> None:
@@ -125,6 +138,16 @@ class Worker:
     async def _finish(self) -> None:
         if self._desk is not None:
             await self._desk.drain()
+
+    async def _keep_messages(self) -> None:
+        """Keep what died after the worker had stopped: it opens the store once more."""
+        if not self._log.is_behind:
+            return
+        try:
+            async with self._store.opened():
+                await self._log.keep_rest()
+        except StoreError as error:
+            self._log.drop_rest(error)
 
 
 def _check(queues: Sequence[Queue], concurrency: int, lease: float, drain: float) -> None:

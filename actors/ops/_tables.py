@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 import msgspec
 
-from ..jobs import JobReport, JobState, LetterGroup, Outcome, QueueState
+from ..jobs import JobReport, JobState, Letter, LetterGroup, Outcome, QueueState
 
 
 class Printer:
@@ -29,12 +30,13 @@ class Printer:
         return _table(head, [_job_cells(row) for row in rows])
 
     def groups(self, groups: Sequence[LetterGroup]) -> None:
-        """Print groups of dead jobs."""
+        """Print groups of dead jobs and messages."""
         if self._as_json:
             return _print_json({"groups": groups})
         cells = [
             (
                 str(group.count),
+                str(group.source),
                 group.kind,
                 _usd(group.cost_usd),
                 _when(group.last_at),
@@ -43,7 +45,36 @@ class Printer:
             )
             for group in groups
         ]
-        return _table(("count", "kind", "cost", "last", "newest", "cause"), cells)
+        return _table(("count", "source", "kind", "cost", "last", "newest", "cause"), cells)
+
+    def letters(self, letters: Sequence[Letter]) -> None:
+        """Print dead letters, one a line."""
+        if self._as_json:
+            return _print_json({"letters": letters})
+        cells = [
+            (letter.id, str(letter.source), letter.where, letter.kind, _when(letter.at), letter.cause)
+            for letter in letters
+        ]
+        return _table(("id", "source", "where", "kind", "died", "cause"), cells)
+
+    def letter(self, letter: Letter) -> None:
+        """Print all of a message that could not be delivered."""
+        if self._as_json:
+            return _print_json(letter)
+        content = letter.content
+        facts: dict[str, object] = {
+            "id": letter.id,
+            "source": letter.source,
+            "kind": letter.kind,
+            "where": letter.where,
+            "cause": letter.cause,
+            "at": _when(letter.at),
+            "process": letter.process,
+        }
+        _print_facts(facts)
+        sys.stdout.write("\n")
+        _print_facts(cast("Mapping[str, object]", content) if isinstance(content, Mapping) else {"": content})
+        return None
 
     def queues(self, queues: Sequence[QueueState]) -> None:
         """Print queues."""
@@ -86,22 +117,31 @@ class Printer:
         if self._as_json:
             return _print_json(report)
         facts = msgspec.structs.asdict(report)
-        attempts, steps = facts.pop("attempts"), facts.pop("steps")
-        width = max(map(len, facts))
-        for name, value in facts.items():
-            shown = _when(value) if name in _MOMENTS else _shown(value)
-            sys.stdout.write(f"{name:{width}}  {shown}\n")
-        for step in report.steps if steps else ():
+        del facts["attempts"], facts["steps"]
+        _print_facts(
+            {name: _when(value) if name in _MOMENTS and value else value for name, value in facts.items()}
+        )
+        sys.stdout.write("\n" if report.steps else "")
+        for step in report.steps:
             where = f"in file {step.blob}" if step.blob else _shown(step.result)
-            sys.stdout.write(f"\nstep {step.name}: {step.seconds:.3g} s, {_usd(step.cost_usd)}: {where}")
-        for attempt in report.attempts if attempts else ():
-            sys.stdout.write(f"\n\nrun {attempt.number}, {_when(attempt.at)}: {attempt.error}\n")
-            sys.stdout.write(attempt.traceback.rstrip())
-        sys.stdout.write("\n" if steps or attempts else "")
+            sys.stdout.write(
+                f"step {_line(step.name)}: {step.seconds:.3g} s, {_usd(step.cost_usd)}: {where}\n"
+            )
+        for attempt in report.attempts:
+            sys.stdout.write(f"\nrun {attempt.number}, {_when(attempt.at)}: {_line(attempt.error)}\n")
+            sys.stdout.write("".join(f"{_line(line)}\n" for line in attempt.traceback.splitlines()))
         return None
 
 
 _MOMENTS = frozenset({"created_at", "run_at", "started_at", "finished_at", "deadline"})
+
+
+def _print_facts(facts: Mapping[str, object]) -> None:
+    """Print names and values, without those that are not there."""
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        if value is not None:
+            sys.stdout.write(f"{_line(name):{width}}  {_shown(value)}\n")
 
 
 def _job_cells(row: Mapping[str, object]) -> tuple[str, ...]:
@@ -118,6 +158,8 @@ def _job_cells(row: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if not rows:
+        return
     rows = [[_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty() and _rich_table(head, rows):
         return
@@ -160,8 +202,6 @@ def _usd(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    if value is None:
-        return "-"
     return _line(value) if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

@@ -53,7 +53,8 @@ async def test_a_question_is_answered_with_its_figures_each_beside_a_floor(quest
 @pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
 async def test_every_store_that_is_here_is_asked_the_same_about_jobs() -> None:
     stores = ["sqlite", *(["postgres"] if find_binaries() and find_spec("psycopg") else [])]
-    asked = ["enqueue_alone", "enqueue", "step_alone", "step", "drain", "start_p50", "start_p99", "claim"]
+    writes = ["enqueue_alone", "enqueue", "step_alone", "step", "drain"]
+    asked = [*writes, "worker", "start_p50", "start_p99", "claim"]
     figures = [figure async for figure in QUESTIONS["jobs"].answer(STAGE)]
     assert sorted(figure.name for figure in figures) == sorted(f"jobs_{s}_{a}" for s in stores for a in asked)
     assert all(figure.value > 0.0 and figure.floor and figure.floor_is for figure in figures)

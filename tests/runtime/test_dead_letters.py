@@ -155,3 +155,29 @@ async def test_only_what_is_wanted_is_told_again_or_forgotten() -> None:
         assert system.dead_letters.discard() == 1
         assert system.dead_letters.read() == []
         assert system.dead_letters.statistics().total == 3
+
+
+async def test_who_waits_for_a_dead_letter_is_woken_by_it() -> None:
+    async with open_desk() as (system, ref, _log):
+        woken: list[int] = []
+
+        async def wait(number: int) -> None:
+            await system.dead_letters.wait_after(number)
+            woken.append(number)
+
+        async with anyio.create_task_group() as group:
+            for number in (0, 0, 1):
+                group.start_soon(wait, number)
+            await settle()
+            assert woken == []
+            await ref.tell(Unknown())
+            await settle()
+            assert woken == [0, 0]
+            await system.dead_letters.wait_after(0)  # at once: it is there
+            await ref.tell(Unknown())
+        assert woken == [0, 0, 1]
+
+
+async def test_the_series_of_two_systems_differ() -> None:
+    async with open_desk() as (one, _, _), open_desk() as (other, _, _):
+        assert one.dead_letters.series != other.dead_letters.series

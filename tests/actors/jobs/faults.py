@@ -8,13 +8,27 @@ import anyio
 import msgspec
 import pytest
 
-from relight.actors.jobs import Claimed, NewJob, Step, Store, StoreError
+from relight.actors.jobs import Claimed, DeadMessage, LetterSource, NewJob, Step, Store, StoreError
 
 
 def new(number: int, **fields: object) -> NewJob:
     """Make a job."""
     return msgspec.structs.replace(
         NewJob(id=f"job-{number:05}", queue="q", kind="draw", args=b"{}"), **fields
+    )
+
+
+def a_message() -> DeadMessage:
+    """Make a message that could not be delivered."""
+    return DeadMessage(
+        id="letter-5e41e5-1",
+        source=LetterSource.ACTOR,
+        kind="Paint",
+        where="app/painter",
+        cause="stopped",
+        at=1.5,
+        process="studio-77",
+        content=b'{"what":"a cat"}',
     )
 
 

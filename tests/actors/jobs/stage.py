@@ -8,6 +8,7 @@ import anyio
 
 from relight.actors.jobs import (
     Claimed,
+    DeadMessage,
     Event,
     Failure,
     Job,
@@ -129,6 +130,10 @@ class FlakyStore(MemoryStore):
     async def reap(self) -> list[str]:
         self.check()
         return await super().reap()
+
+    async def keep_messages(self, messages: Sequence[DeadMessage], *, most: int) -> None:
+        self.check()
+        return await super().keep_messages(messages, most=most)
 
     async def enqueue(self, jobs: Sequence[NewJob]) -> list[str]:
         self.check()

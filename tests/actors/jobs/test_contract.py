@@ -480,6 +480,7 @@ async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Stor
     await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=0.0, retries=0)
     await store.enqueue([new(2)])
     assert await store.prune(ended_before=0.0) == 0
+    assert len(await store.events(await store.first_cursor())) == len(await store.events("0")) == 4
     last = await store.last_cursor()
     assert await store.prune(ended_before=4e9) == 1
     assert await store.job("job-0001") is None
@@ -489,6 +490,7 @@ async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Stor
     assert await store.events(last) == []
     await store.enqueue([new(3)])
     assert await kinds(store, last) == ["enqueued"]
+    assert await kinds(store, await store.first_cursor()) == ["enqueued"]
 
 
 async def test_an_error_inside_an_open_store_comes_out_as_itself(closed_store: Store) -> None:

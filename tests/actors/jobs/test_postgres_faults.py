@@ -11,7 +11,7 @@ import pytest
 from relight.actors.jobs import PostgresStore, Query, Step, StoreError
 from relight.bench.postgres import PASSWORD, PostgresServer
 
-from .faults import begin, new, said, until, works
+from .faults import a_message, begin, new, said, until, works
 
 pytestmark = pytest.mark.anyio
 
@@ -158,6 +158,19 @@ async def test_a_newer_schema_is_not_touched(
         async with PostgresStore(postgres.dsn(database)).opened():
             pass
     said(caught, "version 99", is_passing=False)
+
+
+async def test_a_database_of_the_first_schema_is_migrated(postgres: PostgresServer, database: str) -> None:
+    async with PostgresStore(postgres.dsn(database)).opened():
+        pass
+    postgres.sql("DROP TABLE relight_message; DELETE FROM relight_schema WHERE version > 1", database)
+    for _ in range(2):  # and again, when nothing is left to do
+        store = PostgresStore(postgres.dsn(database))
+        async with store.opened():
+            await works(store, 1)
+            await store.keep_messages([a_message()], most=10)
+            assert await store.dead_messages(Query()) == [a_message()]
+            assert await store.prune(ended_before=1e11) == 1
 
 
 async def test_a_wrong_password_is_refused_and_no_password_is_shown(

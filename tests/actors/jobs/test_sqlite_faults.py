@@ -14,7 +14,7 @@ import pytest
 
 from relight.actors.jobs import Query, SqliteStore, Step, Store, StoreError
 
-from .faults import begin, new, said, works
+from .faults import a_message, begin, new, said, works
 
 pytestmark = pytest.mark.anyio
 NOBODY = 65534
@@ -205,6 +205,27 @@ async def test_a_newer_schema_is_not_touched(tmp_path: Path) -> None:
             pass
     said(caught, "version 99", is_passing=False)
     assert "upgrade relight" in str(caught.value)
+
+
+async def test_a_file_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    async with SqliteStore(path).opened():
+        pass
+    other = sqlite3.connect(path)
+    other.execute("DROP TABLE relight_message")
+    other.execute("DELETE FROM relight_schema WHERE version > 1")
+    other.commit()
+    other.close()
+    for _ in range(2):  # and again, when nothing is left to do
+        store = SqliteStore(path)
+        async with store.opened():
+            await store.enqueue([new(1)])
+            assert [job.id for job in await store.jobs(Query())] == [new(1).id]
+            await store.keep_messages([a_message()], most=10)
+            assert await store.dead_messages(Query()) == [a_message()]
+    versions = sqlite3.connect(path)
+    assert versions.execute("SELECT version FROM relight_schema").fetchall() == [(1,), (2,)]
+    versions.close()
 
 
 async def test_a_poisonous_operation_fails_alone(tmp_path: Path) -> None:

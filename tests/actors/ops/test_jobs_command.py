@@ -14,6 +14,7 @@ import pytest
 from relight.__main__ import main
 from relight.actors.jobs import SqliteStore
 from tests.actors.jobs.desk_help import kill, new
+from tests.actors.jobs.faults import a_message
 
 
 class Shell:
@@ -153,6 +154,12 @@ def test_arguments_are_checked_by_the_applications_types(
     assert shell.json("show", "job-0002", "--app", "drawing_app:queue")["arguments"] == {"what": "a cat"}
     shell("show", "job-0002", "--app", "no_such_app:queue", status=2)
     shell("show", "job-0002", "--app", "drawing_app:draw", status=2)
+    shell("show", "job-0002", "--app", "drawing_app", status=2)
+    assert "MODULE:QUEUE" in shell.said.err
+    (tmp_path / "broken_app.py").write_text("raise RuntimeError('password=hush')")
+    shell("show", "job-0002", "--app", "broken_app:queue", status=2)
+    assert "RuntimeError" in shell.said.err
+    assert "hush" not in shell.said.err
 
 
 def test_jobs_are_cancelled_and_discarded(shell: Shell) -> None:
@@ -166,6 +173,114 @@ def test_queues_are_paused_and_resumed(shell: Shell) -> None:
     assert "open" in shell("resume", "q")
     assert shell("queues").splitlines()[1].split()[:2] == ["q", "open"]
     shell("pause", "nowhere", status=1)
+
+
+def test_what_is_not_found_is_said_with_where_to_look(shell: Shell) -> None:
+    assert "-" not in shell("list", "--kind", "nothing", status=1)
+    assert "no job is like that" in shell.said.err
+    shell("show", "job-9999", status=1)
+    assert "relight jobs list" in shell.said.err
+    shell("pause", "nowhere", status=1)
+    assert "there are: q" in shell.said.err
+    shell("groups", "--kind", "nothing", status=1)
+    assert "nothing dead is like that" in shell.said.err
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["retry", "job-0001", "job-9999"], "there is no job job-9999"),
+        (["retry", "job-0004"], "job job-0004 is queued: dead, cancelled and discarded jobs are retried"),
+        (["replay", "job-0004"], "job job-0004 is queued: only jobs that have ended are replayed"),
+        (["edit", "job-0004", "--args", "[]"], "job job-0004 is queued"),
+        (["discard", "job-0004"], "only dead jobs are put aside"),
+        (["cancel", "job-0001"], "job job-0001 is dead: only unfinished jobs are cancelled"),
+        (["retry", "job-0001", "--user", "ann"], "none of what the other options ask for"),
+        (["retry", "--user", "nobody"], "there is nothing like that"),
+        (["discard", "letter-5e41e5-9"], "there is no message letter-5e41e5-9"),
+        (["cancel", "letter-5e41e5-1"], "letter-5e41e5-1 is a message, not a job"),
+    ],
+)
+def test_why_something_was_not_done_is_said_in_a_line(shell: Shell, command: list[str], reason: str) -> None:
+    shell.do(partial(shell.store.keep_messages, [a_message()], most=10))
+    shell(*command, status=1)
+    (line,) = shell.said.err.splitlines()
+    assert reason in line
+
+
+def test_a_held_unique_key_is_said(shell: Shell) -> None:
+    async def hold() -> None:
+        await shell.store.enqueue([new(5, unique_key="k")])
+        await shell.store.cancel(["job-0005"])
+        await shell.store.enqueue([new(6, unique_key="k")])
+
+    shell.do(hold)
+    shell("retry", "job-0005", status=1)
+    assert "another unfinished job has their unique key" in shell.said.err
+
+
+def test_messages_are_listed_shown_and_discarded_with_dead_jobs(shell: Shell) -> None:
+    shell.do(partial(shell.store.keep_messages, [a_message()], most=10))
+    lines = [line.split()[:4] for line in shell("dead").splitlines()]
+    assert lines[:2] == [["id", "source", "where", "kind"], [a_message().id, "actor", "app/painter", "Paint"]]
+    assert [line[1] for line in lines[2:]] == ["job"] * 3
+    assert len(shell("dead", "--source", "job", "--most", "2").splitlines()) == 3
+    shell("dead", "--source", "service", status=1)
+    letters = msgspec.convert(shell.json("dead", "--source", "actor")["letters"], list[dict[str, object]])
+    assert letters[0]["process"] == "studio-77"
+    assert "studio-77" in shell("show", a_message().id)
+    assert "what  a cat" in shell.said.out
+    assert shell.json("show", a_message().id)["content"] == {"what": "a cat"}
+    assert "actor" in shell("groups")
+    assert shell("discard", a_message().id).splitlines() == ["discarded: 1", a_message().id]
+    shell("show", a_message().id, status=1)
+
+
+def test_a_message_of_another_process_is_not_retried_and_why_is_said_in_a_line(shell: Shell) -> None:
+    shell.do(partial(shell.store.keep_messages, [a_message()], most=10))
+    shell("retry", a_message().id, status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "can't be told to 'app/painter' again from here" in line
+    assert "studio-77" in line
+    shell("retry", "--all")
+    assert shell.states() == ["queued"] * 4
+
+
+@pytest.mark.parametrize("most", ["0", "-1", "many"])
+def test_a_bad_number_is_a_mistake(shell: Shell, most: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["jobs", "list", f"--most={most}", "--store", str(shell.file)])
+
+
+@pytest.mark.parametrize("cursor", ["nonsense", "9" * 30, "-5"])
+def test_a_bad_cursor_is_a_mistake_in_one_line(shell: Shell, cursor: str) -> None:
+    shell("events", f"--after={cursor}", status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "--after" in line
+    assert cursor in line
+
+
+def test_events_begin_with_the_oldest_that_is_there(shell: Shell) -> None:
+    async def prune() -> None:
+        await shell.store.prune(ended_before=4e9)
+        await shell.store.enqueue([new(9)])
+
+    shell.do(prune)
+    (line,) = shell("events").splitlines()
+    assert "job-0009" in line
+    shell("events", "--after", "0", status=2)
+    assert "pruned" in shell.said.err
+    shell("events", "--after", "now", status=1)
+
+
+def test_a_store_in_memory_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "list", "--store", "memory:"]) == 2
+    assert "in memory" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "list", "--store", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_events_are_printed(shell: Shell) -> None:

@@ -1,0 +1,137 @@
+"""The options of ``relight jobs``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from ..jobs import JobState, LetterSource
+
+NOW = "now"
+"""Stands for the cursor after the newest event."""
+_STATES = tuple(str(state) for state in JobState)
+_SOURCES = tuple(str(source) for source in LetterSource)
+
+
+def add_jobs_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``jobs`` to a command line."""
+    purpose = "look at jobs, and decide about dead ones"
+    jobs = subparsers.add_parser("jobs", help=purpose, description=f"{purpose.capitalize()}.")
+    actions = jobs.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, help_, build in _ACTIONS:
+        parser = actions.add_parser(name, help=help_, description=f"{help_.capitalize()}.")
+        parser.add_argument(
+            "--store",
+            metavar="FILE|URL",
+            help="SQLite file, sqlite:///FILE or postgresql://...; default: $RELIGHT_STORE",
+        )
+        parser.add_argument("--json", action="store_true", help="print JSON for other programs")
+        build(parser)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _add_most(parser: argparse.ArgumentParser, default: int | None, purpose: str) -> None:
+    parser.add_argument("--most", type=_count, default=default, metavar="N", help=purpose)
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state",
+        action="append",
+        choices=_STATES,
+        metavar="STATE",
+        help=f"{', '.join(_STATES)}; may be given several times",
+    )
+    _add_causes(parser)
+
+
+def _add_causes(parser: argparse.ArgumentParser) -> None:
+    for name, purpose in (
+        ("queue", "the queue's name; of messages, the actor's path"),
+        ("kind", "the job function's name; of messages, their type"),
+        ("user", "whose jobs"),
+        ("cause", "as `groups` prints it"),
+    ):
+        parser.add_argument(f"--{name}", metavar=name.upper(), help=purpose)
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    _add_filters(parser)
+    parser.add_argument("--after", metavar="ID", help="only older jobs than this one")
+    _add_most(parser, 100, "no more than N of them; default: 100")
+
+
+def _add_dead(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source",
+        action="append",
+        choices=_SOURCES,
+        metavar="SOURCE",
+        help=f"{', '.join(_SOURCES)}; may be given several times",
+    )
+    _add_causes(parser)
+    parser.add_argument("--after", metavar="ID", help="only older jobs than this one")
+    _add_most(parser, 100, "no more than N of them; default: 100")
+
+
+def _add_app(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--app", metavar="MODULE:QUEUE", help="your job functions, to name arguments by")
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="a job's, or a message's as `dead` prints it")
+    _add_app(parser)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID")
+    _add_filters(parser)
+    parser.add_argument("--all", action="store_true", help="all of them are meant")
+    _add_most(parser, None, "no more than N of them")
+    _add_app(parser)
+
+
+def _add_edit(parser: argparse.ArgumentParser) -> None:
+    _add_choice(parser)
+    parser.add_argument("--args", required=True, metavar="FILE|-|JSON", help="a JSON list of arguments")
+
+
+def _add_queue(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("queue", metavar="QUEUE")
+
+
+def _add_nothing(_parser: argparse.ArgumentParser) -> None:
+    """Add no options."""
+
+
+def _add_events(parser: argparse.ArgumentParser) -> None:
+    for name in ("job", "user", "queue"):
+        parser.add_argument(f"--{name}", metavar=name.upper())
+    after = (
+        f"go on after an event printed before; {NOW}: with what happens from now on; default: from the first"
+    )
+    parser.add_argument("--after", metavar="CURSOR", help=after)
+    parser.add_argument("--follow", action="store_true", help="go on with what happens")
+    _add_most(parser, 500, "no more than N of them, unless they are followed; default: 500")
+
+
+_ACTIONS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...] = (
+    ("list", "list jobs, newest first", _add_list),
+    ("show", "show all there is to know of a job, or of a message", _add_show),
+    ("dead", "list dead jobs, and messages that could not be delivered", _add_dead),
+    ("groups", "group dead jobs and messages by their cause", _add_causes),
+    ("retry", "go on with dead jobs from their finished steps", _add_choice),
+    ("replay", "do dead jobs again from scratch, as new ones", _add_choice),
+    ("edit", "do dead jobs again from scratch, with other arguments", _add_edit),
+    ("cancel", "cancel unfinished jobs", _add_choice),
+    ("discard", "put dead jobs aside, forget messages", _add_choice),
+    ("queues", "show the queues", _add_nothing),
+    ("pause", "begin no more jobs of a queue", _add_queue),
+    ("resume", "begin jobs of a queue again", _add_queue),
+    ("events", "print what happened, oldest first", _add_events),
+)
