@@ -9,6 +9,7 @@ import msgspec
 
 from relight import GuardStatistics
 from relight.actors.jobs import Job, JobDetail, JobState
+from relight.runtime import redact
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +92,9 @@ def print_outcome(outcome: Outcome, store: str | None) -> None:
     print(f"done  {outcome.steps} steps{kept}")
     if outcome.dead and store is not None:
         print("      What is dead goes on from its finished steps, when you have put right what was wrong:")
-        print(f"      python -m relight jobs retry {' '.join(outcome.dead)} --store {shlex.quote(store)}")
+        print(
+            f"      python -m relight jobs retry {' '.join(outcome.dead)} --store {shlex.quote(redact(store))}"
+        )
         print("      and then the same command as before.")
     print()
     print("\n".join(outcome.services))

@@ -117,6 +117,8 @@ async def test_the_report_adds_up_the_jobs_records(capsys: pytest.CaptureFixture
     told = capsys.readouterr().out
     assert "done  2 steps, 1 of them kept from earlier runs" in told
     assert f"python -m relight jobs retry {bad.job.id} --store 'my comics.db'" in told
+    print_outcome(outcome, "postgresql://ann:secret@db/comics")
+    assert "secret" not in capsys.readouterr().out
     print_outcome(report(0.0), None)
     told = capsys.readouterr().out
     assert "done  2 steps\n" in told
