@@ -20,6 +20,7 @@ BACKENDS = {
 backend itself can do."""
 
 UNITS = {
+    "tests/actors/jobs/test_blob_sweep.py": ("relight.actors.jobs._blob_sweep", "relight.actors.jobs._blobs"),
     "tests/actors/jobs/test_postgres_session.py": ("relight.actors.jobs._postgres_session",),
     "tests/actors/jobs/test_queue.py": (
         "relight.actors.jobs._blobs",

@@ -1,8 +1,9 @@
-"""Large results: files named by the hash of what they hold."""
+"""Large results: files named by the hash of what they hold. What removes them is in `BlobSweep`."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import anyio.to_thread
 
 from ._errors import BlobError
 
+SWEPT = ".swept"
+"""How the name of a file ends that is about to be removed."""
+
 
 class Blobs:
     """Keep large results in a folder that all workers share.
 
     A file is complete and on the disk before its name exists, and the name before `put` returns. The
-    same content is stored once.
+    same content is stored once; its time of change says when somebody last wanted it there.
 
     Args:
         folder: Made when the first file is.
@@ -44,7 +48,7 @@ class Blobs:
             BlobError: The file is gone, or holds something else.
         """
         try:
-            data = await anyio.to_thread.run_sync(self._path(name).read_bytes)
+            data = await anyio.to_thread.run_sync(_read, self._path(name))
         except OSError as error:
             problem = f"can't be read: {error.strerror or error}; restore it, or replay the job from scratch"
             raise BlobError(str(self.folder), name, problem) from error
@@ -56,8 +60,26 @@ class Blobs:
         return self.folder / name[:2] / name
 
 
+def trash_of(path: Path) -> Path:
+    """Return a name of its own for a file about to be removed; `Blobs.get` still finds it there."""
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}{SWEPT}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        # A sweep may have it in its hands, and put it back in between.
+        for trash in (*path.parent.glob(f".{path.name}.*{SWEPT}"), path):
+            with suppress(FileNotFoundError):
+                return trash.read_bytes()
+        raise
+
+
 def _write(path: Path, data: bytes) -> None:
-    if path.exists():
+    # Not `exists`: one that is wanted again must look young before it is counted on.
+    with suppress(OSError):
+        os.utime(path)
         return
     _make_folder(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")

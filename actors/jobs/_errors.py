@@ -77,7 +77,7 @@ class JobFailedError(JobError):
 
 
 class BlobError(JobError):
-    """A file that holds a large result can't be written or read."""
+    """A file that holds a large result can't be written, read or removed."""
 
     def __init__(self, folder: str, name: str, problem: str) -> None:
         super().__init__(f"{folder}: {name[:12]}... {problem}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from ._blob_sweep import BlobSweep
 from ._blobs import Blobs
 from ._errors import ResultTooLargeError
+from ._store import Store
 
 
 class LargeResults:
@@ -18,9 +21,14 @@ class LargeResults:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, max_inline: int, max_size: int) -> None:
-        self.blobs = None if folder is None else Blobs(folder)
+        self._blobs = None if folder is None else Blobs(folder)
         self._max_inline = max_inline
         self._max_size = max_size
+
+    @property
+    def folder(self) -> Path | None:
+        """Where large ones are; None: nowhere."""
+        return None if self._blobs is None else self._blobs.folder
 
     def check_inline(self, where: str, data: bytes) -> None:
         """Refuse the result of a job that the store itself can't keep.
@@ -51,10 +59,10 @@ class LargeResults:
         """
         if len(data) <= self._max_inline:
             return None
-        if self.blobs is None:
+        if self._blobs is None:
             remedy = "give the queue a folder for such results (blobs=)"
             raise ResultTooLargeError(where, len(data), self._max_inline, remedy)
-        return await self.blobs.put(data)
+        return await self._blobs.put(data)
 
     async def get(self, name: str) -> bytes:
         """Read a large result back.
@@ -62,4 +70,18 @@ class LargeResults:
         Raises:
             BlobError: It is gone or damaged, or the queue has no folder for such.
         """
-        return await (self.blobs or Blobs("no folder (give the queue blobs=)")).get(name)
+        return await (self._blobs or Blobs("no folder (give the queue blobs=)")).get(name)
+
+    async def sweep(self, store: Store) -> int:
+        """Remove files that no step in *store* refers to any more; returns how many. See `BlobSweep`.
+
+        Right after lost leases were cleared: else a worker that was away for long might still store a step.
+
+        Raises:
+            BlobError: The folder can't be read or changed.
+            StoreError: The store can't be used now.
+        """
+        folder = self.folder
+        if folder is None:
+            return 0
+        return await BlobSweep(folder, store.blobs_in_use).run()

@@ -243,3 +243,7 @@ class MemoryStore:
         self._messages.prune(ended_before)
         self._events.prune(ended_before)
         return self._jobs.prune(ended_before, most)
+
+    async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:
+        """Return which files some step refers to; see `Store.blobs_in_use`."""
+        return self._jobs.blobs().intersection(names)

@@ -75,6 +75,12 @@ class MemoryJobs:
             return None
         return JobDetail(job=job, attempts=tuple(self.attempts[id_]), steps=tuple(self.steps[id_].values()))
 
+    def blobs(self) -> frozenset[str]:
+        """Return the files that steps refer to."""
+        return frozenset(
+            step.blob for steps in self.steps.values() for step in steps.values() if step.blob is not None
+        )
+
     def prune(self, ended_before: float, most: int) -> int:
         """Delete up to *most* jobs that ended before a moment; returns how many."""
         old = [

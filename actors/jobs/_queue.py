@@ -46,8 +46,9 @@ class Queue(Catalogue):
     Args:
         store: Where jobs are kept. Open it (``async with store.opened()``), or run a worker, which does.
         name: Of the queue; workers say which ones they take jobs from.
-        blobs: A folder for results larger than *max_inline*, shared by all workers. None: beside the store
-            where that is a file (``jobs.db.results``), else such a result is an error.
+        blobs: A folder for results larger than *max_inline*, shared by all workers of the store, and by no
+            other store: what no step of this one refers to is removed. None: beside the store where that is
+            a file (``jobs.db.results``), else such a result is an error.
         max_inline: Bytes of a result that the store itself keeps.
         max_result: Bytes of the largest result there may be.
         budget: What its jobs, their users, it and everybody may spend.
@@ -256,3 +257,15 @@ class Queue(Catalogue):
     async def limit(self, most: int | None) -> None:
         """Let so many jobs of this queue run at a time, over all workers; None: no limit."""
         await self.store.set_queue(self.name, max_running=most or 0)
+
+    async def sweep_results(self) -> int:
+        """Remove files of large results that no job refers to any more; returns how many.
+
+        A worker with ``retention=`` does it by itself. Files wanted within the last hour stay.
+
+        Raises:
+            BlobError: The folder can't be read or changed.
+            StoreError: The store can't be used now.
+        """
+        await self.store.reap()
+        return await self.large_results.sweep(self.store)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 
 import anyio
 
 from ...runtime import Actor
 from ._desk import Desk
+from ._errors import BlobError
 
 _BATCH = 1000
 """Jobs deleted at a time: others wait for the store meanwhile."""
+_SWEEP = 3600.0
+"""Seconds between two sweeps of the files of large results."""
 
 
 class Reaper(Actor):
@@ -26,6 +30,8 @@ class Reaper(Actor):
     def __init__(self, desk: Desk, retention: float | None) -> None:
         self._desk = desk
         self._retention = retention
+        self._next_sweep = -inf
+        """On the system's clock."""
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -43,6 +49,7 @@ class Reaper(Actor):
                 desk.kernel.events.warning("job.rescued", jobs=rescued[:100], count=len(rescued))
             if self._retention is not None:
                 await desk.insist(partial(self._forget, self._retention))
+                await desk.insist(self._sweep)
             # Jittered, so that many workers don't look at once.
             await anyio.sleep(desk.lease / 3 * desk.kernel.rng.uniform(0.75, 1.0))
 
@@ -51,3 +58,20 @@ class Reaper(Actor):
         now = next(iter(desk.queues.values())).clock()
         while await desk.store.prune(ended_before=now - retention, most=_BATCH) == _BATCH:
             pass
+
+    async def _sweep(self) -> None:
+        """Remove the files of what is forgotten."""
+        desk = self._desk
+        now = desk.kernel.now()
+        if now < self._next_sweep:
+            return
+        folders = {queue.large_results.folder: queue.large_results for queue in desk.queues.values()}
+        for results in folders.values():
+            try:
+                removed = await results.sweep(desk.store)
+            except BlobError as error:  # no reason to stop rescuing jobs
+                desk.kernel.events.warning("job.results_not_swept", error=str(error))
+            else:
+                if removed:
+                    desk.kernel.events.info("job.results_swept", files=removed)
+        self._next_sweep = now + _SWEEP

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -22,7 +22,7 @@ from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
 from ._steps import Steps
 from ._tally import Tally
-from ._verdict import leaves_of
+from ._verdict import gravest_of, leaves_of
 
 if TYPE_CHECKING:
     from ._queue import Queue
@@ -346,9 +346,10 @@ class Run:
         return TimeoutError(f"not done within {self._patience:g} s")
 
     def _describe(self, error: BaseException) -> Failure:
-        leaf = primary_error(leaves_of(error)[0])
+        gravest = gravest_of(error)
+        leaf = primary_error(gravest)
         text = redact(text_of(leaf)) or type(leaf).__name__
-        step = self.steps.failed_with(error) or self.steps.failed_with(_first_of(error))
+        step = self.steps.failed_in(gravest)
         kind = type(leaf).__name__
         failure = Failure(
             error=" ".join(text.split()),
@@ -375,11 +376,3 @@ class Run:
 
     def _tell(self, event: str, **facts: object) -> None:
         self.desk.kernel.events.info(event, **self._facts(), **facts)
-
-
-def _first_of(error: BaseException) -> BaseException:
-    """Return the error within a group that the group is described by."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    return _first_of((group.split(Exception)[0] or group).exceptions[0])

@@ -136,6 +136,8 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         "CREATE INDEX relight_message_at ON relight_message (at, id)",
     ),
+    # Few steps have a file, and those are looked up by it.
+    ("CREATE INDEX relight_step_blob ON relight_step (blob) WHERE blob IS NOT NULL",),
 )
 """By version, from 1."""
 

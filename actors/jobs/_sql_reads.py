@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from ._errors import CursorExpiredError
 from ._records import DeadGroup, Event, Job, JobDetail, JobState, Query, QueueState, Spending
 from ._sql_claims import steps_of
-from ._sql_rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_of, event_of, job_of, marks, where
+from ._sql_rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_of, chunks, event_of, job_of, marks, where
 from ._sql_session import SqlSession
 
 
@@ -116,6 +116,15 @@ def sums(session: SqlSession, since: float, until: float) -> list[Spending]:
         Spending(queue=str(queue), user=None if user is None else str(user), usd=float(cast("float", usd)))
         for queue, user, usd in session.rows(sql, (since, until))
     ]
+
+
+def blobs_in_use(session: SqlSession, names: Collection[str]) -> frozenset[str]:
+    """Return which files of large results some step refers to."""
+    found: set[str] = set()
+    for some in chunks(sorted(names)):
+        sql = f"SELECT DISTINCT blob FROM relight_step WHERE blob IN ({marks(len(some))})"  # noqa: S608
+        found.update(str(name) for (name,) in session.rows(sql, some))
+    return frozenset(found)
 
 
 def last_cursor(session: SqlSession) -> str:

@@ -237,6 +237,10 @@ class SqlStore:
 
         return await self._writer.do(prune)
 
+    async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:
+        """Return which files some step refers to; see `Store.blobs_in_use`."""
+        return await self._reader.do(lambda session: reads.blobs_in_use(session, names))
+
     # --- inside ---------------------------------------------------------------------------------------
 
     def _remember(self) -> None:

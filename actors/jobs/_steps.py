@@ -15,12 +15,13 @@ from ._errors import DuplicateStepError, UnknownStepError
 from ._records import Step
 from ._signature import Codec
 from ._tally import Tally
+from ._verdict import leaves_of
 
 if TYPE_CHECKING:
     from ._run import Run
 
-_FAILURES = 64
-"""Errors remembered with their steps: parallel ones fail together."""
+_KEPT = 32
+"""Errors of steps to be remembered."""
 
 
 class Steps:
@@ -33,16 +34,13 @@ class Steps:
         self._asked: Counter[str] = Counter()
         self.in_hand = 0
         """Steps being carried out."""
-        self._failed: deque[tuple[BaseException, str]] = deque(maxlen=_FAILURES)
+        self._failed: deque[tuple[BaseException, str]] = deque(maxlen=_KEPT)
+        """Errors that left a step, and which; not all, as a job may catch any number of them."""
 
     def name_by_place(self, what: str) -> str:
         """Name a step by what it is and how many of these there were before."""
         self._asked[what] += 1
         return f"{what}-{self._asked[what]}"
-
-    def failed_with(self, error: BaseException) -> str | None:
-        """Return the step that *error* left; None: none, or long ago."""
-        return next((name for failure, name in self._failed if failure is error), None)
 
     def unused(self) -> list[str]:
         """Return the steps that were finished before and that this run never came to."""
@@ -57,6 +55,11 @@ class Steps:
         if name in self._begun:
             raise DuplicateStepError(self._run.job.id, name)
         self._begun.add(name)
+
+    def failed_in(self, error: BaseException) -> str | None:
+        """Return the step that an error, or one it is part of, came out of last; None: no step."""
+        steps = (name for failed, name in reversed(self._failed) if error in leaves_of(failed))
+        return next(steps, None)
 
     async def recall(self, step: Step, codec: Codec, version: str) -> object:
         """Return the result of a step that was finished before.

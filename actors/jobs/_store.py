@@ -245,3 +245,7 @@ class Store(Protocol):
         Unfinished jobs stay, however old.
         """
         ...
+
+    async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:
+        """Return which of these files of large results some step refers to."""
+        ...

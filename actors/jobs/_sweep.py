@@ -1,4 +1,4 @@
-"""Sweep: something done to many dead letters, a batch at a time."""
+"""A sweep: the same done to many dead letters, in batches, newest first, each once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from ._store import Store
 
 
 class Sweep:
-    """Do something to all that are selected, a batch at a time."""
+    """Do something to all that are selected, a batch at a time.
+
+    Args:
+        store: Where the jobs are.
+        batch: So many at a time.
+        most: So many in all; None: every one.
+        should_stop: Asked after each batch with the number done so far.
+
+    Raises:
+        ValueError: A batch is less than one.
+    """
 
     def __init__(
         self, store: Store, batch: int, most: int | None, should_stop: Callable[[int], bool] | None

@@ -108,6 +108,19 @@ def leaves_of(error: BaseException) -> list[BaseException]:
     return [error]
 
 
+def gravest_of(error: BaseException) -> BaseException:
+    """Return which of several errors is to be told of: one that is hopeless, else a failure, else a refusal.
+
+    Of refusals it is the one that asks for the longest wait.
+    """
+    return max(leaves_of(error), key=_gravity)
+
+
+def _gravity(error: BaseException) -> tuple[bool, float]:
+    pause = _pause_of(error)
+    return (_is_hopeless(error), inf if pause is None else pause)
+
+
 def _is_hopeless(error: BaseException) -> bool:
     if isinstance(error, BudgetExceededError):
         return error.retry_after is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from ...supervisors import Adaptation
 from ._anthropic_messages import CreateMessage, MessageChunk, MessageReply, StreamMessage
@@ -12,6 +13,9 @@ from ._openai_chat import ChatChunk, ChatCompletion, ChatReply, StreamChat
 _STOPS = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 _Models = Mapping[str, str]
+# Asked for whole or as a stream: the same fields in another class.
+_ChatT = TypeVar("_ChatT", ChatCompletion, StreamChat)
+_MessageT = TypeVar("_MessageT", CreateMessage, StreamMessage)
 
 
 def chat_as_anthropic(
@@ -27,14 +31,7 @@ def chat_as_anthropic(
     """
 
     def request(asked: ChatCompletion) -> CreateMessage:
-        return CreateMessage(
-            model=(models or {}).get(asked.model, model),
-            messages=asked.messages,
-            max_tokens=asked.max_tokens or DEFAULT_OUTPUT_TOKENS,
-            temperature=_cooled(asked.temperature),
-            tools=asked.tools,
-            tool_choice=asked.tool_choice,
-        )
+        return _message(CreateMessage, asked, (models or {}).get(asked.model, model))
 
     def reply(answer: MessageReply) -> ChatReply:
         return ChatReply(
@@ -55,14 +52,7 @@ def chat_stream_as_anthropic(
     """Have Anthropic stream what is asked of OpenAI; see `chat_as_anthropic`."""
 
     def request(asked: StreamChat) -> StreamMessage:
-        return StreamMessage(
-            model=(models or {}).get(asked.model, model),
-            messages=asked.messages,
-            max_tokens=asked.max_tokens or DEFAULT_OUTPUT_TOKENS,
-            temperature=_cooled(asked.temperature),
-            tools=asked.tools,
-            tool_choice=asked.tool_choice,
-        )
+        return _message(StreamMessage, asked, (models or {}).get(asked.model, model))
 
     def reply(chunks: list[MessageChunk]) -> list[ChatChunk]:
         return [
@@ -93,14 +83,7 @@ def anthropic_as_chat(
     """
 
     def request(asked: CreateMessage) -> ChatCompletion:
-        return ChatCompletion(
-            model=(models or {}).get(asked.model, model),
-            messages=_with_system(asked),
-            temperature=asked.temperature,
-            max_tokens=asked.max_tokens,
-            tools=asked.tools,
-            tool_choice=asked.tool_choice,
-        )
+        return _chat(ChatCompletion, asked, (models or {}).get(asked.model, model))
 
     def reply(answer: ChatReply) -> MessageReply:
         return MessageReply(
@@ -121,14 +104,7 @@ def anthropic_stream_as_chat(
     """Have OpenAI stream what is asked of Anthropic; see `anthropic_as_chat`."""
 
     def request(asked: StreamMessage) -> StreamChat:
-        return StreamChat(
-            model=(models or {}).get(asked.model, model),
-            messages=_with_system(asked),
-            temperature=asked.temperature,
-            max_tokens=asked.max_tokens,
-            tools=asked.tools,
-            tool_choice=asked.tool_choice,
-        )
+        return _chat(StreamChat, asked, (models or {}).get(asked.model, model))
 
     def reply(chunks: list[ChatChunk]) -> list[MessageChunk]:
         return [
@@ -144,6 +120,28 @@ def anthropic_stream_as_chat(
         ]
 
     return Adaptation(StreamMessage, request, reply)
+
+
+def _message(kind: type[_MessageT], asked: ChatCompletion | StreamChat, model: str) -> _MessageT:
+    return kind(
+        model=model,
+        messages=asked.messages,
+        max_tokens=asked.max_tokens or DEFAULT_OUTPUT_TOKENS,
+        temperature=_cooled(asked.temperature),
+        tools=asked.tools,
+        tool_choice=asked.tool_choice,
+    )
+
+
+def _chat(kind: type[_ChatT], asked: CreateMessage | StreamMessage, model: str) -> _ChatT:
+    return kind(
+        model=model,
+        messages=_with_system(asked),
+        temperature=asked.temperature,
+        max_tokens=asked.max_tokens,
+        tools=asked.tools,
+        tool_choice=asked.tool_choice,
+    )
 
 
 def _with_system(asked: CreateMessage | StreamMessage) -> tuple[ChatMessage, ...]:

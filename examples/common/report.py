@@ -92,9 +92,8 @@ def print_outcome(outcome: Outcome, store: str | None) -> None:
     print(f"done  {outcome.steps} steps{kept}")
     if outcome.dead and store is not None:
         print("      What is dead goes on from its finished steps, when you have put right what was wrong:")
-        print(
-            f"      python -m relight jobs retry {' '.join(outcome.dead)} --store {shlex.quote(redact(store))}"
-        )
+        place = shlex.quote(redact(store))
+        print(f"      python -m relight jobs retry {' '.join(outcome.dead)} --store {place}")
         print("      and then the same command as before.")
     print()
     print("\n".join(outcome.services))

@@ -19,6 +19,7 @@ from relight.supervisors import (
     FailureKind,
     GuardedActor,
     GuardStatistics,
+    ProviderError,
     System,
     current_attempt,
 )
@@ -299,3 +300,21 @@ async def caught(call: Callable[[], Awaitable[str]]) -> str | Exception:
         return await call()
     except Exception as error:  # noqa: BLE001 - that is what the test looks at
         return error
+
+
+ONCE = policy(attempts=1)
+"""Nothing is retried."""
+
+
+async def break_it(system: System, script: Script, count: int = 5) -> None:
+    """Let so many calls fail: five open the breaker."""
+    ref = system.get(PROVIDER)
+    script.steps.extendleft([server()] * count)
+    for _ in range(count):
+        assert isinstance(await caught(lambda: ref.ask(Call("broken"))), ProviderError)
+    script.seen.clear()
+
+
+def state(system: System) -> str:
+    """Tell what the service is, as its statistics say."""
+    return statistics(system).state

@@ -17,18 +17,19 @@ from relight.supervisors import (
     ProviderError,
     RetriesExhaustedError,
     RetryKey,
-    System,
     TransitionKey,
     open_system,
 )
 from relight.supervisors.policies import Breaker, CircuitState
 from tests.supervisors.scripted import (
+    ONCE,
     Askers,
     Call,
     Job,
     Script,
     Scripted,
     at_rest,
+    break_it,
     bug,
     caught,
     fails,
@@ -39,28 +40,15 @@ from tests.supervisors.scripted import (
     policy,
     serve,
     server,
+    state,
     statistics,
 )
 from tests.support.clocks import virtual_time
 
 pytestmark = [pytest.mark.anyio, virtual_time]
 
-ONCE = policy(attempts=1)
 BRITTLE = Breaker(failures=1)
 CLOSED, HALF_OPEN, OPEN = CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN
-
-
-async def break_it(system: System, script: Script, count: int = 5) -> None:
-    """Let so many calls fail."""
-    ref = system.get("svc")
-    script.steps.extendleft([server()] * count)
-    for _ in range(count):
-        assert isinstance(await caught(lambda: ref.ask(Call("broken"))), ProviderError)
-    script.seen.clear()
-
-
-def state(system: System) -> str:
-    return statistics(system).state
 
 
 async def test_five_failures_in_a_row_open_it_and_the_sixth_call_is_refused() -> None:

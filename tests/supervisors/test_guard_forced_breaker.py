@@ -13,19 +13,20 @@ from relight import (
     ProviderError,
     RelightError,
     Supervisor,
-    System,
     open_system,
 )
 from relight.actors.ops import scrape
 from relight.supervisors import TransitionKey
 from relight.supervisors.policies import CircuitState
 from tests.supervisors.scripted import (
+    ONCE,
     Askers,
     Call,
     Job,
     Script,
     Scripted,
     at_rest,
+    break_it,
     bug,
     caught,
     hangs,
@@ -35,18 +36,14 @@ from tests.supervisors.scripted import (
     policy,
     serve,
     server,
+    state,
     statistics,
 )
 from tests.support.clocks import virtual_time
 
 pytestmark = [pytest.mark.anyio, virtual_time]
 
-ONCE = policy(attempts=1)
 CLOSED, HALF_OPEN, OPEN = CircuitState.CLOSED, CircuitState.HALF_OPEN, CircuitState.OPEN
-
-
-def state(system: System) -> str:
-    return statistics(system).state
 
 
 async def test_forced_open_it_refuses_every_call_and_says_that_it_was_forced() -> None:
@@ -69,11 +66,9 @@ async def test_forced_open_it_refuses_every_call_and_says_that_it_was_forced() -
 
 async def test_an_open_breaker_that_was_not_forced_says_so() -> None:
     script = Script()
-    script.plan(*[server()] * 5)
     async with open_system() as system:
         ref = await serve(system, script, ONCE)
-        for _ in range(5):
-            await caught(lambda: ref.ask(Call()))
+        await break_it(system, script)
         refused = await caught(lambda: ref.ask(Call()))
         assert isinstance(refused, CircuitBreakerOpenError)
         assert not refused.is_forced
@@ -204,11 +199,9 @@ async def test_it_lasts_over_a_restart_of_the_service() -> None:
 
 async def test_the_timer_of_an_opening_before_does_not_undo_it() -> None:
     script = Script()
-    script.plan(*[server()] * 5)
     async with open_system() as system:
         ref = await serve(system, script, ONCE)
-        for _ in range(5):
-            await caught(lambda: ref.ask(Call()))
+        await break_it(system, script)
         system.force_breaker("svc", "open")
         await anyio.sleep(31)
         assert isinstance(await caught(lambda: ref.ask(Call())), CircuitBreakerOpenError)

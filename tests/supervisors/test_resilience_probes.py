@@ -7,7 +7,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from relight.runtime import Message, Ref, StreamRequest, handles
+from relight.runtime import Message, StreamRequest, handles
 from relight.supervisors import (
     Child,
     CircuitBreakerOpenError,
@@ -20,12 +20,14 @@ from relight.supervisors import (
 )
 from relight.supervisors.policies import Breaker, Policy
 from tests.supervisors.scripted import (
+    ONCE,
     Askers,
     Call,
     Outcome,
     Script,
     Step,
     at_rest,
+    break_it,
     caught,
     fails,
     hangs,
@@ -34,13 +36,13 @@ from tests.supervisors.scripted import (
     policy,
     serve,
     server,
+    state,
     statistics,
 )
 from tests.support.clocks import virtual_time
 
 pytestmark = [pytest.mark.anyio, virtual_time]
 
-ONCE = policy(attempts=1)
 FIFTY = [str(number) for number in range(50)]
 
 
@@ -48,14 +50,11 @@ def refused(outcomes: list[Outcome]) -> int:
     return sum(isinstance(outcome.value, CircuitBreakerOpenError) for outcome in outcomes)
 
 
-async def half_open(system: System, script: Script, ref: Ref) -> None:
+async def half_open(system: System, script: Script) -> None:
     """Let it fail until its breaker opens, and wait till that lets probes through."""
-    script.plan(*[server()] * 5)
-    for _ in range(5):
-        await caught(lambda: ref.ask(Call()))
+    await break_it(system, script)
     await anyio.sleep(30)
-    assert statistics(system).state == "half_open"
-    script.seen.clear()
+    assert state(system) == "half_open"
 
 
 # --- half-open: a service that has just come back is not stampeded ---
@@ -68,7 +67,7 @@ async def test_of_fifty_callers_into_a_hung_service_as_many_get_through_as_there
     script = Script()
     async with open_system() as system:
         ref = await serve(system, script, policy(attempts=1, breaker=Breaker(probes=probes)))
-        await half_open(system, script, ref)
+        await half_open(system, script)
         script.plan(*[hangs()] * 50)
         async with Askers(ref) as askers:
             askers.rush(FIFTY)
@@ -82,7 +81,7 @@ async def test_six_probes_that_are_cancelled_let_through_no_more_at_once(probes:
     script = Script()
     async with open_system() as system:
         ref = await serve(system, script, policy(attempts=1, breaker=Breaker(probes=probes)))
-        await half_open(system, script, ref)
+        await half_open(system, script)
         script.plan(*[hangs()] * 56)
         async with Askers(ref) as askers:
             for _ in range(6):
@@ -104,7 +103,7 @@ async def test_a_probe_that_hangs_keeps_nobody_out_for_longer_than_its_time() ->
     patient = policy(attempts=1, attempt_timeout=10_000.0, call_timeout=20_000.0)
     async with open_system() as system:
         ref = await serve(system, script, patient)
-        await half_open(system, script, ref)
+        await half_open(system, script)
         script.plan(hangs(), *[ok(1.0)] * 50)
         async with Askers(ref) as askers:
             hung = await askers.ask("hung")
@@ -125,7 +124,7 @@ async def test_a_probe_that_takes_longer_than_its_place_lasts_still_closes_the_b
     patient = policy(attempts=1, attempt_timeout=300.0)
     async with open_system() as system:
         ref = await serve(system, script, patient)
-        await half_open(system, script, ref)
+        await half_open(system, script)
         script.plan(ok(100.0), hangs())
         async with Askers(ref) as askers:
             await askers.ask("long")

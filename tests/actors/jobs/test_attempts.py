@@ -1,5 +1,7 @@
 """Attempts: what follows when a run of a job fails, row by row, in virtual time."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import pairwise
 
 import anyio
@@ -156,16 +158,20 @@ async def test_a_refusal_that_outlasts_the_deadline_is_the_end(stage: Stage) -> 
 @pytest.mark.parametrize(
     "refusal",
     [
-        CircuitBreakerOpenError("openai"),  # half-open: nobody knows when its probe will be back
-        ProviderError("outer", FailureKind.REFUSED),  # met by a service on the way
-        CircuitBreakerOpenError("openai", retry_after=0.0),
+        # Half-open: nobody knows when its probe will be back.
+        partial(CircuitBreakerOpenError, "openai"),
+        # Met by a service on the way.
+        partial(ProviderError, "outer", FailureKind.REFUSED),
+        partial(CircuitBreakerOpenError, "openai", retry_after=0.0),
     ],
 )
-async def test_a_refusal_without_a_moment_is_waited_for_a_little(stage: Stage, refusal: Exception) -> None:
+async def test_a_refusal_without_a_moment_is_waited_for_a_little(
+    stage: Stage, refusal: Callable[[], Exception]
+) -> None:
     @stage.queue.job(attempts=2)
     async def refused(job: JobContext) -> None:
         if anyio.current_time() < 5.0:
-            raise refusal
+            raise refusal()
 
     async with stage.working():
         job = await stage.queue.wait(await stage.queue.enqueue(refused))
@@ -331,6 +337,32 @@ async def test_errors_of_parallel_branches_are_judged_together(stage: Stage) -> 
     first = (await stage.detail(id_)).attempts[0]
     assert (job.state, job.attempt) == (JobState.DEAD, 2)
     assert (first.is_spent, first.retry_in) == (True, 99.0)
+    assert first.error == "broken"
+
+
+async def test_of_parallel_steps_that_failed_the_gravest_is_told_with_its_own_step(stage: Stage) -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def together(*works: Awaitable[None]) -> None:
+        errors: list[Exception] = []
+        for work in works:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+        raise ExceptionGroup("both", errors)
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        refusal = CircuitBreakerOpenError("openai", retry_after=9.0)
+        await together(job.step("draw", fail, ValueError("broken")), job.step("write", fail, refusal))
+
+    async with stage.working():
+        id_ = await stage.queue.enqueue(work)
+        await stage.queue.wait(id_)
+    (attempt,) = (await stage.detail(id_)).attempts
+    assert (attempt.error, attempt.step) == ("broken", "draw")
 
 
 async def test_secrets_stay_out_of_what_is_stored(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """SQLite that is full, locked, read-only, corrupt, or not SQLite: said clearly, and nothing is lost."""
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from relight.actors.jobs import Query, SqliteStore, Step, Store, StoreError
@@ -168,6 +170,48 @@ async def test_a_file_locked_for_long_is_waited_for_and_then_said_so(tmp_path: P
         await works(store, 1)
 
 
+_STOPPED = """
+import os, signal, sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+os.kill(os.getpid(), signal.SIGSTOP)
+other.execute("COMMIT")
+print("went on", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nobody is stopped there")
+@pytest.mark.parametrize("end", ["goes on", "is killed"])
+async def test_a_process_stopped_in_a_write_keeps_others_from_writing_until_it_goes_on_or_ends(
+    tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path, busy_timeout=0.05)
+    async with store.opened():
+        await store.enqueue([new(1)])
+        command = [sys.executable, "-c", _STOPPED, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as stopped:  # noqa: ASYNC220 - to be waited for by hand
+            try:
+                _, status = await anyio.to_thread.run_sync(os.waitpid, stopped.pid, os.WUNTRACED)
+                assert os.WIFSTOPPED(status)
+                for _ in range(2):
+                    with pytest.raises(StoreError) as caught:
+                        await store.enqueue([new(2)])
+                    said(caught, "locked by another process", is_passing=True)
+                assert await ids(store) == ["job-00001"]  # reading goes on
+                if end == "goes on":
+                    stopped.send_signal(signal.SIGCONT)
+                    assert stopped.stdout is not None
+                    await anyio.to_thread.run_sync(stopped.stdout.readline)
+                else:
+                    stopped.kill()
+                    await anyio.to_thread.run_sync(stopped.wait)
+                await works(store, 2)
+            finally:
+                stopped.kill()
+
+
 async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     path.write_text("a letter to a friend, " * 100)
@@ -213,6 +257,7 @@ async def test_a_file_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
         pass
     other = sqlite3.connect(path)
     other.execute("DROP TABLE relight_message")
+    other.execute("DROP INDEX relight_step_blob")
     other.execute("DELETE FROM relight_schema WHERE version > 1")
     other.commit()
     other.close()
@@ -224,8 +269,27 @@ async def test_a_file_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
             await store.keep_messages([a_message()], most=10)
             assert await store.dead_messages(Query()) == [a_message()]
     versions = sqlite3.connect(path)
-    assert versions.execute("SELECT version FROM relight_schema").fetchall() == [(1,), (2,)]
+    assert versions.execute("SELECT version FROM relight_schema").fetchall() == [(1,), (2,), (3,)]
     versions.close()
+
+
+async def test_a_file_of_an_older_schema_is_brought_up_to_date_with_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path)
+    async with store.opened():
+        await store.enqueue([new(1)])
+    other = sqlite3.connect(path)
+    other.execute("DROP INDEX relight_step_blob")
+    other.execute("DELETE FROM relight_schema WHERE version > 2")
+    other.commit()
+    other.close()
+    async with store.opened():
+        assert await ids(store) == ["job-00001"]
+        await works(store, 2)
+    other = sqlite3.connect(path)
+    plan = other.execute("EXPLAIN QUERY PLAN SELECT 1 FROM relight_step WHERE blob IN ('a', 'b')").fetchall()
+    other.close()
+    assert "relight_step_blob" in str(plan)
 
 
 async def test_a_poisonous_operation_fails_alone(tmp_path: Path) -> None:

@@ -1,11 +1,18 @@
 """The fakes as the providers' tests use them, and policies without their long waits."""
 
-import msgspec
-from anyio.from_thread import BlockingPortal
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
-from relight.actors.fakes import Fakes, LogEntry, Step
-from relight.supervisors import FailureKind
+import msgspec
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from relight.actors import Service
+from relight.actors.fakes import FakeOptions, Fakes, LogEntry, Step, open_fakes
+from relight.runtime import Ref
+from relight.supervisors import Child, FailureKind, open_system
 from relight.supervisors.policies import Breaker, Exponential, Fixed, Policy
+
+AT_ONCE = FakeOptions(latency=(0.0, 0.0))
 
 
 class Servers:
@@ -30,11 +37,35 @@ class Servers:
             self._portal.call(self.fakes.reset, name)
 
 
-def impatient(policy: Policy) -> Policy:
-    """Keep everything of *policy* but its long waits and its breaker."""
+@contextmanager
+def opened_servers(names: Sequence[str], options: FakeOptions = AT_ONCE) -> Generator[Servers]:
+    """Open fakes that live longer than one test's event loop."""
+    opening = open_fakes(names, options=options)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as fakes:
+        yield Servers(fakes, portal)
+
+
+@asynccontextmanager
+async def running_service(
+    start: Callable[[], Service], policy: Policy, *, attempt_timeout: float = 30.0
+) -> AsyncGenerator[Ref, None]:
+    """Run one service behind its guard, with a policy made impatient."""
+    policy = msgspec.structs.replace(impatient(policy), attempt_timeout=attempt_timeout)
+    async with open_system() as system:
+        yield await system.spawn(Child("svc", start, policy=policy))
+
+
+def impatient(policy: Policy, *, max_wait: float | None = None) -> Policy:
+    """Keep everything of *policy* but its long waits and its breaker.
+
+    Args:
+        policy: A service's own.
+        max_wait: Seconds a server may ask for; None: as *policy* says.
+    """
     retry = msgspec.structs.replace(
         policy.retry,
         backoff=Exponential(0.05, jitter="none"),
         backoff_by_kind={FailureKind.RATE_LIMIT: Fixed(0.05)},
+        max_wait=policy.retry.max_wait if max_wait is None else max_wait,
     )
     return msgspec.structs.replace(policy, retry=retry, breaker=Breaker(failures=50))

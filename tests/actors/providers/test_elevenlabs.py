@@ -6,14 +6,13 @@ from functools import partial
 
 import anyio
 import pytest
-from anyio.from_thread import start_blocking_portal
 
-from relight.actors.fakes import FakeOptions, FaultKind, RetryAfterForm, Step, open_fakes
+from relight.actors.fakes import FakeOptions, FaultKind, RetryAfterForm, Step
 from relight.actors.providers import ElevenLabs, ListVoices, Speak
 from relight.runtime import Ref, SettingsError
 from relight.supervisors import Child, FailureKind, ProviderError, open_system
 from relight.supervisors.policies import Concurrency, Policy
-from tests.actors.providers.servers import Servers, impatient
+from tests.actors.providers.servers import Servers, impatient, opened_servers
 from tests.actors.raw_http import http, http_json, serve
 
 pytestmark = pytest.mark.anyio
@@ -25,15 +24,8 @@ BILLED = len(HELLO.text)
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Servers]:
     options = FakeOptions(latency=(0.0, 0.0), concurrency=2, characters=100)
-    opening = open_fakes(["elevenlabs"], options=options)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as fakes:
-        yield Servers(fakes, portal)
-
-
-@pytest.fixture
-def servers(opened: Servers) -> Servers:
-    opened.reset()
-    return opened
+    with opened_servers(["elevenlabs"], options) as servers:
+        yield servers
 
 
 @asynccontextmanager

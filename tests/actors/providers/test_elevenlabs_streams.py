@@ -6,14 +6,13 @@ from functools import partial
 
 import anyio
 import pytest
-from anyio.from_thread import start_blocking_portal
 
-from relight.actors.fakes import FakeOptions, FaultKind, Step, open_fakes
+from relight.actors.fakes import FakeOptions, FaultKind, Step
 from relight.actors.providers import ElevenLabs, Speak, Speech, SpeechChunk, StreamSpeech
 from relight.runtime import Ref
 from relight.supervisors import Child, FailureKind, ProviderError, StreamBrokenError, System, open_system
 from relight.testing import capture_events
-from tests.actors.providers.servers import Servers, impatient
+from tests.actors.providers.servers import Servers, impatient, opened_servers
 from tests.actors.raw_http import http, http_json, serve
 
 pytestmark = pytest.mark.anyio
@@ -26,15 +25,8 @@ CUT = b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ncharacter-cost: 9\r\nCont
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Servers]:
-    opening = open_fakes(["elevenlabs"], options=FakeOptions(latency=(0.0, 0.0), concurrency=2))
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as fakes:
-        yield Servers(fakes, portal)
-
-
-@pytest.fixture
-def servers(opened: Servers) -> Servers:
-    opened.reset()
-    return opened
+    with opened_servers(["elevenlabs"], FakeOptions(latency=(0.0, 0.0), concurrency=2)) as servers:
+        yield servers
 
 
 async def spawn(system: System, url: str, key: str = "k") -> Ref:

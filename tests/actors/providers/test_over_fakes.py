@@ -8,10 +8,9 @@ from itertools import pairwise
 import anyio
 import pytest
 import structlog.testing
-from anyio.from_thread import start_blocking_portal
 
 from relight.actors import HttpRequest, HttpService
-from relight.actors.fakes import FakeOptions, FaultKind, RetryAfterForm, Step, open_fakes
+from relight.actors.fakes import FakeOptions, FaultKind, RetryAfterForm, Step
 from relight.actors.providers import (
     Anthropic,
     ChatCompletion,
@@ -28,7 +27,7 @@ from relight.actors.providers import (
 )
 from relight.runtime import ActorStoppedError, AskTimeoutError, Ref
 from relight.supervisors import Child, FailureKind, ProviderError, RetriesExhaustedError, open_system
-from tests.actors.providers.servers import Servers, impatient
+from tests.actors.providers.servers import Servers, impatient, opened_servers
 
 pytestmark = pytest.mark.anyio
 
@@ -43,19 +42,8 @@ COMPLETED_WITH_ERROR = '{"id": "x", "status": "COMPLETED", "output": {"error": "
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Servers]:
     options = FakeOptions(latency=(0.0, 0.0), run_seconds=(0.05, 0.05))
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(
-            open_fakes(["openai", "anthropic", "runpod"], options=options)
-        ) as fakes,
-    ):
-        yield Servers(fakes, portal)
-
-
-@pytest.fixture
-def servers(opened: Servers) -> Servers:
-    opened.reset()
-    return opened
+    with opened_servers(["openai", "anthropic", "runpod"], options) as servers:
+        yield servers
 
 
 @asynccontextmanager

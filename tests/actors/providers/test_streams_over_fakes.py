@@ -5,11 +5,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import msgspec
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from relight.actors.fakes import ERRORS, FakeOptions, Fakes, FaultKind, LogEntry, Step, open_fakes
+from relight.actors.fakes import ERRORS, FaultKind, Step
 from relight.actors.providers import (
     Anthropic,
     ChatCompletion,
@@ -28,7 +26,7 @@ from relight.actors.providers import (
 )
 from relight.runtime import Ref, Request, StreamRequest
 from relight.supervisors import Child, FailureKind, ProviderError, StreamBrokenError, open_system
-from relight.supervisors.policies import Breaker, Exponential, Fixed, Policy
+from tests.actors.providers.servers import Servers, impatient, opened_servers
 
 pytestmark = pytest.mark.anyio
 
@@ -41,58 +39,18 @@ STREAMS = [("openai", CHAT), ("openai", RESPONSE), ("anthropic", MESSAGE)]
 streams = pytest.mark.parametrize(("name", "message"), STREAMS, ids=["chat", "response", "message"])
 
 
-class Servers:
-    """The fakes, steered from outside the test's event loop; they are processes of their own."""
-
-    def __init__(self, fakes: Fakes, portal: BlockingPortal) -> None:
-        self.fakes = fakes
-        self._portal = portal
-
-    def script(self, name: str, *steps: Step) -> None:
-        self._portal.call(self.fakes.script, name, steps)
-
-    def requests(self, name: str) -> list[LogEntry]:
-        return self._portal.call(self.fakes.log, name)
-
-    def reset(self) -> None:
-        for name in self.fakes.providers:
-            self._portal.call(self.fakes.reset, name)
-
-
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Servers]:
-    options = FakeOptions(latency=(0.0, 0.0))
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(open_fakes(["openai", "anthropic"], options=options)) as fakes,
-    ):
-        yield Servers(fakes, portal)
-
-
-@pytest.fixture
-def servers(opened: Servers) -> Servers:
-    opened.reset()
-    return opened
-
-
-def impatient(policy: Policy) -> Policy:
-    """Keep everything of *policy* but its long waits and its breaker."""
-    retry = msgspec.structs.replace(
-        policy.retry,
-        backoff=Exponential(0.02, jitter="none"),
-        backoff_by_kind={FailureKind.RATE_LIMIT: Fixed(0.02)},
-        max_wait=1.0,
-    )
-    return msgspec.structs.replace(policy, retry=retry, breaker=Breaker(failures=50))
+    with opened_servers(["openai", "anthropic"]) as servers:
+        yield servers
 
 
 @asynccontextmanager
 async def running(servers: Servers, name: str) -> AsyncGenerator[Ref, None]:
     url, key = servers.fakes.url(name), servers.fakes.key(name)
-    if name == "openai":
-        child = Child(name, partial(OpenAI, key, base_url=f"{url}/v1"), policy=impatient(OpenAI.policy))
-    else:
-        child = Child(name, partial(Anthropic, key, base_url=url), policy=impatient(Anthropic.policy))
+    service, base = (OpenAI, f"{url}/v1") if name == "openai" else (Anthropic, url)
+    policy = impatient(service.policy, max_wait=1.0)
+    child = Child(name, partial(service, key, base_url=base), policy=policy)
     async with open_system() as system:
         yield await system.spawn(child)
 

@@ -7,12 +7,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import pytest
-from anyio.from_thread import start_blocking_portal
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relight.actors import HttpRequest
-from relight.actors.fakes import FakeOptions, FaultKind, Step, open_fakes
+from relight.actors.fakes import FaultKind, Step
 from relight.actors.providers import (
     CallFunction,
     DeleteRows,
@@ -25,8 +24,8 @@ from relight.actors.providers import (
     UpsertRows,
 )
 from relight.runtime import Ref, Request, SettingsError
-from relight.supervisors import Child, FailureKind, ProviderError, open_system
-from tests.actors.providers.servers import Servers, impatient
+from relight.supervisors import FailureKind, ProviderError
+from tests.actors.providers.servers import Servers, opened_servers, running_service
 from tests.actors.raw_http import HANG, RawServer, free_port, http, http_json, serve
 
 pytestmark = pytest.mark.anyio
@@ -44,22 +43,15 @@ ONE_A = (Filter("id", "eq", "a"),)
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Servers]:
-    opening = open_fakes(["supabase"], options=FakeOptions(latency=(0.0, 0.0)))
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as fakes:
-        yield Servers(fakes, portal)
-
-
-@pytest.fixture
-def servers(opened: Servers) -> Servers:
-    opened.reset()
-    return opened
+    with opened_servers(["supabase"]) as servers:
+        yield servers
 
 
 @asynccontextmanager
 async def running(url: str, key: str = "k", *, attempt_timeout: float = 30.0) -> AsyncGenerator[Ref, None]:
-    policy = msgspec.structs.replace(impatient(Supabase.policy), attempt_timeout=attempt_timeout)
-    async with open_system() as system:
-        yield await system.spawn(Child("supabase", partial(Supabase, url, key), policy=policy))
+    start = partial(Supabase, url, key)
+    async with running_service(start, Supabase.policy, attempt_timeout=attempt_timeout) as ref:
+        yield ref
 
 
 @asynccontextmanager

@@ -7,9 +7,8 @@ from functools import partial
 import httpx2
 import msgspec
 import pytest
-from anyio.from_thread import start_blocking_portal
 
-from relight.actors.fakes import FakeOptions, FaultKind, Step, open_fakes
+from relight.actors.fakes import FaultKind, Step
 from relight.actors.providers import (
     DownloadFile,
     FileContent,
@@ -20,8 +19,8 @@ from relight.actors.providers import (
     UploadFile,
 )
 from relight.runtime import Ref, Request
-from relight.supervisors import Child, FailureKind, ProviderError, open_system
-from tests.actors.providers.servers import Servers, impatient
+from relight.supervisors import FailureKind, ProviderError
+from tests.actors.providers.servers import Servers, opened_servers, running_service
 from tests.actors.raw_http import HANG, http, http_json, serve
 
 pytestmark = pytest.mark.anyio
@@ -33,22 +32,15 @@ READ = DownloadFile(bucket="comics", path=PANEL.path)
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Servers]:
-    opening = open_fakes(["supabase"], options=FakeOptions(latency=(0.0, 0.0)))
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(opening) as fakes:
-        yield Servers(fakes, portal)
-
-
-@pytest.fixture
-def servers(opened: Servers) -> Servers:
-    opened.reset()
-    return opened
+    with opened_servers(["supabase"]) as servers:
+        yield servers
 
 
 @asynccontextmanager
 async def running(url: str, key: str = "k", *, attempt_timeout: float = 30.0) -> AsyncGenerator[Ref, None]:
-    policy = msgspec.structs.replace(impatient(SupabaseStorage.policy), attempt_timeout=attempt_timeout)
-    async with open_system() as system:
-        yield await system.spawn(Child("files", partial(SupabaseStorage, url, key), policy=policy))
+    start = partial(SupabaseStorage, url, key)
+    async with running_service(start, SupabaseStorage.policy, attempt_timeout=attempt_timeout) as ref:
+        yield ref
 
 
 @asynccontextmanager
