@@ -52,6 +52,7 @@ from ._sqlite import SqliteStore
 from ._store import Store
 from ._store_url import store_from_url, store_url
 from ._subscription import RESET, Subscription
+from ._together import together
 from ._tokens import Claims, make_token, read_token
 from ._web import LiveServer
 from ._worker import Worker
@@ -124,6 +125,7 @@ __all__ = [
     "row_of",
     "store_from_url",
     "store_url",
+    "together",
 ]
 
 claim(globals())

@@ -7,10 +7,14 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack, cast
 
-from ...runtime import Ref, Request, redact, redact_mapping
+from ...runtime import NoSuchActorError, Ref, Request, redact, redact_mapping
+from ...supervisors import find_actor
+from ._ids import id_of_moment
 from ._texts import storable, storable_facts
 
 if TYPE_CHECKING:
+    from ._function import JobFunction
+    from ._queue import Queue
     from ._run import Run
 
 ArgsT = TypeVarTuple("ArgsT")
@@ -137,23 +141,84 @@ class JobContext:
         return cast("ResultT", await run.steps.carry_out(name, partial(f, *args), codec, version, timeout))
 
     async def ask(
-        self, ref: Ref, message: Request[ResultT], *, timeout: float | None = None, name: str | None = None
+        self,
+        to: Ref | str,
+        message: Request[ResultT],
+        *,
+        timeout: float | None = None,
+        name: str | None = None,
     ) -> ResultT:
         """Ask an actor, as a step named by the message's type and its place: ``Paint-1``, ``Paint-2``.
 
         Places are counted in the order asked, so give parallel ones names, or use `step`.
 
         Args:
-            ref: The actor.
+            to: The actor: its ref, or its path or name, which is looked up when the step is carried out.
             message: What to ask.
             timeout: As of `Ref.ask`.
             name: The step's name.
 
         Raises:
+            NoSuchActorError: None is there now.
             RelightError: As by `step` and `Ref.ask`.
         """
+
+        async def ask(message: Request[ResultT]) -> ResultT:
+            return await self._find(to).ask(message, timeout=timeout)
+
         place = name or self._run.steps.name_by_place(type(message).__name__)
-        return await self.step(place, partial(ref.ask, timeout=timeout), message)
+        return await self.step(place, ask, message)
+
+    def _find(self, to: Ref | str) -> Ref:
+        if not isinstance(to, str):
+            return to
+        found = find_actor(self._run.desk.kernel, to)
+        if found is None:
+            raise NoSuchActorError(to)
+        return found
+
+    async def enqueue(
+        self,
+        function: JobFunction[*ArgsT, ResultT],
+        *arguments: *ArgsT,
+        queue: Queue | None = None,
+        delay: float = 0.0,
+        user: str | None = None,
+        name: str | None = None,
+    ) -> str:
+        """Store another job, once, however often this one is run: a step. Returns its id.
+
+        The new job is on its own from then on: it has its own attempts, and goes on when this one ends. Its
+        id is the same in every run of this one, so it is stored once also where the process dies before the
+        step is.
+
+        Args:
+            function: What to run.
+            arguments: Its arguments, without the context.
+            queue: The function's, where it is not this job's.
+            delay: Seconds until it may begin.
+            user: Whose job it is; by default what the function's ``user`` says, or who this one is for.
+            name: The step's name; by default by the function's, and its place: ``make_page-1``.
+
+        Raises:
+            JobArgumentsError: The arguments don't fit.
+            UnknownJobError: The queue has no such job.
+            RelightError: As by `step` and `Queue.enqueue`.
+        """
+        run = self._run
+        where = run.queue if queue is None else queue
+        place = name or run.steps.name_by_place(function.kind)
+        if user is None and function.options.user is None:
+            user = self.user
+        made = id_of_moment(run.job.created_at, self.id, place)
+
+        def store() -> Awaitable[str]:
+            return where.enqueue(function, *arguments, delay=delay, user=user, id=made)
+
+        async def insist() -> str:
+            return await run.desk.insist(store, lambda: run.is_lost)
+
+        return await self.step(place, insist)
 
     async def sleep(self, seconds: float, *, name: str | None = None) -> None:
         """Wait, without a worker's slot and through restarts; no attempt is spent.

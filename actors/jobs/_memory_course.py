@@ -120,10 +120,14 @@ class MemoryCourse:
         orphan = _replace(job, fence=job.fence + 1, worker=None)
         if job.is_cancel_requested:
             self.end(orphan, JobState.CANCELLED)
-        elif job.attempt >= job.max_attempts:
+            return
+        steps, began = self._jobs.steps[job.id].values(), job.started_at or 0.0
+        attempt = job.attempt - 1 if any(step.at >= began for step in steps) else job.attempt
+        if attempt >= job.max_attempts:
             self._die(orphan, _WORKER_LOST)
         else:
-            self._put(_replace(orphan, state=JobState.QUEUED, error=_WORKER_LOST), "rescued", {})
+            queued = _replace(orphan, state=JobState.QUEUED, attempt=attempt, error=_WORKER_LOST)
+            self._put(queued, "rescued", {})
 
     def cancel(self, job: Job) -> JobState:
         """Cancel a job, or ask a running one to end; returns where it is now."""

@@ -125,14 +125,24 @@ def reap(session: SqlSession) -> list[str]:
         session.send("UPDATE relight_job SET fence = fence + 1, worker = NULL WHERE id = ?", (job.id,))
         if job.is_cancel_requested:
             _end(session, job, JobState.CANCELLED)
-        elif job.attempt >= job.max_attempts:
+            continue
+        # One that finishes steps is not what kills its worker, and there are so many steps only.
+        attempt = job.attempt - 1 if _has_come_further(session, job) else job.attempt
+        if attempt >= job.max_attempts:
             die(session, job, WORKER_LOST)
         else:
             session.send(
-                "UPDATE relight_job SET state = 'queued', error = ? WHERE id = ?", (WORKER_LOST, job.id)
+                "UPDATE relight_job SET state = 'queued', attempt = ?, error = ? WHERE id = ?",
+                (attempt, WORKER_LOST, job.id),
             )
             tell_of(session, job, "rescued", {})
     return [job.id for job in jobs]
+
+
+def _has_come_further(session: SqlSession, job: Job) -> bool:
+    """Tell whether a step was finished since the job was claimed."""
+    query = "SELECT 1 FROM relight_step WHERE job = ? AND at >= ? LIMIT 1"
+    return bool(session.rows(query, (job.id, job.started_at or 0.0)))
 
 
 # --- people ---------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import msgspec
 
 from ._bulk import NoteWrite, Owner, StepWrite, Success, without_twins
 from ._errors import JobError, LeaseLostError
-from ._records import NewJob
+from ._records import NewJob, Step
 from ._sql_rows import STEP_COLUMNS, Row, chunks, marks
 from ._sql_session import SqlSession
 
@@ -86,8 +86,10 @@ def save_steps(session: SqlSession, asked: Sequence[StepWrite]) -> list[JobError
         if (one.job, one.fence) in owners:
             first.setdefault((one.job, one.step.name), one)
     rows = [_step_row(one, now) for one in first.values()]
-    for key in _insert(session, _STEPS, _STEP, rows):
-        _tell_of_step(session, owners, first[cast("tuple[str, str]", tuple(key))], now)
+    stored = {(job, name) for job, name in _insert(session, _STEPS, _STEP, rows)}
+    for key, one in first.items():
+        if key in stored:
+            _tell_of_step(session, owners[one.job, one.fence], one.job, one.step, now)
     return [None if (one.job, one.fence) in owners else LeaseLostError(one.job, one.fence) for one in asked]
 
 
@@ -99,19 +101,16 @@ def _step_row(write: StepWrite, now: float) -> Row:
     )  # fmt: skip
 
 
-def _tell_of_step(
-    session: SqlSession, owners: dict[tuple[str, int], Owner], write: StepWrite, now: float
-) -> None:
-    step, owner = write.step, owners[write.job, write.fence]
+def _tell_of_step(session: SqlSession, owner: Owner, job: str, step: Step, now: float) -> None:
     if step.cost_usd or step.service_retries:
         session.send(
             "UPDATE relight_job SET cost_usd = cost_usd + ?, service_retries = service_retries + ? "
             "WHERE id = ?",
-            (step.cost_usd, step.service_retries, write.job),
+            (step.cost_usd, step.service_retries, job),
         )
-    _pay(session, write.job, owner, now, step.cost_usd)
+    _pay(session, job, owner, now, step.cost_usd)
     data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
-    session.tell(write.job, *owner, "step", msgspec.json.encode(data))
+    session.tell(job, *owner, "step", msgspec.json.encode(data))
 
 
 def note(session: SqlSession, asked: Sequence[NoteWrite]) -> list[JobError | None]:

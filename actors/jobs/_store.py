@@ -144,7 +144,8 @@ class Store(Protocol):
     async def reap(self) -> list[str]:
         """Take the jobs of workers whose lease has ended; returns their ids.
 
-        They are queued again with their steps, or dead where their attempts are used up.
+        They are queued again with their steps, or dead where their attempts are used up. One that has
+        finished a step since it was claimed is given its attempt back: it is not what kills its worker.
         """
         ...
 

@@ -1,30 +1,11 @@
-"""Make a comic of a novel, offline: ``python -m examples.comic_maker --pages 3 --rate 0.2 --seed 44``."""
-
-from __future__ import annotations
+"""Make a comic of a novel, offline: ``python -m examples.comic_maker --pages 3 --store comics.db``."""
 
 import sys
 
-import relight
-from relight.fakes import Step, open_fakes
-
-from ..common.checkpoints import Checkpoints
-from ..common.options import Options, read_options
-from ..common.report import Outcome, print_outcome
-from ..common.services import OPTIONS, PROVIDERS
+from ..common.options import read_options
+from ..common.running import main
 from .studio import run
-
-
-async def main(options: Options) -> Outcome:
-    """Open the fakes, and run the application on them."""
-    done = Checkpoints(options.folder(), say=lambda step: print(f"      {step}"))
-    async with open_fakes(PROVIDERS, plan=options.faults(), options=OPTIONS) as fakes:
-        # Models talk: the first answer to the script writer is prose, so it is asked again.
-        await fakes.script("openai", [Step(operation="chat", answer="Sure! Here are your panels.")])
-        return await run(fakes, options, done)
-
 
 if __name__ == "__main__":
     chosen = read_options("comic_maker", "pages", 3, painters=("runpod", "openai"))
-    outcome = relight.run(lambda: main(chosen))
-    print_outcome(outcome)
-    sys.exit(outcome.status)
+    sys.exit(main(run, chosen, "Sure! Here are your panels."))

@@ -9,19 +9,10 @@ import msgspec
 from relight import Agent, Ref, Request, handles
 from relight.actors.providers import CreateImages, RunJob
 
-from ..common.report import usd
-
 MODEL = "gpt-image-1-mini"
 
 
-class Panel(msgspec.Struct, frozen=True):
-    """A picture."""
-
-    data: bytes
-    usd: float
-
-
-class PaintPanel(Request[Panel], frozen=True):
+class PaintPanel(Request[bytes], frozen=True):
     """Paint one panel."""
 
     prompt: str
@@ -40,11 +31,10 @@ class Painter(Agent):
         self.gpu = gpu
 
     @handles
-    async def paint(self, message: PaintPanel) -> Panel:
+    async def paint(self, message: PaintPanel) -> bytes:
         # A panel painted twice costs a hundredth of a cent, a page that is lost all that went before.
         result = await self.ask(self.gpu, RunJob(input={"prompt": message.prompt}, duplicate_ok=True))
-        images = msgspec.convert(result.output, _Output).images
-        return Panel(b64decode(images[0]), usd(result.usage))
+        return b64decode(msgspec.convert(result.output, _Output).images[0])
 
 
 class ImagePainter(Agent):
@@ -54,8 +44,8 @@ class ImagePainter(Agent):
         self.model = model
 
     @handles
-    async def paint(self, message: PaintPanel) -> Panel:
+    async def paint(self, message: PaintPanel) -> bytes:
         reply = await self.ask(self.model, CreateImages(model=MODEL, prompt=message.prompt))
         data = reply.images[0].data
         assert data is not None, "this model sends pictures, not addresses"
-        return Panel(data, usd(reply.usage))
+        return data

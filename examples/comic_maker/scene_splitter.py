@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from relight import Agent, Ref, Request, handles
 from relight.actors.providers import ChatMessage, CreateMessage
 
 from ..common.answers import list_of
-from ..common.report import usd
 
 MODEL = "claude-haiku-4-5"
 
 
-class Scenes(msgspec.Struct, frozen=True):
-    """The scenes, in the order of the novel."""
-
-    scenes: list[str]
-    usd: float
-
-
-class SplitNovel(Request[Scenes], frozen=True):
-    """Find so many scenes in a novel."""
+class SplitNovel(Request[list[str]], frozen=True):
+    """Find so many scenes in a novel, in its order."""
 
     text: str
     count: int
@@ -34,7 +24,7 @@ class SceneSplitter(Agent):
         self.model = model
 
     @handles
-    async def split(self, message: SplitNovel) -> Scenes:
+    async def split(self, message: SplitNovel) -> list[str]:
         question = (
             f"Answer with a JSON list of {message.count} strings and nothing else: the scenes of this novel "
             f"that a comic should show, each retold in a few sentences.\n\n{message.text}"
@@ -44,4 +34,4 @@ class SceneSplitter(Agent):
             CreateMessage(model=MODEL, messages=(ChatMessage("user", question),)),
             validate=list_of(message.count),
         )
-        return Scenes(found.value, usd(found.usage))
+        return found.value

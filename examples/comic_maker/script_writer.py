@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from relight import Agent, Ref, Request, handles
 from relight.actors.providers import ChatCompletion, ChatMessage
 
 from ..common.answers import list_of
-from ..common.report import usd
 
 MODEL = "gpt-4o-mini"
 PANELS = 4
 
 
-class Script(msgspec.Struct, frozen=True):
-    """What the panels of a page show."""
-
-    panels: list[str]
-    answers: int
-    """How often the model was asked until it made sense."""
-    usd: float
-
-
-class WriteScript(Request[Script], frozen=True):
-    """Write the script of a page."""
+class WriteScript(Request[list[str]], frozen=True):
+    """Say what each panel of a page shows."""
 
     scene: str
 
@@ -36,7 +24,7 @@ class ScriptWriter(Agent):
         self.model = model
 
     @handles
-    async def write(self, message: WriteScript) -> Script:
+    async def write(self, message: WriteScript) -> list[str]:
         question = (
             f"Answer with a JSON list of {PANELS} strings and nothing else: what the painter shall paint in "
             f"each panel of this scene, in one sentence.\n\n{message.scene}"
@@ -46,4 +34,4 @@ class ScriptWriter(Agent):
             ChatCompletion(model=MODEL, messages=(ChatMessage("user", question),)),
             validate=list_of(PANELS),
         )
-        return Script(written.value, written.attempts, usd(written.usage))
+        return written.value

@@ -30,7 +30,7 @@ class StorePage(Request[Page], frozen=True, kw_only=True):
     comic: str
     number: int
     scene: str
-    pictures: list[bytes]
+    pictures: tuple[bytes, ...]
 
 
 class Storekeeper(Agent):

@@ -1,30 +1,32 @@
-"""The studio: the tree of the agents, and the making of a comic by them."""
+"""The studio: the tree of the agents, and a worker that makes comics with them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from functools import partial
 
-from relight import Agent, Child, Pool, RelightError, Supervisor, System, open_system
+import msgspec
+
+from relight import Agent, Child, Pool, Supervisor, open_system
+from relight.actors.jobs import Job, JobDetail, JobFunction, Queue, Worker
 from relight.fakes import Fakes
 
-from ..common.checkpoints import Checkpoints
+from ..common.jobs import ended, take_up
 from ..common.options import Options, read_settings
-from ..common.report import Outcome, reason, service_lines
+from ..common.report import Outcome, outcome_of
 from ..common.services import service_tree
-from ..common.together import together
-from .editor import Editor, MakePage
+from ..common.telling import telling
+from .comic import Comic, PageOrder, declare_comics
 from .painter import ImagePainter, Painter
-from .scene_splitter import Scenes, SceneSplitter, SplitNovel
+from .scene_splitter import SceneSplitter
 from .script_writer import ScriptWriter
-from .storekeeper import Storekeeper
+from .storekeeper import Page, Storekeeper
 
-COMIC = "comic"
 SERVICES = ("anthropic", "openai", "runpod", "storage", "database")
 
 
-def agent_tree(options: Options, done: Checkpoints) -> Supervisor:
-    """Describe the agents. One that a service let down tells its asker, and takes the next page."""
+def agent_tree(options: Options) -> Supervisor:
+    """Describe the agents. One that a service let down tells its asker, and takes the next order."""
     painter = Painter if options.painter == "runpod" else ImagePainter
     return Supervisor(
         "agents",
@@ -33,7 +35,6 @@ def agent_tree(options: Options, done: Checkpoints) -> Supervisor:
             _pool("script-writers", ScriptWriter, 4),
             _pool("painters", painter, 8),
             Child("storekeeper", Storekeeper),
-            _pool("editors", partial(Editor, done), 4),
         ],
     )
 
@@ -43,39 +44,41 @@ def _pool(name: str, start: Callable[[], Agent], size: int) -> Pool:
     return Pool(name, member=member, size=size, route="least_loaded")
 
 
-async def make_comic(system: System, options: Options, done: Checkpoints) -> Outcome:
-    """Make a comic; a page that can't be made takes no other with it."""
-    made: dict[int, str] = {}
-    lost: list[str] = []
-
-    async def make_page(number: int, scene: str) -> None:
-        order = MakePage(comic=COMIC, number=number, scene=scene)
-        try:
-            page = await system.get("agents/editors").ask(order)
-        except RelightError as error:
-            lost.append(f"page {number}: {reason(error)}")
-        else:
-            made[number] = f"page {number}: {len(page.panels)} panels, stored"
-
-    order = SplitNovel(options.text.read_text(), options.count)
-    splitter = system.get("agents/scene-splitter")
-    try:
-        scenes = (await done.step(f"{COMIC}/scenes", Scenes, splitter.ask, order)).scenes
-    except RelightError as error:
-        lost.append(f"the scenes: {reason(error)}")
-    else:
-        await together(make_page(number, scene) for number, scene in enumerate(scenes, start=1))
-    return Outcome(
-        made=tuple(made[number] for number in sorted(made)),
-        lost=tuple(lost),
-        usd=done.usd,
-        services=service_lines(system.services()),
-    )
+async def make_comic(
+    queue: Queue, function: JobFunction[Comic, list[str]], options: Options
+) -> list[JobDetail]:
+    """Have a comic made. Returns what is known of its job, and of its pages', when all have ended."""
+    order = Comic(options.name, options.text.read_text(), options.count)
+    comic = await ended(queue, await take_up(queue, function, order))
+    pages = msgspec.json.decode(comic.job.result or b"[]", type=list[str])
+    return [comic, *[await ended(queue, page) for page in pages]]
 
 
-async def run(fakes: Fakes, options: Options, done: Checkpoints) -> Outcome:
-    """Open a system with the services and the agents, and let them work."""
+def name_of(job: Job) -> str:
+    """Say what a job makes."""
+    return f"page {_order(job).number}" if job.kind == "make_page" else "comic"
+
+
+def made_by(job: Job) -> str | None:
+    """Say what a job has made; None: of a comic its pages say it."""
+    if job.kind != "make_page" or job.result is None:
+        return None
+    return f"{len(msgspec.json.decode(job.result, type=Page).panels)} panels, stored"
+
+
+def _order(job: Job) -> PageOrder:
+    return msgspec.json.decode(job.args, type=tuple[PageOrder])[0]
+
+
+async def run(fakes: Fakes, options: Options, say: Callable[[str], None] = print) -> Outcome:
+    """Open a system with the services, the agents and a worker, and have a comic made."""
+    began = time.time()
+    queue = Queue(options.find_store(), "comics")
+    function = declare_comics(queue)
     async with open_system(settings=read_settings(__file__)) as system:
         await system.spawn(service_tree(fakes, *SERVICES))
-        await system.spawn(agent_tree(options, done))
-        return await make_comic(system, options, done)
+        await system.spawn(agent_tree(options))
+        await Worker(queue, lease=options.lease, drain=0.0).start(system)
+        async with telling(queue, name_of, say):
+            jobs = await make_comic(queue, function, options)
+        return outcome_of(jobs, name_of, made_by, began=began, services=system.services())

@@ -1,1 +1,1 @@
-"""What the two applications share: options, fakes, checkpoints, and the closing report."""
+"""What the two applications share: options, fakes, the worker, and what is told of the jobs."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 
 from relight import Settings
+from relight.actors.jobs import Store, store_from_url
 from relight.fakes import FaultPlan, RetryAfterForm
 
 TEXT = Path(__file__).with_name("novel.txt")
@@ -27,17 +27,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The same seed, the same faults."""
     text: Path = TEXT
     """What the work is made of."""
-    work: Path | None = None
-    """Folder of the checkpoints: a run with the same folder goes on where the last one stopped."""
+    store: str | None = None
+    """Where the jobs are kept: a file, or a URL. None: in memory, so they end with the process."""
+    lease: float = 2.0
+    """Seconds after which a new process goes on with what a killed one had in hand; 15 by default."""
     painter: str = "runpod"
     """Who paints the comic's panels: ``runpod`` or ``openai``."""
 
-    def folder(self) -> Path | None:
-        """Say where the checkpoints are: in a folder of their own for each text and count."""
-        if self.work is None:
-            return None
-        job = blake2b(self.text.read_bytes(), digest_size=6).hexdigest()
-        return self.work / f"{job}-{self.count}"
+    @property
+    def name(self) -> str:
+        """What the work is called."""
+        return f"{self.text.stem}-{self.count}"
+
+    def find_store(self) -> Store:
+        """Return where the jobs are kept."""
+        return store_from_url(self.store or "memory:")
 
     def faults(self) -> FaultPlan:
         """Plan the faults of every fake."""
@@ -51,6 +55,7 @@ def read_options(
     count: int,
     *,
     painters: Sequence[str] = (),
+    has_store: bool = True,
     arguments: Sequence[str] | None = None,
 ) -> Options:
     """Read the command line of an application."""
@@ -59,7 +64,11 @@ def read_options(
     parser.add_argument("--rate", type=float, default=0.15, help="share of requests that fail, 0 to 1")
     parser.add_argument("--seed", type=int, default=44, help="the same seed, the same faults")
     parser.add_argument("--text", type=Path, default=TEXT, help="what the work is made of")
-    parser.add_argument("--work", type=Path, default=None, help="folder of the checkpoints; default: memory")
+    if has_store:
+        kept = (
+            "keep the jobs in this SQLite file or PostgreSQL database: the same command goes on where it was"
+        )
+        parser.add_argument("--store", metavar="FILE|URL", default=None, help=f"{kept} (default: memory)")
     if painters:
         parser.add_argument("--painter", choices=painters, default=painters[0], help="who paints")
     return msgspec.convert(vars(parser.parse_args(arguments)), Options)

@@ -29,20 +29,20 @@ from relight import (
     Exponential,
     FailureKind,
     Fixed,
-    Pool,
-    Ref,
     Retry,
     Settings,
+    System,
     open_system,
 )
+from relight.actors.jobs import JobContext, JobFunction, MemoryStore, Queue, Worker, together
 from relight.actors.providers import OpenAI
 from relight.fakes import FakeOptions, Fakes, FaultKind, Outage, RetryAfterForm, Step, open_fakes
 
-from ..common.checkpoints import Checkpoints
-from .before.image_generator import MAX_CONCURRENT
+from .before.image_generator import BATCH_RETRIES, MAX_CONCURRENT
 from .before.image_generator import ImageGenerator as PainterByHand
 from .before.script_writer import ScriptWriter as WriterByHand
-from .image_generator import DrawScenes, ImageGenerator
+from .image_generator import DrawScene, ImageGenerator
+from .production import pool
 from .script_writer import ScriptWriter, WriteScript
 
 SCALE = 0.02
@@ -85,15 +85,39 @@ class ByHand:
 class OnRelight:
     """The agents on relight. Their service has the usual policy, with the waits made shorter."""
 
-    def __init__(self, writers: Ref, painter: Ref) -> None:
-        self._writers = writers
-        self._painter = painter
+    def __init__(self, system: System, queue: Queue, draw_all: JobFunction[list[str], int]) -> None:
+        self._system = system
+        self._queue = queue
+        self._draw_all = draw_all
 
     async def write(self, outline: str) -> object:
-        return await self._writers.ask(WriteScript(outline, 4))
+        return await self._system.get("script-writers").ask(WriteScript(outline, 4))
 
     async def draw(self, scenes: Sequence[str]) -> object:
-        return await self._painter.ask(DrawScenes("video", list(scenes)))
+        job = await self._queue.enqueue(self._draw_all, list(scenes))
+        try:
+            drawn = await self._queue.result_of(self._draw_all, job)
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._queue.cancel(job)
+            raise
+        return drawn
+
+
+def declare_pictures(queue: Queue) -> JobFunction[list[str], int]:
+    """Make all pictures of a video a job of *queue*, tried as often as the batch written by hand."""
+
+    @queue.job(attempts=BATCH_RETRIES, backoff=Exponential(SCALE))
+    async def draw_all(job: JobContext, scenes: list[str]) -> int:
+        pictures = await together(
+            *(
+                job.ask("image-generators", DrawScene(scene), name=f"picture-{number}")
+                for number, scene in enumerate(scenes, start=1)
+            )
+        )
+        return len(pictures)
+
+    return draw_all
 
 
 @asynccontextmanager
@@ -119,13 +143,14 @@ async def on_relight(fakes: Fakes) -> AsyncGenerator[Agents]:
         call_timeout=180.0 * SCALE,
     )
     start = partial(OpenAI, fakes.key("openai"), base_url=f"{fakes.url('openai')}/v1")
+    queue = Queue(MemoryStore())
     async with open_system(settings=Settings(log_level="error")) as system:
-        openai = await system.spawn(Child("openai", start, policy=policy))
-        writers = await system.spawn(
-            Pool("writers", member=Child("writer", partial(ScriptWriter, openai)), size=VIDEOS)
-        )
-        painter = await system.spawn(Child("painter", partial(ImageGenerator, Checkpoints(), openai)))
-        yield OnRelight(writers, painter)
+        await system.spawn(Child("openai", start, policy=policy))
+        await system.spawn(pool("script-writers", partial(ScriptWriter, "openai")))
+        await system.spawn(pool("image-generators", partial(ImageGenerator, "openai")))
+        draw_all = declare_pictures(queue)
+        await Worker(queue, drain=0.0).start(system)
+        yield OnRelight(system, queue, draw_all)
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from relight import Agent, Ref, Request, handles
 from relight.actors.providers import ChatMessage, CreateMessage
 
 from ..common.answers import list_of
-from ..common.report import usd
 
 MODEL = "claude-haiku-4-5"
 
 
-class Narration(msgspec.Struct, frozen=True):
-    """What is said over each scene."""
-
-    lines: list[str]
-    usd: float
-
-
-class ReviewScript(Request[Narration], frozen=True):
-    """Say what is to be spoken over these scenes."""
+class ReviewScript(Request[list[str]], frozen=True):
+    """Say what is to be spoken over each of these scenes."""
 
     scenes: list[str]
 
@@ -33,7 +23,7 @@ class Critic(Agent):
         self.model = model
 
     @handles
-    async def review(self, message: ReviewScript) -> Narration:
+    async def review(self, message: ReviewScript) -> list[str]:
         count = len(message.scenes)
         scenes = "\n".join(message.scenes)
         question = (
@@ -45,4 +35,4 @@ class Critic(Agent):
             CreateMessage(model=MODEL, messages=(ChatMessage("user", question),)),
             validate=list_of(count),
         )
-        return Narration(reviewed.value, usd(reviewed.usage))
+        return reviewed.value

@@ -1,94 +1,76 @@
-"""The production: the tree of the seven agents, and who hands what to whom."""
+"""The production: the tree of the seven agents, and a worker that makes videos with them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from functools import partial
 
-from relight import Agent, Child, RelightError, Supervisor, System, open_system
+import msgspec
+
+from relight import Agent, Child, Pool, Supervisor, open_system
+from relight.actors.jobs import Job, Queue, Worker
 from relight.fakes import Fakes
 
-from ..common.checkpoints import Checkpoints
+from ..common.jobs import ended, take_up
 from ..common.options import Options, read_settings
-from ..common.report import Outcome, reason, service_lines
+from ..common.report import Outcome, outcome_of
 from ..common.services import service_tree
-from ..common.together import both
-from .critic import Critic, Narration, ReviewScript
-from .image_generator import DrawScenes, ImageGenerator
-from .publisher import Entry, Publisher, PublishVideo
-from .script_writer import Script, ScriptWriter, WriteScript
-from .story_finder import FindStory, Story, StoryFinder
-from .video_assembler import AssembleVideo, Film, VideoAssembler
-from .voice import Narrator, SpeakLines
+from ..common.telling import telling
+from .critic import Critic
+from .image_generator import ImageGenerator
+from .publisher import Entry, Publisher
+from .script_writer import ScriptWriter
+from .story_finder import StoryFinder
+from .video import Video, declare_videos
+from .video_assembler import VideoAssembler
+from .voice import Narrator
 
-VIDEO = "video"
-AGENTS = (
-    "story-finder",
-    "script-writer",
-    "critic",
-    "image-generator",
-    "narrator",
-    "video-assembler",
-    "publisher",
-)
 SERVICES = ("anthropic", "openai", "elevenlabs", "runpod", "storage", "database")
 
 
-def agent_tree(done: Checkpoints) -> Supervisor:
+def agent_tree() -> Supervisor:
     """Describe the agents. One that a service let down tells its asker, and takes the next order."""
-    starts: tuple[Callable[[], Agent], ...] = (
-        StoryFinder,
-        ScriptWriter,
-        Critic,
-        partial(ImageGenerator, done),
-        partial(Narrator, done),
-        VideoAssembler,
-        Publisher,
-    )
     return Supervisor(
         "agents",
-        children=[Child(name, start) for name, start in zip(AGENTS, starts, strict=True)],
+        children=[
+            Child("story-finder", StoryFinder),
+            Child("script-writer", ScriptWriter),
+            Child("critic", Critic),
+            pool("image-generators", ImageGenerator),
+            pool("narrators", Narrator),
+            Child("video-assembler", VideoAssembler),
+            Child("publisher", Publisher),
+        ],
     )
 
 
-async def make_video(system: System, done: Checkpoints, text: str, scenes: int) -> Entry:
-    """Make a video of a text. What was finished by an earlier run is not made again.
-
-    Raises:
-        RelightError: A service gave up. What is finished is kept.
-    """
-    finder, writer, critic, images, narrator, assembler, publisher = (
-        system.get(f"agents/{name}") for name in AGENTS
-    )
-    step = done.step
-    story = await step(f"{VIDEO}/story", Story, finder.ask, FindStory(text))
-    script = await step(f"{VIDEO}/script", Script, writer.ask, WriteScript(story.outline, scenes))
-    narration = await step(f"{VIDEO}/narration", Narration, critic.ask, ReviewScript(script.scenes))
-    pictures, sounds = await both(
-        images.ask(DrawScenes(VIDEO, script.scenes)), narrator.ask(SpeakLines(VIDEO, narration.lines))
-    )
-    parts = AssembleVideo(story.title, [one.data for one in pictures], [one.data for one in sounds])
-    film = await step(f"{VIDEO}/film", Film, assembler.ask, parts)
-    order = PublishVideo(id=VIDEO, title=story.title, data=film.data, scenes=scenes, paid=done.usd)
-    return await step(f"{VIDEO}/published", Entry, publisher.ask, order)
+def pool(name: str, start: Callable[[], Agent], size: int = 8) -> Pool:
+    """Describe agents of which several work at once."""
+    member = Child(name.removesuffix("s"), start)
+    return Pool(name, member=member, size=size, route="least_loaded")
 
 
-async def produce(system: System, options: Options, done: Checkpoints) -> Outcome:
-    """Make a video, and say what came of it."""
-    made: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
-    try:
-        entry = await make_video(system, done, options.text.read_text(), options.count)
-    except RelightError as error:
-        lost = (f"{VIDEO}: {reason(error)}",)
-    else:
-        made = (f"{entry.title}: {entry.scenes} scenes, at {entry.path}",)
-    return Outcome(made=made, lost=lost, usd=done.usd, services=service_lines(system.services()))
+def name_of(job: Job) -> str:
+    """Say what a job makes."""
+    return "video"
 
 
-async def run(fakes: Fakes, options: Options, done: Checkpoints) -> Outcome:
-    """Open a system with the services and the agents, and let them work."""
+def made_by(job: Job) -> str:
+    """Say what a job has made."""
+    entry = msgspec.json.decode(job.result or b"", type=Entry)
+    return f"{entry.title}, {entry.scenes} scenes, at {entry.path}"
+
+
+async def run(fakes: Fakes, options: Options, say: Callable[[str], None] = print) -> Outcome:
+    """Open a system with the services, the agents and a worker, and have a video made."""
+    began = time.time()
+    queue = Queue(options.find_store(), "videos")
+    make_video = declare_videos(queue)
+    order = Video(options.name, options.text.read_text(), options.count)
     async with open_system(settings=read_settings(__file__)) as system:
         await system.spawn(service_tree(fakes, *SERVICES))
-        await system.spawn(agent_tree(done))
-        return await produce(system, options, done)
+        await system.spawn(agent_tree())
+        await Worker(queue, lease=options.lease, drain=0.0).start(system)
+        async with telling(queue, name_of, say):
+            video = await ended(queue, await take_up(queue, make_video, order))
+        return outcome_of([video], name_of, made_by, began=began, services=system.services())

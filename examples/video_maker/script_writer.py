@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from relight import Agent, Ref, Request, handles
 from relight.actors.providers import ChatCompletion, ChatMessage
 
 from ..common.answers import list_of
-from ..common.report import usd
 
 MODEL = "gpt-4o-mini"
 
 
-class Script(msgspec.Struct, frozen=True):
-    """What each scene shows."""
-
-    scenes: list[str]
-    answers: int
-    """How often the model was asked until it made sense."""
-    usd: float
-
-
-class WriteScript(Request[Script], frozen=True):
-    """Write the scenes of a story."""
+class WriteScript(Request[list[str]], frozen=True):
+    """Say what each scene of a story shows."""
 
     outline: str
     scenes: int
@@ -36,7 +24,7 @@ class ScriptWriter(Agent):
         self.model = model
 
     @handles
-    async def write(self, message: WriteScript) -> Script:
+    async def write(self, message: WriteScript) -> list[str]:
         question = (
             f"Answer with a JSON list of {message.scenes} strings and nothing else: what the camera sees in "
             f"each scene of this story, in one sentence.\n\n{message.outline}"
@@ -46,4 +34,4 @@ class ScriptWriter(Agent):
             ChatCompletion(model=MODEL, messages=(ChatMessage("user", question),)),
             validate=list_of(message.scenes),
         )
-        return Script(written.value, written.attempts, usd(written.usage))
+        return written.value

@@ -8,8 +8,6 @@ from relight import Agent, Ref, Request, handles
 from relight.actors import HasText
 from relight.actors.providers import ChatMessage, CreateMessage
 
-from ..common.report import usd
-
 MODEL = "claude-haiku-4-5"
 
 
@@ -18,7 +16,6 @@ class Story(msgspec.Struct, frozen=True):
 
     title: str
     outline: str
-    usd: float
 
 
 class FindStory(Request[Story], frozen=True):
@@ -27,13 +24,13 @@ class FindStory(Request[Story], frozen=True):
     text: str
 
 
-def titled(reply: HasText) -> tuple[str, str]:
+def story_in(reply: HasText) -> Story:
     """Take an outline apart: it has to begin with its title."""
     first, _, rest = reply.text.strip().partition("\n")
     label, _, title = first.partition(":")
     if label.strip() != "Title" or not title.strip() or not rest.strip():
         raise ValueError("the first line must be 'Title: ...', and the outline must follow")
-    return title.strip(), rest.strip()
+    return Story(title.strip(), rest.strip())
 
 
 class StoryFinder(Agent):
@@ -51,7 +48,6 @@ class StoryFinder(Agent):
         found = await self.ask_validated(
             self.model,
             CreateMessage(model=MODEL, messages=(ChatMessage("user", question),)),
-            validate=titled,
+            validate=story_in,
         )
-        title, outline = found.value
-        return Story(title, outline, usd(found.usage))
+        return found.value

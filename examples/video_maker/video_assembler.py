@@ -13,22 +13,13 @@ import msgspec
 from relight import Agent, Ref, Request, handles
 from relight.actors.providers import RunJob
 
-from ..common.report import usd
 
-
-class Film(msgspec.Struct, frozen=True):
-    """A finished video."""
-
-    data: bytes
-    usd: float
-
-
-class AssembleVideo(Request[Film], frozen=True):
+class AssembleVideo(Request[bytes], frozen=True):
     """Put a video together."""
 
     title: str
-    pictures: list[bytes]
-    sounds: list[bytes]
+    pictures: tuple[bytes, ...]
+    sounds: tuple[bytes, ...]
 
 
 class _Output(msgspec.Struct):
@@ -44,7 +35,7 @@ class VideoAssembler(Agent):
         self.gpu = gpu
 
     @handles
-    async def assemble(self, message: AssembleVideo) -> Film:
+    async def assemble(self, message: AssembleVideo) -> bytes:
         parts = {
             "prompt": message.title,
             "pictures": [_digest(picture) for picture in message.pictures],
@@ -52,8 +43,7 @@ class VideoAssembler(Agent):
         }
         # It makes the same video of the same parts: a job that may run already may be begun again.
         result = await self.ask(self.gpu, RunJob(input=parts, duplicate_ok=True))
-        files = msgspec.convert(result.output, _Output).images
-        return Film(b64decode(files[0]), usd(result.usage))
+        return b64decode(msgspec.convert(result.output, _Output).images[0])
 
 
 def _digest(data: bytes) -> str:

@@ -1,87 +1,128 @@
 """What the two applications share."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-import msgspec
 import pytest
 
-from examples.comic_maker.painter import PaintPanel
 from examples.common.answers import list_of
-from examples.common.checkpoints import Checkpoints
-from examples.common.options import Options
-from examples.common.report import reason
-from examples.common.together import both, together
-from relight import ActorCrashedError
-from relight.testing import Recorder
+from examples.common.jobs import ended, take_up
+from examples.common.options import Options, read_options
+from examples.common.report import Outcome, outcome_of, print_outcome
+from examples.common.telling import telling
+from relight import CircuitBreakerOpenError, Fixed, open_system
+from relight.actors.jobs import (
+    Fail,
+    Job,
+    JobContext,
+    JobFunction,
+    JobState,
+    MemoryStore,
+    Queue,
+    SqliteStore,
+    Store,
+    Worker,
+)
 from tests.examples.agents import chat
 
 pytestmark = pytest.mark.anyio
 
 
-class Made(msgspec.Struct, frozen=True):
-    text: str
-    usd: float
+class Shop:
+    """A queue whose jobs draw what they are told to, and a worker."""
+
+    def __init__(self, store: Store) -> None:
+        self.queue = Queue(store)
+        self.errors: list[Exception] = []
+        self.draw = self._declare()
+
+    def _declare(self) -> JobFunction[str, str]:
+        @self.queue.job(attempts=2, backoff=Fixed(0.01))
+        async def draw(job: JobContext, what: str) -> str:
+            await job.step("sketch", self._sketch, what)
+            if self.errors:
+                raise self.errors.pop()
+            job.charge(0.5)
+            return what.upper()
+
+        return draw
+
+    async def _sketch(self, what: str) -> str:
+        return what
+
+    @asynccontextmanager
+    async def working(self) -> AsyncGenerator[None]:
+        async with open_system() as system:
+            await Worker(self.queue).start(system)
+            yield
 
 
-class Maker:
-    """Makes things, and remembers which."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-
-    async def make(self, text: str) -> Made:
-        self.made.append(text)
-        if text == "bad":
-            raise ConnectionError("no")
-        return Made(text, 0.5)
+def name_of(job: Job) -> str:
+    return "goose"
 
 
-async def test_a_finished_step_is_read_back_by_the_next_process(tmp_path: Path) -> None:
-    maker, said = Maker(), list[str]()
-    for _ in range(2):
-        done = Checkpoints(tmp_path / "job", say=said.append)
-        assert await done.step("video/picture-1", Made, maker.make, "goose") == Made("goose", 0.5)
-        assert done.usd == 0.5
-    assert maker.made == ["goose"]
-    assert said == ["video/picture-1", "video/picture-1: kept"]
+async def test_the_same_order_is_the_same_job_however_it_ended() -> None:
+    shop = Shop(MemoryStore())
+    async with shop.working():
+        first = await take_up(shop.queue, shop.draw, "a goose")
+        assert await take_up(shop.queue, shop.draw, "a goose") == first
+        assert (await ended(shop.queue, first)).job.result == b'"A GOOSE"'
+        assert await take_up(shop.queue, shop.draw, "a goose") == first
+        shop.errors.append(Fail("no bells"))
+        other = await take_up(shop.queue, shop.draw, "a bell")
+        assert (await ended(shop.queue, other)).job.state is JobState.DEAD
+        assert await take_up(shop.queue, shop.draw, "a bell") == other != first
+        # What a person has put aside is not waited for.
+        await shop.queue.store.discard([other])
+        assert await take_up(shop.queue, shop.draw, "a bell") not in (first, other)
 
 
-async def test_a_step_that_failed_is_done_again() -> None:
-    maker, done = Maker(), Checkpoints()
-    with pytest.raises(ConnectionError):
-        await done.step("one", Made, maker.make, "bad")
-    assert await done.step("one", Made, maker.make, "good") == Made("good", 0.5)
+async def test_a_person_is_told_of_steps_and_of_attempts_that_failed() -> None:
+    shop, said = Shop(MemoryStore()), list[str]()
+    shop.errors += [ValueError("no ink"), CircuitBreakerOpenError("openai", retry_after=0.01)]
+    async with shop.working(), telling(shop.queue, name_of, said.append):
+        await ended(shop.queue, await take_up(shop.queue, shop.draw, "a goose"))
+    assert said == [
+        "      goose: sketch",
+        "      goose: waits 0.1 s: openai: the circuit breaker is open; try again in 0.01 s",
+        "      goose: attempt 1 failed, next in 0.0 s: no ink",
+    ]
 
 
-async def test_half_a_checkpoint_is_none(tmp_path: Path) -> None:
-    """As a process leaves it that dies while it writes."""
-    (tmp_path / "one.half").write_bytes(b"\x82")
-    assert await Checkpoints(tmp_path).step("one", Made, Maker().make, "goose") == Made("goose", 0.5)
+async def test_what_an_earlier_process_finished_is_told_as_kept(tmp_path: Path) -> None:
+    for kept, name in enumerate(["a goose", "a bell"]):
+        shop, said = Shop(SqliteStore(tmp_path / "jobs.db")), list[str]()
+        async with shop.working(), telling(shop.queue, name_of, said.append):
+            await ended(shop.queue, await take_up(shop.queue, shop.draw, name))
+        assert said == ["      goose: sketch: kept"] * kept + ["      goose: sketch"]
 
 
-async def test_what_is_paid_for_is_kept_also_when_the_run_ends_in_that_moment(tmp_path: Path) -> None:
-    async def make() -> Made:
-        scope.cancel()
-        return Made("goose", 0.5)
+async def test_the_report_adds_up_the_jobs_records(capsys: pytest.CaptureFixture[str]) -> None:
+    shop = Shop(MemoryStore())
+    async with shop.working():
+        good = await ended(shop.queue, await take_up(shop.queue, shop.draw, "a goose"))
+        shop.errors.append(Fail("no bells"))
+        bad = await ended(shop.queue, await take_up(shop.queue, shop.draw, "a bell"))
 
-    with anyio.CancelScope() as scope:
-        await Checkpoints(tmp_path).step("one", Made, make)
-    assert (await Checkpoints(tmp_path).step("one", Made, Maker().make, "swan")).text == "goose"
+    def report(began: float) -> Outcome:
+        return outcome_of([good, bad], name_of, lambda job: job.kind, began=began, services=())
 
-
-async def test_of_several_things_the_others_are_finished_when_one_fails() -> None:
-    maker = Maker()
-    with pytest.raises(ConnectionError):
-        await together(maker.make(text) for text in ("a", "bad", "b"))
-    assert sorted(maker.made) == ["a", "b", "bad"]
-
-
-async def test_things_that_differ_in_kind_come_back_in_order() -> None:
-    async def count() -> int:
-        return 1
-
-    assert await both(Maker().make("a"), count()) == (Made("a", 0.5), 1)
+    outcome = report(bad.steps[0].at)
+    assert (outcome.made, outcome.lost) == (("goose: draw",), ("goose: no bells",))
+    assert (outcome.dead, outcome.status) == ((bad.job.id,), 1)
+    assert (outcome.usd, outcome.steps, outcome.kept) == (0.5, 2, 1)
+    print_outcome(outcome, "my comics.db")
+    told = capsys.readouterr().out
+    assert "done  2 steps, 1 of them kept from earlier runs" in told
+    assert f"python -m relight jobs retry {bad.job.id} --store 'my comics.db'" in told
+    print_outcome(outcome, "postgresql://ann:secret@db/comics")
+    assert "secret" not in capsys.readouterr().out
+    print_outcome(report(0.0), None)
+    told = capsys.readouterr().out
+    assert "done  2 steps\n" in told
+    assert "retry" not in told, "what is in memory is gone"
 
 
 @pytest.mark.parametrize("text", ["", "Sure!", '{"a": 1}', '["only one"]', '["a", "b"]', "[1, 2]"])
@@ -94,17 +135,12 @@ async def test_an_answer_may_stand_in_a_fence() -> None:
     assert list_of(2)(chat('Here:\n```json\n["a tower", "a goose"]\n```')) == ["a tower", "a goose"]
 
 
-async def test_another_text_or_count_has_checkpoints_of_its_own(tmp_path: Path) -> None:
-    text = tmp_path / "text.txt"
-    text.write_text("one")
-    first = Options(count=2, text=text, work=tmp_path).folder()
-    other = Options(count=3, text=text, work=tmp_path).folder()
-    text.write_text("two")
-    assert len({first, other, Options(count=2, text=text, work=tmp_path).folder()}) == 3
-    assert Options(count=2).folder() is None
-
-
-async def test_the_reason_is_what_made_the_first_of_them_crash() -> None:
-    painter, order = Recorder("painter"), PaintPanel("a goose")
-    crash = ActorCrashedError(painter, order, ConnectionError("no\n GPU"))
-    assert reason(ActorCrashedError(painter, order, crash)) == "no GPU"
+async def test_jobs_are_kept_in_memory_unless_a_store_is_named(tmp_path: Path) -> None:
+    path = str(tmp_path / "comics.db")
+    named = read_options("comic_maker", "pages", 3, arguments=["--pages", "2", "--store", path])
+    assert isinstance(named.find_store(), SqliteStore)
+    assert named.name == "novel-2"
+    plain = read_options("comic_maker", "pages", 3, arguments=[])
+    assert isinstance(plain.find_store(), MemoryStore)
+    assert plain == Options(count=3)
+    await anyio.lowlevel.checkpoint()

@@ -2,7 +2,7 @@
 
 from typing import assert_type
 
-from relight.actors.jobs import JobContext, JobFunction, Queue
+from relight.actors.jobs import JobContext, JobFunction, Queue, together
 from relight.runtime import Ref, Request
 
 
@@ -21,6 +21,14 @@ async def check(queue: Queue, painter: Ref) -> None:
         assert_type(scenes, list[str])
         assert_type(await job.step("panel", painter.ask, Paint(scenes[0])), bytes)
         assert_type(await job.ask(painter, Paint(scenes[0]), timeout=5.0), bytes)
+        assert_type(await job.ask("painter", Paint(scenes[0])), bytes)
+        assert_type(await job.enqueue(comic, title, length, name="again"), str)
+        assert_type(
+            await together(job.ask(painter, Paint("a")), job.step("s", write, "a", 1)),
+            tuple[bytes, list[str]],
+        )
+        many = await together(*(job.ask(painter, Paint(scene), name=scene) for scene in scenes))
+        assert_type(many, tuple[bytes, ...])
         return b""
 
     assert_type(comic, JobFunction[str, int, bytes])

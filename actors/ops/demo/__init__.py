@@ -31,7 +31,6 @@ from ._report import (
 from ._scenes import Scene, cut_scenes, cut_text
 from ._snapshot import ProviderRow, Snapshot, headline, status_line
 from ._tables import align
-from ._together import together
 
 __all__ = [
     "MAX_NOVEL_BYTES",
@@ -73,7 +72,6 @@ __all__ = [
     "report_lines",
     "run_demo",
     "status_line",
-    "together",
     "write_report",
 ]
 

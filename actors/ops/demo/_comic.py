@@ -6,7 +6,6 @@ or refuses, is the worker's business: the job goes on from the steps that were f
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,14 +13,13 @@ import anyio.to_thread
 import msgspec
 
 from ....runtime import Ref
-from ...jobs import JobContext, JobFunction, Queue
+from ...jobs import JobContext, JobFunction, Queue, together
 from ...providers import ChatCompletion, ChatMessage, CreateMessage, RunJob
 from ._jobs import JobBoard, Order
 from ._output import Comic, Panel, Shelf
 from ._pace import Pace
 from ._prompts import outline_prompt, panels_prompt, read_image, read_panels
 from ._scenes import Scene
-from ._together import together
 
 _OUTLINER: Final = "claude-haiku-4-5"
 _DIRECTOR: Final = "gpt-4o-mini"
@@ -58,9 +56,7 @@ def declare_comics(queue: Queue, crew: Crew, board: JobBoard, pace: Pace) -> Job
             name = f"image-{number}"
             return await job.step(name, artist.paint, name, panel)
 
-        images = await together(
-            [partial(paint, number, panel) for number, panel in enumerate(panels, start=1)]
-        )
+        images = await together(*(paint(number, panel) for number, panel in enumerate(panels, start=1)))
         files = {f"panel-{number}.png": image for number, image in enumerate(images, start=1)}
         drawn = [Panel(panel, file) for panel, file in zip(panels, files, strict=True)]
         comic = Comic(order.comic, order.scene.angle, order.scene.text, outline, drawn)

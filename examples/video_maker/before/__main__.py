@@ -39,4 +39,4 @@ async def main(options: Options) -> int:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="      %(name)s: %(message)s", stream=sys.stdout)
-    sys.exit(asyncio.run(main(read_options("video_maker.before", "scenes", 5))))
+    sys.exit(asyncio.run(main(read_options("video_maker.before", "scenes", 5, has_store=False))))

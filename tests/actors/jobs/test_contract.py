@@ -315,6 +315,23 @@ async def test_a_lost_job_that_has_no_attempt_left_is_dead(store: Store) -> None
     assert await state(store) is JobState.DEAD
 
 
+async def test_a_lost_job_that_came_further_is_given_its_attempt_back(store: Store) -> None:
+    """Killed again and again it dies only when it does nothing else any more."""
+    await store.enqueue([new(1, max_attempts=1)])
+    for number in range(3):
+        (claimed,) = await claim(store)
+        assert (claimed.job.attempt, claimed.job.runs, len(claimed.steps)) == (1, number + 1, number)
+        await store.save_step(claimed.job.id, claimed.job.fence, Step(name=f"step-{number}"))
+        await lose(store, "w1")
+        assert await store.reap() == [claimed.job.id]
+        assert await state(store) is JobState.QUEUED
+        await anyio.sleep(0.002)
+    await claim(store)
+    await lose(store, "w1")
+    await store.reap()
+    assert await state(store) is JobState.DEAD
+
+
 async def test_keys_are_limited_together_and_others_pass_them(store: Store) -> None:
     await store.enqueue([new(n, limit_key="ann", limit=2) for n in range(1, 5)] + [new(9)])
     begun = [*await claim(store, most=4), *await claim(store, most=4), *await claim(store, most=4)]
