@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
@@ -148,7 +149,8 @@ class Session:
                 raise Refused(BAD_REQUEST, f"only acks are expected: {error}"[:100]) from error
             if not self._credit.acknowledge(ack.n):
                 raise Refused(BAD_REQUEST, f"frame {ack.n} was never sent")
-            self._acknowledged.set()
+            acknowledged, self._acknowledged = self._acknowledged, anyio.Event()
+            acknowledged.set()
 
     async def _write(self, subscription: Subscription) -> None:
         await self._send({"op": "ready", "cursor": self._cursor})
@@ -170,7 +172,8 @@ class Session:
                 raise Refused(STALLED, "no ack came in time")
             if claims.expires_at <= options.clock():
                 raise Refused(NO_TOKEN, "the token has expired")
-            if now - beaten >= options.heartbeat:
+            # Only where nothing is under way: it would wait for credit, and nobody would watch meanwhile.
+            if now - beaten >= options.heartbeat and self._credit.oldest() == inf:
                 beaten = now
                 await self._send({"op": "hb", "cursor": self._cursor})
 
@@ -179,7 +182,6 @@ class Session:
     async def _send(self, fields: dict[str, object]) -> None:
         size = len(msgspec.json.encode(fields)) + 32
         while not self._credit.allows(size):
-            self._acknowledged = anyio.Event()
             await self._acknowledged.wait()
         frame = msgspec.json.encode({"n": self._credit.next_number, **fields})
         self._credit.sent(len(frame), anyio.current_time())

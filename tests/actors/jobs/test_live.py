@@ -44,6 +44,7 @@ async def serving(
     *,
     origins: Sequence[str] = (),
     patience: float = 5.0,
+    heartbeat: float = 2.0,
     sessions: int = 128,
 ) -> AsyncGenerator[str]:
     urls: list[str] = []
@@ -54,6 +55,7 @@ async def serving(
             secret=SECRET,
             origins=origins,
             patience=patience,
+            heartbeat=heartbeat,
             sessions=sessions,
             on_ready=urls.append,
         )
@@ -230,6 +232,29 @@ async def test_a_stalled_client_is_closed_and_slows_neither_others_nor_the_end(s
             assert await stalled.wait_closed() == 4408
         began = anyio.current_time()
     assert anyio.current_time() - began < 4.0
+
+
+@pytest.mark.slow
+async def test_heartbeats_do_not_keep_a_stalled_client_from_being_closed() -> None:
+    store = MemoryStore()
+    async with serving(store, patience=0.6, heartbeat=0.05) as url, connect(url) as client:
+        await client.send({"op": "hello", "token": token(), "cursor": "0"})
+        await store.enqueue([new(number, user="ann") for number in range(1, 31)])
+        with anyio.fail_after(10):
+            assert await client.wait_closed() == 4408
+
+
+@pytest.mark.slow
+async def test_events_go_on_where_a_heartbeat_came_due_while_they_waited_for_credit() -> None:
+    store = MemoryStore()
+    async with serving(store, patience=2.0, heartbeat=0.05) as url, connect(url) as client:
+        await client.send({"op": "hello", "token": token(), "cursor": "0"})
+        await store.enqueue([new(number, user="ann") for number in range(1, 31)])
+        frames = [await client.receive() for _ in range(8)]
+        await anyio.sleep(0.6)  # the server looks whether a heartbeat is due every quarter of a second
+        await client.send({"op": "ack", "n": frames[-1]["n"]})
+        events = sum(frame["op"] == "event" for frame in frames)
+        assert len(await heard(client, 30 - events)) == 30 - events
 
 
 async def test_sessions_are_closed_first_when_the_server_ends() -> None:
