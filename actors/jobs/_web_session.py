@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import anyio.lowlevel
@@ -16,7 +17,7 @@ from ._credit import Credit
 from ._errors import BadTokenError, CursorExpiredError, StoreError
 from ._records import Event
 from ._report import event_row
-from ._subscription import Subscription
+from ._subscription import RESET, Subscription
 from ._tokens import EVERYBODY, Claims, read_token
 
 if TYPE_CHECKING:
@@ -201,7 +202,16 @@ class Session:
 
 def _frame_of(event: Event) -> dict[str, object]:
     row = event_row(event)
-    size = len(msgspec.json.encode(row["data"]))
+    data = cast("Mapping[str, object]", row["data"])
+    size = len(msgspec.json.encode(data))
     if size > _LONGEST_DATA:
-        row["data"] = {"left_out": size}
+        row["data"] = _as_many_as_fit(data) if event.kind == RESET else {"left_out": size}
     return {"op": "event", **row}
+
+
+def _as_many_as_fit(standing: Mapping[str, object]) -> dict[str, object]:
+    """Say how things stand with the newest jobs alone."""
+    jobs = cast("Sequence[object]", standing["jobs"])
+    sizes = accumulate(len(msgspec.json.encode(job)) + 1 for job in jobs)
+    count = sum(size <= _LONGEST_DATA for size in sizes)
+    return {"jobs": jobs[:count], "jobs_left_out": len(jobs) - count}

@@ -34,6 +34,11 @@ class Waiting(msgspec.Struct, frozen=True):
     delay: float
 
 
+class Standing(msgspec.Struct, frozen=True):
+    jobs: list[dict[str, object]]
+    jobs_left_out: int
+
+
 def token(user: str = "ann", ttl: float = 3600.0, secret: str = SECRET) -> str:
     return make_token(secret, user, ttl)
 
@@ -140,6 +145,21 @@ async def test_a_pruned_cursor_is_answered_by_how_things_stand(store: Store) -> 
     async with serving(store) as url, connect(url) as client:
         await greet(client, cursor="0")
         assert [kind for _, kind in await heard(client, 1)] == ["reset"]
+
+
+async def test_how_many_jobs_stand_is_told_as_far_as_it_fits_into_a_frame() -> None:
+    store = MemoryStore()
+    await store.enqueue([new(number, user="ann", kind="draw" * 100) for number in range(60)])
+    await store.prune(ended_before=1e11)
+    async with serving(store) as url, connect(url) as client:
+        await greet(client, cursor="0")
+        with anyio.fail_after(10):
+            frame = await client.hear()
+    data = msgspec.convert(frame["data"], Standing)
+    assert frame["kind"] == "reset"
+    assert [job["id"] for job in data.jobs] == [f"job-{59 - place:04}" for place in range(len(data.jobs))]
+    assert len(data.jobs) > 10
+    assert len(data.jobs) + data.jobs_left_out == 50
 
 
 @pytest.mark.parametrize(
