@@ -102,7 +102,8 @@ class Run:
         """
         spent = self.job.cost_usd + self.saved.cost_usd + self.tally.cost_usd
         if self.queue.purse.is_asked_by(self.job):
-            await self._insist(lambda: self.queue.purse.check(self.job, spent))
+            unstored = self.tally.cost_usd
+            await self._insist(lambda: self.queue.purse.check(self.job, spent, unstored))
 
     async def checkpoint(self) -> None:
         """Go no further when the worker ends."""
