@@ -133,9 +133,9 @@ class MemoryStore:
         """End a run of a job that failed; see `Store.fail`."""
         return self._course.fail(self._jobs.owned(job, fence), failure, retry_in, spends=spends)
 
-    async def release(self, job: str, fence: int) -> None:
+    async def release(self, job: str, fence: int, *, cost_usd: float, retries: int) -> JobState:
         """Give a job back unfinished; see `Store.release`."""
-        self._course.release(self._jobs.owned(job, fence))
+        return self._course.release(self._course.charged(self._jobs.owned(job, fence), cost_usd, retries))
 
     async def end_cancelled(self, job: str, fence: int, *, cost_usd: float, retries: int) -> None:
         """End a job that was asked to end; see `Store.end_cancelled`."""

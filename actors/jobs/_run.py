@@ -296,15 +296,24 @@ class Run:
             self.queue.counters.run_ended(job.kind, "cancelled")
             self._tell("job.cancelled")
         elif self._why is End.RELEASED:
-            await self._insist(partial(store.release, job.id, job.fence))
-            self.queue.counters.run_ended(job.kind, "released")
-            self._tell("job.released")
+            release = partial(
+                store.release, job.id, job.fence, cost_usd=tally.cost_usd, retries=tally.retries
+            )
+            self._tell_released(await self._insist(release))
         elif self._why is End.ASLEEP:
             left = max(0.0, self._wakes - self.store_now())
             asleep = Failure(error="asleep", error_type="sleep", cause="asleep")
             await self._fail(self._with_facts(asleep), left, spends=False)
         else:
             await self._write_failure(error or self._timeout())
+
+    def _tell_released(self, state: JobState) -> None:
+        if state is JobState.CANCELLED:
+            self.queue.counters.run_ended(self.job.kind, "cancelled")
+            self._tell("job.cancelled")
+        else:
+            self.queue.counters.run_ended(self.job.kind, "released")
+            self._tell("job.released")
 
     async def _write_failure(self, error: BaseException) -> None:
         job = self.job

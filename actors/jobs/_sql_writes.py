@@ -95,14 +95,16 @@ def fail(
     return JobState.WAITING
 
 
-def release(session: SqlSession, job: str, fence: int) -> None:
+def release(session: SqlSession, job: str, fence: int, cost_usd: float, retries: int) -> JobState:
     """Give a job back unfinished."""
-    now = session.now()
-    owned = _charge(session, job, fence, 0.0, 0, now)
-    session.send(
-        "UPDATE relight_job SET state = 'queued', worker = NULL, attempt = attempt - 1 WHERE id = ?", (job,)
-    )
-    _tell(session, job, *owned, "released", {})
+    _charge(session, job, fence, cost_usd, retries, session.now())
+    session.send("UPDATE relight_job SET worker = NULL, attempt = attempt - 1 WHERE id = ?", (job,))
+    (found,) = _known(session, [job])
+    if found.is_cancel_requested:
+        return _end(session, found, JobState.CANCELLED)
+    session.send("UPDATE relight_job SET state = 'queued' WHERE id = ?", (job,))
+    tell_of(session, found, "released", {})
+    return JobState.QUEUED
 
 
 def end_cancelled(session: SqlSession, job: str, fence: int, cost_usd: float, retries: int) -> None:

@@ -128,7 +128,7 @@ async def test_an_old_fence_is_refused_for_every_write(store: Store) -> None:
         store.note("job-0001", old, "log", {"text": "x"}),
         store.succeed("job-0001", old, b"1", cost_usd=0.0, retries=0),
         store.fail("job-0001", old, FAILURE, retry_in=None, spends=True),
-        store.release("job-0001", old),
+        store.release("job-0001", old, cost_usd=0.0, retries=0),
         store.end_cancelled("job-0001", old, cost_usd=0.0, retries=0),
     ):
         with pytest.raises(LeaseLostError):
@@ -167,9 +167,21 @@ async def test_a_wait_that_spends_no_attempt_gives_its_number_back(store: Store)
 
 async def test_a_released_job_begins_again_at_once(store: Store) -> None:
     claimed = await begin(store, new(1))
-    await store.release("job-0001", claimed.job.fence)
+    released = await store.release("job-0001", claimed.job.fence, cost_usd=0.5, retries=2)
+    assert released is JobState.QUEUED
     (again,) = await claim(store)
     assert again.job.attempt == 1
+    assert (again.job.cost_usd, again.job.service_retries) == (0.5, 2)
+    assert await store.spent(since=0.0) == 0.5
+
+
+async def test_a_released_job_that_was_asked_to_end_has_ended(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.cancel(["job-0001"])
+    released = await store.release("job-0001", claimed.job.fence, cost_usd=0.0, retries=0)
+    assert released is await state(store) is JobState.CANCELLED
+    assert await claim(store) == []
+    assert (await kinds(store))[-1] == "cancelled"
 
 
 async def test_a_step_that_is_stored_twice_is_the_first_and_charged_once(store: Store) -> None:

@@ -320,6 +320,36 @@ async def test_a_job_that_takes_too_long_is_released_at_its_next_step(stage: Sta
     assert done == ["a", "b", "c"]
 
 
+async def test_what_a_released_run_has_spent_is_kept(stage: Stage) -> None:
+    @stage.queue.job()
+    async def endless(job: JobContext) -> None:
+        job.charge(0.5)
+        await anyio.sleep_forever()
+
+    async with stage.working(drain=0.0):
+        id_ = await stage.queue.enqueue(endless)
+        await anyio.sleep(1.0)
+    job = await stage.job(id_)
+    assert (job.state, job.cost_usd) == (JobState.QUEUED, 0.5)
+    assert await stage.store.spent(since=0.0) == 0.5
+
+
+async def test_a_job_cancelled_while_it_is_given_back_is_not_begun_again(stage: Stage) -> None:
+    @stage.queue.job()
+    async def stubborn(job: JobContext) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await stage.queue.cancel(job.id)
+
+    async with stage.working(drain=0.0):
+        id_ = await stage.queue.enqueue(stubborn)
+        await anyio.sleep(1.0)
+    assert (await stage.job(id_)).state is JobState.CANCELLED
+    assert stage.words().count("job.cancelled") == 1
+    assert "job.released" not in stage.words()
+
+
 async def test_a_job_without_an_end_is_released_when_its_time_is_up(stage: Stage) -> None:
     @stage.queue.job()
     async def endless(job: JobContext) -> None:
