@@ -1,6 +1,7 @@
 """Steps: done once, whatever happens to the run around them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -292,6 +293,27 @@ async def test_asks_are_steps_with_the_jobs_own_idempotency_keys(stage: Stage) -
     assert detail.job.cost_usd == pytest.approx(0.06)
     assert [step.cost_usd for step in detail.steps] == [0.02, 0.02, 0.02]
     assert await stage.store.spent(since=0.0) == pytest.approx(0.06)
+
+
+@virtual
+async def test_calls_after_a_step_that_failed_are_the_jobs_own_again(stage: Stage) -> None:
+    keys: list[str] = []
+
+    async def fail() -> None:
+        raise ValueError
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        with suppress(ValueError):
+            await job.step("fails", fail)
+        await painter.ask(Paint(1))
+
+    async with stage.working() as system:
+        painter = await system.spawn(Child("painter", partial(Painter, keys)))
+        id_ = await stage.queue.enqueue(work)
+        await stage.queue.wait(id_)
+    assert keys == [f"{id_}:run-1"]
+    assert (await stage.job(id_)).cost_usd == pytest.approx(0.02)
 
 
 @virtual
