@@ -32,6 +32,9 @@ from ._records import (
     Step,
 )
 
+_EVENTS_PRUNED = 10
+"""Events deleted at a time for each job that is."""
+
 
 class MemoryStore:
     """Keep jobs in this process, for as long as it lives.
@@ -241,7 +244,7 @@ class MemoryStore:
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
         """Delete old jobs, events and messages; see `Store.prune`."""
         self._messages.prune(ended_before)
-        self._events.prune(ended_before)
+        self._events.prune(ended_before, _EVENTS_PRUNED * most)
         return self._jobs.prune(ended_before, most)
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:

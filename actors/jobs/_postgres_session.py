@@ -191,12 +191,13 @@ class PostgresSession(PostgresConnection):
         rows = self.rows(sql, (int(after), *values, most))
         return [(_cursor(cast("int", row[0])), row[1:]) for row in rows]
 
-    def prune_events(self, before: float) -> None:
-        """Delete events, and note which was the last of them."""
+    def prune_events(self, before: float, most: int) -> None:
+        """Delete the oldest events before a moment, and note which was the last of them."""
         self.send(
-            "WITH gone AS (DELETE FROM relight_event WHERE at < ? RETURNING seq) "
+            "WITH gone AS (DELETE FROM relight_event WHERE seq IN "
+            "(SELECT seq FROM relight_event WHERE at < ? ORDER BY at, seq LIMIT ?) RETURNING seq) "
             "UPDATE relight_pruned SET seq = greatest(seq, (SELECT max(seq) FROM gone))",
-            (before,),
+            (before, most),
         )
 
     def is_pruned(self, cursor: str) -> bool:

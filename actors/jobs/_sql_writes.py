@@ -15,6 +15,8 @@ from ._records import Failure, Job, JobState
 from ._sql_rows import JOB_COLUMNS, chunks, job_of, marks
 from ._sql_session import SqlSession
 
+EVENTS_PRUNED = 10
+"""Events deleted at a time for each job that is."""
 WORKER_LOST = "the worker was lost"
 TOO_LATE = "its deadline passed"
 
@@ -201,7 +203,7 @@ def prune(session: SqlSession, ended_before: float, most: int) -> int:
     for some in chunks(ids):
         for table, column in (("step", "job"), ("attempt", "job"), ("job", "id")):
             session.send(f"DELETE FROM relight_{table} WHERE {column} IN ({marks(len(some))})", some)  # noqa: S608
-    session.prune_events(ended_before)
+    session.prune_events(ended_before, EVENTS_PRUNED * most)
     return len(ids)
 
 

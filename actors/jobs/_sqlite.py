@@ -254,9 +254,13 @@ class _Session:
         )
         return [(str(row[0]), row[1:]) for row in self.rows(sql, (int(after), *values, most))]
 
-    def prune_events(self, before: float) -> None:
-        """Delete the events before a moment."""
-        self.run("DELETE FROM relight_event WHERE at < ?", (before,))
+    def prune_events(self, before: float, most: int) -> None:
+        """Delete the oldest events before a moment."""
+        self.run(
+            "DELETE FROM relight_event WHERE seq IN "
+            "(SELECT seq FROM relight_event WHERE at < ? ORDER BY at, seq LIMIT ?)",
+            (before, most),
+        )
 
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""

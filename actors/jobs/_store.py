@@ -250,6 +250,7 @@ class Store(Protocol):
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
         """Delete jobs that ended before a moment, events and messages before it; returns how many jobs.
 
+        Up to *most* jobs and ten times as many events, the oldest: whoever else writes waits meanwhile.
         Unfinished jobs stay, however old.
         """
         ...

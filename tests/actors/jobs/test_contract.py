@@ -505,6 +505,18 @@ async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Stor
     assert await kinds(store, await store.first_cursor()) == ["enqueued"]
 
 
+async def test_old_events_are_pruned_a_part_at_a_time(store: Store) -> None:
+    """A million at once would keep who else writes waiting, and a worker from extending its lease."""
+    claimed = await begin(store, new(1))
+    for number in range(23):
+        await store.note("job-0001", claimed.job.fence, "log", {"text": str(number)})
+    left: list[list[object]] = []
+    for _ in range(3):
+        assert await store.prune(ended_before=4e9, most=1) == 0
+        left.append([event.data.get("text") for event in await store.events(await store.first_cursor())])
+    assert left == [[str(number) for number in range(8, 23)], [str(number) for number in range(18, 23)], []]
+
+
 async def test_an_error_inside_an_open_store_comes_out_as_itself(closed_store: Store) -> None:
     with pytest.raises(ZeroDivisionError):
         async with closed_store.opened():
