@@ -430,6 +430,16 @@ async def test_the_dead_are_grouped_by_their_cause(store: Store) -> None:
     assert [group.cause for group in await store.dead_groups(Query(cause="b"))] == ["b"]
 
 
+async def test_the_sample_of_a_group_is_one_of_those_asked_for(store: Store) -> None:
+    await store.enqueue([new(1, user="ann", max_attempts=1), new(2, user="bob", max_attempts=1)])
+    await claim(store)
+    await lose(store, "w1")
+    await store.reap()  # both at one moment, of one cause
+    for user, sample in (("ann", "job-0001"), ("bob", "job-0002")):
+        (group,) = await store.dead_groups(Query(user=user))
+        assert (group.count, group.sample) == (1, sample)
+
+
 async def test_the_ledger_adds_up_what_was_spent(store: Store) -> None:
     first = await begin(store, new(1, user="ann"))
     await store.save_step("job-0001", first.job.fence, Step(name="a", cost_usd=1.5))
