@@ -77,13 +77,21 @@ class JobFailedError(JobError):
 
 
 class BlobError(JobError):
-    """A file that holds a large result can't be written, read or removed."""
+    """A file that holds a large result can't be written, read or removed.
 
-    def __init__(self, folder: str, name: str, problem: str) -> None:
+    Args:
+        folder: Where it is.
+        name: SHA-256 of what it holds.
+        problem: What is wrong.
+        is_passing: Waiting may help: the disk is full.
+    """
+
+    def __init__(self, folder: str, name: str, problem: str, *, is_passing: bool = False) -> None:
         super().__init__(f"{folder}: {name[:12]}... {problem}")
         self.folder = folder
         self.name = name
         """SHA-256 of what the file holds."""
+        self.is_passing = is_passing
 
 
 class ResultTooLargeError(JobError):

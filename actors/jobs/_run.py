@@ -15,8 +15,8 @@ import msgspec
 
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
 from ._context import JobContext
-from ._desk import Desk
-from ._errors import LeaseLostError, UnknownStepError
+from ._desk import Desk, Trouble
+from ._errors import BlobError, LeaseLostError, StoreError, UnknownStepError
 from ._function import AnyJobFunction
 from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
@@ -121,15 +121,24 @@ class Run:
         """
         await self._insist(lambda: self.desk.store.save_step(self.job.id, self.job.fence, step))
 
+    async def put_result(self, where: str, data: bytes) -> str | None:
+        """Put a large result into a file, and wait where the disk is full; see `LargeResults.put`.
+
+        Raises:
+            LeaseLostError: Another worker has the job.
+            BlobError: The file can't be written, and it is of no use to wait.
+        """
+        return await self._insist(lambda: self.queue.large_results.put(where, data), of=BlobError)
+
     async def note(self, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of the job; see `Store.note`."""
         await self._insist(lambda: self.desk.store.note(self.job.id, self.job.fence, kind, data))
 
-    async def _insist(self, write: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    async def _insist(self, write: Callable[[], Awaitable[ResultT]], of: Trouble = StoreError) -> ResultT:
         if self.is_lost:
             raise LeaseLostError(self.job.id, self.job.fence)
         try:
-            return await self.desk.insist(write, lambda: self.is_lost)
+            return await self.desk.insist(write, lambda: self.is_lost, of=of)
         except LeaseLostError:
             self.lose()
             raise

@@ -129,7 +129,7 @@ class Steps:
         queue.large_results.check_size(self._where(name), data)
         # What a step has done may be paid for: a cancellation waits until it is stored.
         with anyio.CancelScope(shield=True):
-            blob = await queue.large_results.put(self._where(name), data)
+            blob = await run.put_result(self._where(name), data)
             step = Step(
                 name=name,
                 result=b"" if blob else data,

@@ -1,5 +1,7 @@
 """Steps: done once, whatever happens to the run around them."""
 
+import errno
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -475,6 +477,37 @@ async def test_a_large_result_goes_to_a_file_and_comes_back(tmp_path: Path) -> N
     files = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
     assert [path.name for path in files] == [step.blob]
     assert (done, step.result, detail.job.result) == (1, b"", b"1000")
+
+
+async def test_a_large_result_waits_for_room_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the step did is paid for: it is not done again because a disk is full."""
+    store = MemoryStore()
+    queue = Queue(store, blobs=tmp_path, max_inline=100)
+    done, refused = 0, 0
+    fsync = os.fsync
+
+    def full(handle: int) -> None:
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    async def large() -> str:
+        nonlocal done
+        done += 1
+        monkeypatch.setattr(os, "fsync", full)
+        return "x" * 1000
+
+    @queue.job(attempts=1)
+    async def work(job: JobContext) -> int:
+        return len(await job.step("large", large))
+
+    id_ = await queue.enqueue(work)
+    assert await _run(queue, id_) is JobState.SUCCEEDED
+    assert (done, refused) == (1, 2)
 
 
 async def test_a_damaged_file_is_noticed_and_the_step_not_run_again(tmp_path: Path) -> None:
