@@ -176,7 +176,7 @@ async def test_a_newer_schema_is_not_touched(
 async def test_a_database_of_the_first_schema_is_migrated(postgres: PostgresServer, database: str) -> None:
     async with PostgresStore(postgres.dsn(database)).opened():
         pass
-    older = "DROP TABLE relight_message; DROP INDEX relight_step_blob"
+    older = "DROP TABLE relight_message; DROP INDEX relight_step_blob; DROP INDEX relight_job_key"
     postgres.sql(f"{older}; DELETE FROM relight_schema WHERE version > 1", database)
     for _ in range(2):  # and again, when nothing is left to do
         store = PostgresStore(postgres.dsn(database))
