@@ -543,6 +543,26 @@ async def test_a_store_that_is_broken_for_good_fails_the_worker() -> None:
     assert "actor.crashed" in stage.words()
 
 
+async def test_a_worker_works_again_when_a_store_that_was_broken_for_hours_is_mended() -> None:
+    store = FlakyStore()
+    stage = Stage(store)
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> str:
+        return "done"
+
+    async with stage.system() as system:
+        await Worker(stage.queue).start(system)
+        store.is_away, store.is_passing = True, False
+        await anyio.sleep(5.0 * 3600.0)
+        assert system.health().status != "ok"
+        store.is_away = False
+        id_ = await stage.queue.enqueue(work)
+        assert await stage.queue.result_of(work, id_, timeout=60.0) == "done"
+        assert system.health().status == "ok"
+    assert "actor.gave_up" not in stage.words()
+
+
 async def test_an_end_that_can_not_be_stored_is_said_and_the_job_rescued() -> None:
     store = FlakyStore()
     stage = Stage(store)
