@@ -12,6 +12,9 @@ class JobError(RelightError):
 class StoreError(JobError):
     """The store can't be used now. Nothing was changed by the call that raised it.
 
+    But where a server is lost in the middle of a commit and does not come back, nobody can tell. The error
+    says so; what workers do then holds either way.
+
     Args:
         store: Which one, without a password.
         problem: What is wrong, and what to do about it.

@@ -22,6 +22,7 @@ from ._errors import StoreError
 from ._postgres_connection import PostgresConnection
 from ._postgres_setup import LOCKS
 from ._sql_rows import EVENT_COLUMNS, Row
+from ._writer import UndecidedError
 
 CHANNEL = "relight_jobs"
 """Who waits for a change listens to it."""
@@ -104,6 +105,9 @@ class PostgresSession(PostgresConnection):
 
         Our row in the table of writers says so, and locking it waits for a transaction that still goes on.
         (The number of a transaction would not do: after a crash it may be another's.)
+
+        Raises:
+            UndecidedError: It does not come back.
         """
         give_up = time.monotonic() + _PATIENCE
         wait = 0.05
@@ -114,9 +118,10 @@ class PostgresSession(PostgresConnection):
                 sql = "SELECT batch FROM relight_writer WHERE id = %s FOR UPDATE"
                 found = connection.execute(sql, (self._id,)).fetchall()
                 connection.commit()
-            except (StoreError, psycopg.Error):
+            except (StoreError, psycopg.Error) as error:
                 if time.monotonic() > give_up:
-                    raise
+                    problem = "it was lost in the middle of a commit: what was asked for may be stored or not"
+                    raise UndecidedError(self._name, problem, is_passing=True) from error
             else:
                 return bool(found) and found[0][0] == self._batch
             time.sleep(wait)
