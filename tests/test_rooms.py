@@ -21,7 +21,10 @@ backend itself can do."""
 
 UNITS = {
     "tests/actors/jobs/test_blob_sweep.py": ("relight.actors.jobs._blob_sweep", "relight.actors.jobs._blobs"),
-    "tests/actors/jobs/test_postgres_session.py": ("relight.actors.jobs._postgres_session",),
+    "tests/actors/jobs/test_postgres_session.py": (
+        "relight.actors.jobs._postgres_session",
+        "relight.actors.jobs._postgres_setup",
+    ),
     "tests/actors/jobs/test_queue.py": (
         "relight.actors.jobs._blobs",
         "relight.actors.jobs._ids",
@@ -61,6 +64,7 @@ EXTRAS = {
         "actors/jobs/_postgres_connection.py",
         "actors/jobs/_postgres_errors.py",
         "actors/jobs/_postgres_listener.py",
+        "actors/jobs/_postgres_pipeline.py",
         "actors/jobs/_postgres_session.py",
         "actors/jobs/_postgres_setup.py",
     ),

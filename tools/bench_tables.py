@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from relight.bench._markdown import beam_table, scale_table
 from relight.bench.compare import read, table
+from relight.bench.harness import Figure
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "bench/README.md", ROOT / "docs/performance.md")
@@ -46,6 +48,18 @@ TITLES = {
     "services_bytes": "... peak of traced memory a call / by hand",
     "neighbour": "p99 of B while A hangs, is flooded and crashes / B alone",
 }
+JOBS = {
+    "enqueue_alone": "enqueue, one after another",
+    "enqueue": "enqueue, 32 at a time",
+    "step_alone": "save a step, one after another",
+    "step": "save a step, 32 at a time",
+    "drain": "take and end a job, 32 at a time",
+    "worker": "a whole worker: enqueued, taken, run and ended, 32 at a time",
+    "start_p50": "from enqueue to start, median",
+    "start_p99": "from enqueue to start, p99",
+    "claim": "claim 32 beside a million ended jobs / before there were any",
+}
+STORES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 SCALE = ("restart_storm", "storm_", "children_", "dynamic_", "depth_", "backlog_", "million_")
 
 
@@ -53,9 +67,14 @@ def main() -> int:
     """Write or check the tables."""
     before = read(ROOT / "docs/performance-before.json")
     now = read(ROOT / "docs/performance.json")
-    named = [msgspec.structs.replace(each, name=TITLES[each.name]) for each in now if each.name in TITLES]
+    jobs = {
+        f"jobs_{store}_{what}": f"{name}: {title}"
+        for store, name in STORES.items()
+        for what, title in JOBS.items()
+    }
     tables = {
-        "path": scale_table(named, tuple(TITLES.values())),
+        "path": _titled(now, TITLES),
+        "jobs": _titled(now, jobs),
         "scale": scale_table(now, SCALE),
         "beam": beam_table(now),
         "against": table(before, now),
@@ -72,6 +91,11 @@ def main() -> int:
         if "--check" not in sys.argv[1:]:
             page.write_text(new)
     return int("--check" in sys.argv[1:] and stale > 0)
+
+
+def _titled(figures: Sequence[Figure], titles: Mapping[str, str]) -> list[str]:
+    named = [msgspec.structs.replace(each, name=titles[each.name]) for each in figures if each.name in titles]
+    return scale_table(named, tuple(titles.values()))
 
 
 if __name__ == "__main__":

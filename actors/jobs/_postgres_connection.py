@@ -1,21 +1,20 @@
 """One connection to PostgreSQL: opened anew where it broke, its statements sent together.
 
-Imported only where the store is. Statements that need no answer wait in psycopg's pipeline and travel with
-the next that does, so that a batch is a few round trips.
+Imported only where the store is. Statements that need no answer wait and travel with the next that does, so
+that a batch is a few round trips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
-from typing import cast
 
 import psycopg
-from psycopg.waiting import Ready, Wait
 
 from ._errors import StoreError
 from ._postgres_errors import broken, refused, unreachable
+from ._postgres_pipeline import CollectingConnection, StatementPipeline
 from ._postgres_setup import conninfo, migrate, set_up
 from ._sql_rows import Row
 
@@ -38,11 +37,8 @@ class PostgresConnection:
         self._name = name
         self._statement_timeout = statement_timeout
         self._is_writer = is_writer
-        self._connection: psycopg.Connection[Row] | None = None
-        self._pipeline: psycopg.Pipeline | None = None
-        self._pipeline_context: AbstractContextManager[psycopg.Pipeline] | None = None
-        self._is_synced = True
-        """The server has been asked for the answers of all that was sent."""
+        self._connection: CollectingConnection | None = None
+        self._pipeline: StatementPipeline | None = None
         self._is_lost = False
         """The connection broke in this transaction."""
         connection = self._connect()
@@ -56,12 +52,12 @@ class PostgresConnection:
 
     # --- opening and closing ------------------------------------------------------------------------
 
-    def _connect(self) -> psycopg.Connection[Row]:
+    def _connect(self) -> CollectingConnection:
         try:
-            connection = psycopg.connect(self._dsn, autocommit=not self._is_writer)
+            connection = CollectingConnection.connect(self._dsn, autocommit=True)
         except psycopg.Error as error:
             raise unreachable(self._name, self._dsn, error) from None  # it may have parts of the password
-        self._connection = cast("psycopg.Connection[Row]", connection)
+        self._connection = connection
         try:
             set_up(connection, self._statement_timeout, is_writer=self._is_writer)
         except psycopg.Error as error:
@@ -69,7 +65,7 @@ class PostgresConnection:
             raise self._error(error) from error
         return self._connection
 
-    def _connected(self) -> psycopg.Connection[Row]:
+    def _connected(self) -> CollectingConnection:
         """Return the connection, a new one if the old one broke."""
         connection = self._connection
         if connection is None or connection.closed:
@@ -84,16 +80,15 @@ class PostgresConnection:
                 self._leave_pipeline()
             self._connection.close()
 
-    def _enter_pipeline(self, connection: psycopg.Connection[Row]) -> None:
-        """Have statements sent together from now on. It holds for many transactions: leaving takes a trip."""
+    def _enter_pipeline(self, connection: CollectingConnection) -> None:
+        """Have statements sent together from now on. It holds for many transactions."""
         if self._pipeline is None:
-            self._pipeline_context = connection.pipeline()
-            self._pipeline = self._pipeline_context.__enter__()
+            self._pipeline = StatementPipeline(connection)
 
     def _leave_pipeline(self) -> None:
-        pipeline, self._pipeline_context, self._pipeline = self._pipeline_context, None, None
+        pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
-            pipeline.__exit__(None, None, None)
+            pipeline.leave()
 
     # --- statements ---------------------------------------------------------------------------------
 
@@ -118,22 +113,14 @@ class PostgresConnection:
 
     def _fetch(self, cursor: psycopg.Cursor[Row]) -> list[Row]:
         with self._translated():
-            if self._pipeline is not None and not self._is_synced:
-                # Without a sync the server takes the transaction for busy, not idle: it would never end
-                # that of a process which is stopped here, and never free its locks.
+            if self._pipeline is not None:
                 self._pipeline.sync()
-                self._is_synced = True
             return cursor.fetchall()
 
     def _execute(self, sql: str, values: Sequence[object] = ()) -> psycopg.Cursor[Row]:
         assert self._connection is not None
-        self._is_synced = False
-        cursor = self._connection.execute(_in_psycopg(sql), values or None)
-        # In a pipeline psycopg leaves what the socket does not take at once, and never comes back to it:
-        # the server would wait for the rest of the statement, and we for its answer.
-        if self._connection.pgconn.flush():
-            self._connection.wait(_flushed(self._connection))
-        return cursor
+        to = self._connection if self._pipeline is None else self._pipeline
+        return to.execute(_in_psycopg(sql), values or None)
 
     # --- errors -------------------------------------------------------------------------------------
 
@@ -149,13 +136,6 @@ class PostgresConnection:
         is_away = self._connection is None or self._connection.closed or code.startswith(("08", "57P"))
         self._is_lost = self._is_lost or is_away
         return broken(self._name) if is_away else refused(self._name, error)
-
-
-def _flushed(connection: psycopg.Connection[Row]) -> Generator[Wait, Ready | int]:
-    """Send what is left of a large statement, and take in what the server says meanwhile."""
-    while connection.pgconn.flush():
-        if (yield Wait.RW) & Ready.R:
-            connection.pgconn.consume_input()
 
 
 @lru_cache(512)

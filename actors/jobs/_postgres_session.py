@@ -74,13 +74,12 @@ class PostgresSession(PostgresConnection):
         if self._is_writer:
             with self._translated():
                 self._enter_pipeline(connection)
+                self._execute("BEGIN")
                 self._start = self._execute(_BEGIN, (self._id, self._batch))
 
     def commit(self) -> bool:
         """Store the events and make all of it last; returns whether there were any."""
-        connection = self._connection
-        assert connection is not None
-        if not self._is_writer:
+        if self._pipeline is None:
             return False
         self.now()  # the answer says that we hold our row, whatever becomes of the connection
         try:
@@ -89,8 +88,8 @@ class PostgresSession(PostgresConnection):
                     self._execute(_STORE_EVENTS, (msgspec.json.encode(self._events).decode(),))
                 elif self._has_news:
                     self._execute(_NOTIFY)
-                connection.commit()
-                self._is_synced = True
+                self._execute("COMMIT")
+                self._pipeline.sync()
         except StoreError as error:
             # Only a server that gave a reason has certainly not committed. Of anything else (the connection
             # broke, psycopg could not end its pipeline) it has to be asked: made again, it might be twice.
@@ -117,7 +116,6 @@ class PostgresSession(PostgresConnection):
                 connection = self._connect()
                 sql = "SELECT batch FROM relight_writer WHERE id = %s FOR UPDATE"
                 found = connection.execute(sql, (self._id,)).fetchall()
-                connection.commit()
             except (StoreError, psycopg.Error) as error:
                 if time.monotonic() > give_up:
                     problem = "it was lost in the middle of a commit: what was asked for may be stored or not"

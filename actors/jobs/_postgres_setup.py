@@ -59,6 +59,7 @@ def set_up(connection: psycopg.Connection[Row], statement_timeout: float, *, is_
         statement_timeout: Seconds.
         is_writer: It runs the few statements of jobs, over and over; else questions of all kinds.
     """
+    connection.prepared_max = None  # there are so many different ones only
     connection.execute(
         "SELECT set_config('statement_timeout', %s, false), set_config('jit', 'off', false), "
         "set_config('idle_in_transaction_session_timeout', '10s', false), "
@@ -67,7 +68,6 @@ def set_up(connection: psycopg.Connection[Row], statement_timeout: float, *, is_
         "set_config('enable_mergejoin', %s, false), set_config('enable_bitmapscan', %s, false)",
         (str(int(statement_timeout * 1000)), *["off" if is_writer else "on"] * 4),
     )
-    connection.commit()
 
 
 def migrate(connection: psycopg.Connection[Row], name: str) -> None:
@@ -81,12 +81,16 @@ def migrate(connection: psycopg.Connection[Row], name: str) -> None:
         StoreError: They are of a newer version.
         psycopg.Error: The server refuses.
     """
+    with connection.transaction():
+        _migrate(connection, name)
+
+
+def _migrate(connection: psycopg.Connection[Row], name: str) -> None:
     connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (LOCKS["migrations"],))
     connection.execute("CREATE TABLE IF NOT EXISTS relight_schema (version INTEGER NOT NULL)")
     rows = connection.execute("SELECT max(version) FROM relight_schema").fetchall()
     found = cast("int | None", rows[0][0]) or 0
     if found > len(MIGRATIONS):
-        connection.rollback()
         problem = f"its schema is of version {found}, this relight knows {len(MIGRATIONS)}: upgrade relight"
         raise StoreError(name, problem, is_passing=False)
     for version in range(found + 1, len(MIGRATIONS) + 1):
@@ -98,4 +102,3 @@ def migrate(connection: psycopg.Connection[Row], name: str) -> None:
             connection.execute(statement)
     # Those of processes that are long gone.
     connection.execute("DELETE FROM relight_writer WHERE at < now() - interval '1 day'")
-    connection.commit()

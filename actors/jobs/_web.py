@@ -10,13 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 import anyio
-import msgspec
 import sniffio
 
 from ...runtime import Actor
 from .._errors import MissingExtraError
 from .._secret import Secret
 from ._feed import Feed
+from ._live_options import LiveOptions
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -28,18 +28,6 @@ _CLOSING = 3.0
 """Seconds for the sessions to end."""
 _UNHEARD = 5000
 """Milliseconds that data may be under way without the client's kernel saying it has it."""
-
-
-class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sessions of one server have in common."""
-
-    feed: Feed
-    secret: Secret
-    origins: frozenset[str]
-    patience: float
-    heartbeat: float
-    sessions: int
-    clock: Callable[[], float]
 
 
 class _Serve(Protocol):

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 from ._web_session import Session
 
 if TYPE_CHECKING:
-    from ._web import LiveOptions
+    from ._live_options import LiveOptions
 
 PATH = "/api/v1/jobs/live"
 

@@ -21,7 +21,7 @@ from ._subscription import RESET, Subscription
 from ._tokens import EVERYBODY, Claims, read_token
 
 if TYPE_CHECKING:
-    from ._web import LiveOptions
+    from ._live_options import LiveOptions
 
 _LONGEST_DATA = 16 * 1024
 """Bytes of one event's data; more is left out, and said to be."""
