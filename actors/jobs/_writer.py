@@ -131,7 +131,10 @@ class Writer(Generic[ConnectionT]):
             StoreError: The connection can't be opened.
         """
         if self._is_running:
-            raise StoreError(self._name, "it is open already", is_passing=False)
+            problem = (
+                "it is open already: a worker opens its store by itself, so give others one of their own"
+            )
+            raise StoreError(self._name, problem, is_passing=False)
         connection = await anyio.to_thread.run_sync(self._connect)
         self._backend = backend = current_backend()
         self._is_running = True

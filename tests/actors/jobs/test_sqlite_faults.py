@@ -323,6 +323,20 @@ async def test_a_poisonous_operation_fails_alone(tmp_path: Path) -> None:
         assert await store.spent(since=0.0) == 9.0
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"synchronous": "off"}, "synchronous must be 'full' or 'normal', got 'off'"),
+        ({"busy_timeout": -1.0}, "busy_timeout must be 0 to 3600 s"),
+        ({"busy_timeout": float("nan")}, "busy_timeout must be"),
+        ({"max_bytes": 0}, "max_bytes must be 262144 or more"),
+    ],
+)
+async def test_an_option_out_of_range_is_refused(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        SqliteStore("jobs.db", **options)  # type: ignore[arg-type]
+
+
 async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "jobs.db")
     with pytest.raises(StoreError, match="not open"):
