@@ -85,7 +85,7 @@ class Session:
         async with anyio.create_task_group() as group:
             scope = group.cancel_scope
             group.start_soon(self._until, scope, self._read)
-            group.start_soon(self._until, scope, lambda: self._write(subscription))
+            group.start_soon(self._until, scope, lambda: self._write(subscription, claims))
             group.start_soon(self._until, scope, lambda: self._watch(claims))
         if self._end is not None:
             await self._close(self._end)
@@ -153,10 +153,10 @@ class Session:
             acknowledged, self._acknowledged = self._acknowledged, anyio.Event()
             acknowledged.set()
 
-    async def _write(self, subscription: Subscription) -> None:
+    async def _write(self, subscription: Subscription, claims: Claims) -> None:
         await self._send({"op": "ready", "cursor": self._cursor})
         async for event in subscription:
-            await self._send(_frame_of(event))
+            await self._send(_frame_of(event, claims))
             self._cursor = event.cursor
 
     async def _watch(self, claims: Claims) -> None:
@@ -200,9 +200,11 @@ class Session:
         return text
 
 
-def _frame_of(event: Event) -> dict[str, object]:
+def _frame_of(event: Event, claims: Claims) -> dict[str, object]:
     row = event_row(event)
-    data = cast("Mapping[str, object]", row["data"])
+    data = cast("dict[str, object]", row["data"])
+    if claims.user != EVERYBODY:
+        data.pop("worker", None)  # names of hosts are no user's business
     size = len(msgspec.json.encode(data))
     if size > _LONGEST_DATA:
         row["data"] = _as_many_as_fit(data) if event.kind == RESET else {"left_out": size}

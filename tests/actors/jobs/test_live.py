@@ -131,6 +131,19 @@ async def test_nobody_hears_of_anothers_job(store: Store) -> None:
         assert await heard(client, 1) == [("job-0002", "enqueued")]
 
 
+@pytest.mark.parametrize(("user", "told"), [("ann", {"attempt"}), ("*", {"attempt", "worker"})])
+async def test_only_operators_are_told_which_worker_has_a_job(user: str, told: set[str]) -> None:
+    store = MemoryStore()
+    await store.enqueue([new(1, user="ann")])
+    await kill(store, 1)
+    async with serving(store) as url, connect(url) as client:
+        await greet(client, token=token(user), cursor="0")
+        with anyio.fail_after(10):
+            frames = [await client.hear() for _ in range(3)]
+    assert frames[1]["kind"] == "started"
+    assert set(msgspec.convert(frames[1]["data"], dict[str, object])) == told
+
+
 async def test_an_operator_hears_of_all(store: Store) -> None:
     await store.enqueue([new(1, user="ben"), new(2, user="ann"), new(3)])
     async with serving(store) as url, connect(url) as client:
