@@ -9,7 +9,7 @@ import msgspec
 from ._memory_events import MemoryEvents
 from ._memory_jobs import MemoryJobs
 from ._memory_ledger import MemoryLedger
-from ._records import Attempt, Claimed, Failure, Job, JobState, NewJob, Step
+from ._records import WAITS_KEPT, Attempt, Claimed, Failure, Job, JobState, NewJob, Step
 
 _replace = msgspec.structs.replace
 _WORKER_LOST = "the worker was lost"
@@ -94,7 +94,11 @@ class MemoryCourse:
     def fail(self, job: Job, failure: Failure, retry_in: float | None, *, spends: bool) -> JobState:
         """End a run that failed; see `Store.fail`."""
         job, now = self.charged(job, failure.cost_usd, failure.service_retries), self._clock()
-        self._jobs.attempts[job.id].append(_attempt_of(job, failure, retry_in, at=now, spends=spends))
+        attempts = self._jobs.attempts[job.id]
+        attempts.append(_attempt_of(job, failure, retry_in, at=now, spends=spends))
+        if not spends:
+            oldest = job.runs - WAITS_KEPT
+            attempts[:] = [each for each in attempts if each.is_spent or each.number > oldest]
         job = _replace(
             job,
             error=failure.error,

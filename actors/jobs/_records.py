@@ -112,6 +112,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     budget_usd: float | None
 
 
+WAITS_KEPT = 100
+"""Waits that spent no attempt are in a job's history for so many runs: it may wait every second for days."""
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One failed attempt of a job, or one that was made to wait."""
 

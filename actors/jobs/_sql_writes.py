@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 from ._errors import LeaseLostError
-from ._records import Failure, Job, JobState
+from ._records import WAITS_KEPT, Failure, Job, JobState
 from ._sql_rows import JOB_COLUMNS, chunks, job_of, marks
 from ._sql_session import SqlSession
 
@@ -87,6 +87,11 @@ def fail(
             failure.step, retry_in, int(spends),
         ),
     )  # fmt: skip
+    if not spends:
+        session.send(
+            "DELETE FROM relight_attempt WHERE job = ? AND number <= ? AND is_spent = 0",
+            (job, found.runs - WAITS_KEPT),
+        )
     if found.is_cancel_requested:
         return _end(session, found, JobState.CANCELLED)
     if retry_in is None:

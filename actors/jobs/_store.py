@@ -113,6 +113,8 @@ class Store(Protocol):
     ) -> JobState:
         """End a run of a job that failed; returns where the job is now.
 
+        It is in the job's history from now on; one that spends nothing for the next `WAITS_KEPT` runs.
+
         Args:
             job: Its id.
             fence: The worker's.

@@ -165,6 +165,20 @@ async def test_a_wait_that_spends_no_attempt_gives_its_number_back(store: Store)
     assert (again.job.attempt, again.job.runs) == (1, 2)
 
 
+async def test_of_waits_that_spend_nothing_the_last_hundred_are_kept(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=0.0, spends=True)
+    for _ in range(103):
+        (again,) = await claim(store)
+        await store.fail("job-0001", again.job.fence, FAILURE, retry_in=0.0, spends=False)
+    detail = await store.job("job-0001")
+    assert detail is not None
+    assert [(each.number, each.is_spent) for each in detail.attempts] == [
+        (1, True),
+        *((number, False) for number in range(5, 105)),
+    ]
+
+
 async def test_a_released_job_begins_again_at_once(store: Store) -> None:
     claimed = await begin(store, new(1))
     released = await store.release("job-0001", claimed.job.fence, cost_usd=0.5, retries=2)
