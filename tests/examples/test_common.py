@@ -135,6 +135,18 @@ async def test_an_answer_may_stand_in_a_fence() -> None:
     assert list_of(2)(chat('Here:\n```json\n["a tower", "a goose"]\n```')) == ["a tower", "a goose"]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--pages", "0"), ("--pages", "two"), ("--rate", "15"), ("--rate", "much")]
+)
+async def test_a_number_out_of_range_is_a_mistake(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_options("comic_maker", "pages", 3, arguments=[option, value])
+    assert f"argument {option}: must be a" in capsys.readouterr().err
+    await anyio.lowlevel.checkpoint()
+
+
 async def test_jobs_are_kept_in_memory_unless_a_store_is_named(tmp_path: Path) -> None:
     path = str(tmp_path / "comics.db")
     named = read_options("comic_maker", "pages", 3, arguments=["--pages", "2", "--store", path])
