@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from ...supervisors import FailureKind
+from ._errors import JobArgumentsError
 from ._function import JobOptions
 from ._records import NewJob
 from ._texts import check_name
@@ -78,6 +79,33 @@ def _check_error(error: object) -> None:
             f"job: backoff_by_error is by classes of errors and FailureKind, such as "
             f"FailureKind.OVERLOADED, got {error!r}"
         )
+
+
+def check_store(store: object) -> None:
+    """Refuse what is no store.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not hasattr(store, "opened"):
+        # Not its value: a URL may hold a password.
+        raise TypeError(
+            f"Queue.store must be a store, got a {type(store).__name__}: "
+            "write SqliteStore('jobs.db'), or store_from_url(...) for a URL"
+        )
+
+
+def check_tuple(function: object, arguments: object) -> None:
+    """Refuse arguments of one of many jobs that are no tuple: a text would be one a letter.
+
+    Raises:
+        JobArgumentsError: They are none.
+    """
+    if not isinstance(arguments, tuple | list):
+        problem = (
+            f"enqueue_many takes those of each job as a tuple, such as (x,), got a {type(arguments).__name__}"
+        )
+        raise JobArgumentsError(str(getattr(function, "kind", function)), problem)
 
 
 def _check_priority(where: str, priority: object) -> None:

@@ -20,7 +20,7 @@ from ._feed import Feed
 from ._function import AnyJobFunction, JobFunction
 from ._ids import IdMaker
 from ._large_results import LargeResults
-from ._options import check_new
+from ._options import check_new, check_store, check_tuple
 from ._records import Job, JobState, NewJob
 from ._signature import Codecs
 from ._store import Store
@@ -74,7 +74,7 @@ class Queue(Catalogue):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(name)
-        _check_store(store)
+        check_store(store)
         self.store = store
         self.clock = clock
         path = getattr(store, "path", None)
@@ -153,7 +153,7 @@ class Queue(Catalogue):
         """
         jobs: list[NewJob] = []
         for each in arguments:
-            _check_tuple(function, each)
+            check_tuple(function, each)
             jobs.append(self._new(function, each, delay=delay, user=user, priority=priority))
         for job in jobs:
             check_new(job)
@@ -310,20 +310,3 @@ class Queue(Catalogue):
         """
         await self.store.reap()
         return await self.large_results.sweep(self.store)
-
-
-def _check_store(store: object) -> None:
-    if not hasattr(store, "opened"):
-        # Not its value: a URL may hold a password.
-        raise TypeError(
-            f"Queue.store must be a store, got a {type(store).__name__}: "
-            "write SqliteStore('jobs.db'), or store_from_url(...) for a URL"
-        )
-
-
-def _check_tuple(function: object, arguments: object) -> None:
-    if not isinstance(arguments, tuple | list):
-        problem = (
-            f"enqueue_many takes those of each job as a tuple, such as (x,), got a {type(arguments).__name__}"
-        )
-        raise JobArgumentsError(str(getattr(function, "kind", function)), problem)

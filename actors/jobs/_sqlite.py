@@ -56,6 +56,9 @@ class SqliteStore(SqlStore):
         busy_timeout: Seconds to wait for another process that is writing.
         max_bytes: The file grows no larger; None: as large as the disk allows.
         clock: Seconds since 1970; a test's own, perhaps. Asked on the store's threads.
+
+    Raises:
+        ValueError: *path* is none.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class SqliteStore(SqlStore):
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        _check_path(str(path))
         self.path = Path(path)
         connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes, clock)
         self._seen = 0
@@ -88,6 +92,15 @@ class SqliteStore(SqlStore):
             if seen != self._seen:
                 self._seen = seen
                 self._notice()
+
+
+def _check_path(path: str) -> None:
+    if path == ":memory:":
+        raise ValueError("SqliteStore.path must be a file's, got ':memory:': write MemoryStore()")
+    if not path or "://" in path:
+        # Not its value: a URL may hold a password.
+        got = "a URL: write store_from_url(...)" if path else "''"
+        raise ValueError(f"SqliteStore.path must be a file's, got {got}")
 
 
 def _name(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What the two applications share."""
 
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from relight.actors.jobs import (
     Worker,
 )
 from tests.examples.agents import chat
+from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -156,3 +158,10 @@ async def test_jobs_are_kept_in_memory_unless_a_store_is_named(tmp_path: Path) -
     assert isinstance(plain.find_store(), MemoryStore)
     assert plain == Options(count=3)
     await anyio.lowlevel.checkpoint()
+
+
+async def test_what_went_wrong_first_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "examples.comic_maker", "--store", str(tmp_path / "no" / "jobs.db")]
+    ended = await anyio.run_process(command, cwd=ROOT, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.decode().startswith("error: SQLite file '")

@@ -20,6 +20,7 @@ from relight.actors.jobs import (
     Query,
     Queue,
     Retry,
+    SqliteStore,
     UnknownJobError,
 )
 from relight.actors.jobs._blobs import Blobs
@@ -390,3 +391,17 @@ async def test_a_write_that_fails_leaves_no_draft(tmp_path: Path, monkeypatch: p
 def test_a_wait_that_is_none_is_refused(after: float) -> None:
     with pytest.raises(ValueError, match=r"Retry\.after must be 0 or more seconds, and finite, got"):
         Retry("later", after=after)
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("", "must be a file's, got ''"),
+        (":memory:", r"write MemoryStore\(\)"),
+        ("postgresql://me:hush@host/jobs", r"got a URL: write store_from_url\(\.\.\.\)"),
+    ],
+)
+def test_a_sqlite_store_is_a_file(path: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=remedy) as caught:
+        SqliteStore(path)
+    assert "hush" not in str(caught.value)
