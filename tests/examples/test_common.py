@@ -18,6 +18,7 @@ from relight.actors.jobs import (
     Fail,
     Job,
     JobContext,
+    JobDetail,
     JobFunction,
     JobState,
     MemoryStore,
@@ -99,6 +100,30 @@ async def test_what_an_earlier_process_finished_is_told_as_kept(tmp_path: Path) 
         async with shop.working(), telling(shop.queue, name_of, said.append):
             await ended(shop.queue, await take_up(shop.queue, shop.draw, name))
         assert said == ["      goose: sketch: kept"] * kept + ["      goose: sketch"]
+
+
+class Slow(MemoryStore):
+    """Takes its time to find a job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = anyio.Event()
+
+    async def job(self, id: str) -> JobDetail | None:  # noqa: A002 - the name people know
+        self.asked.set()
+        await anyio.sleep(0.01)
+        return await super().job(id)
+
+
+async def test_what_is_being_told_when_all_is_done_is_told() -> None:
+    store, said = Slow(), list[str]()
+    shop = Shop(store)
+    async with shop.working():
+        await ended(shop.queue, await take_up(shop.queue, shop.draw, "a goose"))
+        store.asked = anyio.Event()
+        async with telling(shop.queue, name_of, said.append):
+            await store.asked.wait()
+    assert said == ["      goose: sketch: kept"]
 
 
 async def test_the_report_adds_up_the_jobs_records(capsys: pytest.CaptureFixture[str]) -> None:
