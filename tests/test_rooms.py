@@ -32,6 +32,7 @@ UNITS = {
         "relight.actors.jobs._tally",
     ),
     "tests/actors/jobs/test_worker.py": ("relight.actors.jobs._run",),
+    "tests/actors/jobs/test_writer.py": ("relight.actors.jobs._writer",),
     "tests/bench/test_beam.py": (
         "relight.bench._table",
         "relight.bench._vm",

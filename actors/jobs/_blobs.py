@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from hashlib import sha256
@@ -11,6 +12,12 @@ import anyio.to_thread
 
 from ._errors import BlobError
 
+_PASSING = frozenset(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE")
+    if hasattr(errno, name)
+)
+"""What somebody may put right while the result waits."""
 SWEPT = ".swept"
 """How the name of a file ends that is about to be removed."""
 
@@ -38,7 +45,9 @@ class Blobs:
         try:
             await anyio.to_thread.run_sync(_write, self._path(name), data)
         except OSError as error:
-            raise BlobError(str(self.folder), name, f"can't be written: {error.strerror or error}") from error
+            problem = f"can't be written: {error.strerror or error}"
+            is_passing = error.errno in _PASSING
+            raise BlobError(str(self.folder), name, problem, is_passing=is_passing) from error
         return name
 
     async def get(self, name: str) -> bytes:

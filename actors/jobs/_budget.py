@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from math import fsum
 
+import anyio
 import msgspec
 
 from ...supervisors import BudgetExceededError
@@ -118,6 +119,8 @@ class Ledger:
         self._clock = clock
         self._read_at = -1.0
         self._sums: tuple[Spending, ...] = ()
+        self._read: anyio.Event | None = None
+        """Set when the read in hand is over; None: there is none."""
 
     async def days(self, count: int = 7) -> list[Day]:
         """Sum up the last days, today first; what was pruned or never charged is not in it.
@@ -141,18 +144,37 @@ class Ledger:
         return await self._store.spent(since=since, user=user, queue=queue)
 
     async def today(self, *, user: str | None, queue: str) -> Spent:
-        """Return what this day has cost so far. It may be a second old, or as old as a read in hand."""
+        """Return what this day has cost so far. It may be a second old.
+
+        Raises:
+            StoreError: The ledger can't be read now.
+        """
         now = self._clock()
-        if not self._read_at <= now < self._read_at + _FRESH:
-            # Before the read: whoever comes while it is under way need not read too.
-            self._read_at = now
-            midnight = now // DAY * DAY
-            self._sums = tuple(await self._store.sums(since=midnight, until=midnight + DAY))
+        while not self._is_fresh(now):
+            if self._read is None:
+                await self._read_day(now)
+            else:
+                await self._read.wait()
         return Spent(
             user=0.0 if user is None else sum(each.usd for each in self._sums if each.user == user),
             queue=sum(each.usd for each in self._sums if each.queue == queue),
             everybody=sum(each.usd for each in self._sums),
         )
+
+    def _is_fresh(self, now: float) -> bool:
+        # Of the same day, too: by yesterday's sums a job would wait until tomorrow.
+        return self._read_at <= now < self._read_at + _FRESH and self._read_at // DAY == now // DAY
+
+    async def _read_day(self, now: float) -> None:
+        """Read, for whoever comes meanwhile, too."""
+        read = self._read = anyio.Event()
+        try:
+            midnight = now // DAY * DAY
+            self._sums = tuple(await self._store.sums(since=midnight, until=midnight + DAY))
+            self._read_at = now
+        finally:
+            self._read = None
+            read.set()
 
 
 class Purse:
@@ -173,8 +195,13 @@ class Purse:
         """Tell whether there is anything to check: without a budget a step costs nothing more."""
         return job.budget_usd is not None or self._budget != _NONE
 
-    async def check(self, job: Job, spent: float) -> None:
-        """Refuse another step of *job*, which has spent so much, when the money is gone.
+    async def check(self, job: Job, spent: float, unstored: float) -> None:
+        """Refuse another step of *job* when the money is gone.
+
+        Args:
+            job: The job.
+            spent: What it has spent.
+            unstored: What of it is not in the ledger yet.
 
         Raises:
             BudgetExceededError: It is; ``retry_after`` says when there is more.
@@ -182,7 +209,12 @@ class Purse:
         """
         today = Spent()
         if self._budget.is_by_day:
-            today = await self._ledger.today(user=job.user, queue=job.queue)
+            stored = await self._ledger.today(user=job.user, queue=job.queue)
+            today = Spent(
+                user=stored.user + unstored,
+                queue=stored.queue + unstored,
+                everybody=stored.everybody + unstored,
+            )
         refusal = self._budget.judge(job, spent, today, self._clock())
         if refusal is not None:
             raise refusal

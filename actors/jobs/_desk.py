@@ -13,7 +13,7 @@ import anyio
 
 from ...runtime import Kernel, redact
 from ...supervisors.policies import Exponential
-from ._errors import StoreError
+from ._errors import BlobError, StoreError
 from ._store import Store
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ._run import Run
 
 ResultT = TypeVar("ResultT")
+Trouble = type[StoreError] | type[BlobError]
+"""What is away: the store, or the folder of large results."""
 
 GRACE = 5.0
 """Seconds for the step in hand, when the time to drain is up."""
@@ -65,8 +67,8 @@ class Desk:
         self.busy = Bell()
         """A job was taken."""
         self._kernel: Kernel | None = None
-        self._trouble: str | None = None
-        """What keeps the store from being used now."""
+        self._troubles: dict[Trouble, str] = {}
+        """What keeps the store, or the folder of large results, from being used now."""
 
     @property
     def kernel(self) -> Kernel:
@@ -103,42 +105,47 @@ class Desk:
     # --- a store that is away -------------------------------------------------------------------------
 
     async def insist(
-        self, write: Callable[[], Awaitable[ResultT]], is_vain: Callable[[], bool] = lambda: False
+        self,
+        write: Callable[[], Awaitable[ResultT]],
+        is_vain: Callable[[], bool] = lambda: False,
+        *,
+        of: Trouble = StoreError,
     ) -> ResultT:
         """Use the store; while it is away wait, longer each time, and try again.
 
         Args:
             write: What to do; done again from the start.
             is_vain: Tells that it is not worth another try.
+            of: Which error is waited for: another one where it is not the store that is used.
 
         Raises:
             StoreError: It is of no use to wait.
+            BlobError: The same, where that is waited for.
         """
         tries = 0
         while True:
             try:
                 done = await write()
-            except StoreError as error:
+            except of as error:
                 if not error.is_passing or is_vain():
                     raise
-                self.store_failed(error)
+                self.store_failed(error, of)
                 tries += 1
                 await anyio.sleep(_PATIENCE.wait(tries, self.kernel.rng))
             else:
-                self.store_answered()
+                self.store_answered(of)
                 return done
 
-    def store_failed(self, error: StoreError) -> None:
-        """Say, once, that the store is away."""
+    def store_failed(self, error: StoreError | BlobError, of: Trouble = StoreError) -> None:
+        """Say, once, that the store is away, or the folder of large results."""
         problem = redact(str(error))
-        if problem != self._trouble:
-            self._trouble = problem
+        if problem != self._troubles.get(of):
+            self._troubles[of] = problem
             self.kernel.events.warning("store.unavailable", error=problem)
 
-    def store_answered(self) -> None:
-        """Say that the store is back, if it was away."""
-        if self._trouble is not None:
-            self._trouble = None
+    def store_answered(self, of: Trouble = StoreError) -> None:
+        """Say that it is back, if it was away."""
+        if self._troubles.pop(of, None) is not None:
             self.kernel.events.info("store.recovered")
 
     # --- the end --------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ class JobError(RelightError):
 class StoreError(JobError):
     """The store can't be used now. Nothing was changed by the call that raised it.
 
+    But where a server is lost in the middle of a commit and does not come back, nobody can tell. The error
+    says so; what workers do then holds either way.
+
     Args:
         store: Which one, without a password.
         problem: What is wrong, and what to do about it.
@@ -79,13 +82,21 @@ class JobFailedError(JobError):
 
 
 class BlobError(JobError):
-    """A file that holds a large result can't be written, read or removed."""
+    """A file that holds a large result can't be written, read or removed.
 
-    def __init__(self, folder: str, name: str, problem: str) -> None:
+    Args:
+        folder: Where it is.
+        name: SHA-256 of what it holds.
+        problem: What is wrong.
+        is_passing: Waiting may help: the disk is full.
+    """
+
+    def __init__(self, folder: str, name: str, problem: str, *, is_passing: bool = False) -> None:
         super().__init__(f"{folder}: {name[:12]}... {problem}")
         self.folder = folder
         self.name = name
         """SHA-256 of what the file holds."""
+        self.is_passing = is_passing
 
 
 class ResultTooLargeError(JobError):

@@ -32,6 +32,9 @@ from ._records import (
     Step,
 )
 
+_EVENTS_PRUNED = 10
+"""Events deleted at a time for each job that is."""
+
 
 class MemoryStore:
     """Keep jobs in this process, for as long as it lives.
@@ -133,9 +136,9 @@ class MemoryStore:
         """End a run of a job that failed; see `Store.fail`."""
         return self._course.fail(self._jobs.owned(job, fence), failure, retry_in, spends=spends)
 
-    async def release(self, job: str, fence: int) -> None:
+    async def release(self, job: str, fence: int, *, cost_usd: float, retries: int) -> JobState:
         """Give a job back unfinished; see `Store.release`."""
-        self._course.release(self._jobs.owned(job, fence))
+        return self._course.release(self._course.charged(self._jobs.owned(job, fence), cost_usd, retries))
 
     async def end_cancelled(self, job: str, fence: int, *, cost_usd: float, retries: int) -> None:
         """End a job that was asked to end; see `Store.end_cancelled`."""
@@ -241,7 +244,7 @@ class MemoryStore:
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
         """Delete old jobs, events and messages; see `Store.prune`."""
         self._messages.prune(ended_before)
-        self._events.prune(ended_before)
+        self._events.prune(ended_before, _EVENTS_PRUNED * most)
         return self._jobs.prune(ended_before, most)
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:

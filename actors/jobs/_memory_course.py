@@ -111,9 +111,13 @@ class MemoryCourse:
         self._put(waiting, "retrying" if spends else "waiting", data)
         return waiting.state
 
-    def release(self, job: Job) -> None:
+    def release(self, job: Job) -> JobState:
         """Give a running job back unfinished."""
-        self._put(_replace(job, state=JobState.QUEUED, worker=None, attempt=job.attempt - 1), "released", {})
+        job = _replace(job, worker=None, attempt=job.attempt - 1)
+        if job.is_cancel_requested:
+            return self.end(job, JobState.CANCELLED)
+        self._put(_replace(job, state=JobState.QUEUED), "released", {})
+        return JobState.QUEUED
 
     def rescue(self, job: Job) -> None:
         """Take a running job from a worker that is lost."""

@@ -74,8 +74,9 @@ class MemoryEvents:
         )
         return [event for event, _ in zip(found, range(most), strict=False)]
 
-    def prune(self, before: float) -> None:
-        """Delete the events before a moment."""
-        kept = [event for event in self._events if event.at >= before]
-        self._pruned += len(self._events) - len(kept)
-        self._events = kept
+    def prune(self, before: float, most: int) -> None:
+        """Delete up to *most* events before a moment, the oldest."""
+        old = next((place for place, event in enumerate(self._events) if event.at >= before), None)
+        count = min(most, len(self._events) if old is None else old)
+        self._pruned += count
+        del self._events[:count]

@@ -22,6 +22,7 @@ from ._errors import StoreError
 from ._postgres_connection import PostgresConnection
 from ._postgres_setup import LOCKS
 from ._sql_rows import EVENT_COLUMNS, Row
+from ._writer import UndecidedError
 
 CHANNEL = "relight_jobs"
 """Who waits for a change listens to it."""
@@ -103,6 +104,9 @@ class PostgresSession(PostgresConnection):
 
         Our row in the table of writers says so, and locking it waits for a transaction that still goes on.
         (The number of a transaction would not do: after a crash it may be another's.)
+
+        Raises:
+            UndecidedError: It does not come back.
         """
         give_up = time.monotonic() + _PATIENCE
         wait = 0.05
@@ -112,9 +116,10 @@ class PostgresSession(PostgresConnection):
                 connection = self._connect()
                 sql = "SELECT batch FROM relight_writer WHERE id = %s FOR UPDATE"
                 found = connection.execute(sql, (self._id,)).fetchall()
-            except (StoreError, psycopg.Error):
+            except (StoreError, psycopg.Error) as error:
                 if time.monotonic() > give_up:
-                    raise
+                    problem = "it was lost in the middle of a commit: what was asked for may be stored or not"
+                    raise UndecidedError(self._name, problem, is_passing=True) from error
             else:
                 return bool(found) and found[0][0] == self._batch
             time.sleep(wait)
@@ -189,12 +194,13 @@ class PostgresSession(PostgresConnection):
         rows = self.rows(sql, (int(after), *values, most))
         return [(_cursor(cast("int", row[0])), row[1:]) for row in rows]
 
-    def prune_events(self, before: float) -> None:
-        """Delete events, and note which was the last of them."""
+    def prune_events(self, before: float, most: int) -> None:
+        """Delete the oldest events before a moment, and note which was the last of them."""
         self.send(
-            "WITH gone AS (DELETE FROM relight_event WHERE at < ? RETURNING seq) "
+            "WITH gone AS (DELETE FROM relight_event WHERE seq IN "
+            "(SELECT seq FROM relight_event WHERE at < ? ORDER BY at, seq LIMIT ?) RETURNING seq) "
             "UPDATE relight_pruned SET seq = greatest(seq, (SELECT max(seq) FROM gone))",
-            (before,),
+            (before, most),
         )
 
     def is_pruned(self, cursor: str) -> bool:

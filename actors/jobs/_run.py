@@ -15,8 +15,8 @@ import msgspec
 
 from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
 from ._context import JobContext
-from ._desk import Desk
-from ._errors import LeaseLostError, UnknownStepError
+from ._desk import Desk, Trouble
+from ._errors import BlobError, LeaseLostError, StoreError, UnknownStepError
 from ._function import AnyJobFunction
 from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
@@ -102,7 +102,8 @@ class Run:
         """
         spent = self.job.cost_usd + self.saved.cost_usd + self.tally.cost_usd
         if self.queue.purse.is_asked_by(self.job):
-            await self._insist(lambda: self.queue.purse.check(self.job, spent))
+            unstored = self.tally.cost_usd
+            await self._insist(lambda: self.queue.purse.check(self.job, spent, unstored))
 
     async def checkpoint(self) -> None:
         """Go no further when the worker ends."""
@@ -120,15 +121,24 @@ class Run:
         """
         await self._insist(lambda: self.desk.store.save_step(self.job.id, self.job.fence, step))
 
+    async def put_result(self, where: str, data: bytes) -> str | None:
+        """Put a large result into a file, and wait where the disk is full; see `LargeResults.put`.
+
+        Raises:
+            LeaseLostError: Another worker has the job.
+            BlobError: The file can't be written, and it is of no use to wait.
+        """
+        return await self._insist(lambda: self.queue.large_results.put(where, data), of=BlobError)
+
     async def note(self, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of the job; see `Store.note`."""
         await self._insist(lambda: self.desk.store.note(self.job.id, self.job.fence, kind, data))
 
-    async def _insist(self, write: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    async def _insist(self, write: Callable[[], Awaitable[ResultT]], of: Trouble = StoreError) -> ResultT:
         if self.is_lost:
             raise LeaseLostError(self.job.id, self.job.fence)
         try:
-            return await self.desk.insist(write, lambda: self.is_lost)
+            return await self.desk.insist(write, lambda: self.is_lost, of=of)
         except LeaseLostError:
             self.lose()
             raise
@@ -295,15 +305,24 @@ class Run:
             self.queue.counters.run_ended(job.kind, "cancelled")
             self._tell("job.cancelled")
         elif self._why is End.RELEASED:
-            await self._insist(partial(store.release, job.id, job.fence))
-            self.queue.counters.run_ended(job.kind, "released")
-            self._tell("job.released")
+            release = partial(
+                store.release, job.id, job.fence, cost_usd=tally.cost_usd, retries=tally.retries
+            )
+            self._tell_released(await self._insist(release))
         elif self._why is End.ASLEEP:
             left = max(0.0, self._wakes - self.store_now())
             asleep = Failure(error="asleep", error_type="sleep", cause="asleep")
             await self._fail(self._with_facts(asleep), left, spends=False)
         else:
             await self._write_failure(error or self._timeout())
+
+    def _tell_released(self, state: JobState) -> None:
+        if state is JobState.CANCELLED:
+            self.queue.counters.run_ended(self.job.kind, "cancelled")
+            self._tell("job.cancelled")
+        else:
+            self.queue.counters.run_ended(self.job.kind, "released")
+            self._tell("job.released")
 
     async def _write_failure(self, error: BaseException) -> None:
         job = self.job

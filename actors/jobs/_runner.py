@@ -97,7 +97,7 @@ class Runner(Actor):
         for job in running:
             if job.worker == worker and job.id not in desk.runs:
                 with suppress(LeaseLostError):
-                    await desk.store.release(job.id, job.fence)
+                    await desk.store.release(job.id, job.fence, cost_usd=0.0, retries=0)
 
     async def _wait_for_due(self) -> None:
         desk, looked_at = self._desk, self._desk.kernel.now()

@@ -138,6 +138,13 @@ MIGRATIONS: Sequence[Sequence[str]] = (
     ),
     # Few steps have a file, and those are looked up by it.
     ("CREATE INDEX relight_step_blob ON relight_step (blob) WHERE blob IS NOT NULL",),
+    # Else a claim counts all that run in the queue for each job that waits behind a key without room.
+    (
+        """
+        CREATE INDEX relight_job_key ON relight_job (queue, limit_key)
+        WHERE state = 'running' AND limit_key IS NOT NULL
+        """,
+    ),
 )
 """By version, from 1."""
 

@@ -50,20 +50,29 @@ def dead_groups(session: SqlSession, query: Query) -> list[DeadGroup]:
         f"FROM relight_job WHERE state = 'dead' AND {condition} "
         "GROUP BY kind, coalesce(cause, '') ORDER BY count(*) DESC, kind, coalesce(cause, '')"
     )
-    return [_group(session, *cast("_GroupRow", tuple(row))) for row in session.rows(sql, values)]
+    groups = [cast("_GroupRow", tuple(row)) for row in session.rows(sql, values)]
+    return [_group(session, condition, values, *group) for group in groups]
 
 
 _GroupRow = tuple[str, str, int, float, float, float]
 
 
 def _group(
-    session: SqlSession, kind: str, cause: str, count: int, first: float, last: float, usd: float
+    session: SqlSession,
+    condition: str,
+    values: Sequence[object],
+    kind: str,
+    cause: str,
+    count: int,
+    first: float,
+    last: float,
+    usd: float,
 ) -> DeadGroup:
     sql = (
-        "SELECT max(id) FROM relight_job WHERE state = 'dead' AND kind = ? AND coalesce(cause, '') = ? "
-        "AND finished_at = ?"
+        "SELECT max(id) FROM relight_job WHERE state = 'dead' AND kind = ? AND coalesce(cause, '') = ? "  # noqa: S608
+        f"AND finished_at = ? AND {condition}"
     )
-    sample = str(session.rows(sql, (kind, cause, last))[0][0])
+    sample = str(session.rows(sql, (kind, cause, last, *values))[0][0])
     return DeadGroup(
         kind=kind, cause=cause, count=count, first_at=first, last_at=last, sample=sample, cost_usd=usd
     )

@@ -81,8 +81,8 @@ class SqlSession(Protocol):
         """Return events after a cursor, in an order that no later commit can insert into."""
         ...
 
-    def prune_events(self, before: float) -> None:
-        """Delete the events before a moment."""
+    def prune_events(self, before: float, most: int) -> None:
+        """Delete up to *most* events before a moment, the oldest."""
         ...
 
     def is_pruned(self, cursor: str) -> bool:

@@ -123,9 +123,9 @@ class SqlStore:
             lambda session: writes.fail(session, job, fence, failure, retry_in, spends=spends)
         )
 
-    async def release(self, job: str, fence: int) -> None:
+    async def release(self, job: str, fence: int, *, cost_usd: float, retries: int) -> JobState:
         """Give a job back unfinished; see `Store.release`."""
-        await self._writer.do(lambda session: writes.release(session, job, fence))
+        return await self._writer.do(lambda session: writes.release(session, job, fence, cost_usd, retries))
 
     async def end_cancelled(self, job: str, fence: int, *, cost_usd: float, retries: int) -> None:
         """End a job that was asked to end; see `Store.end_cancelled`."""

@@ -15,6 +15,8 @@ from ._records import Failure, Job, JobState
 from ._sql_rows import JOB_COLUMNS, chunks, job_of, marks
 from ._sql_session import SqlSession
 
+EVENTS_PRUNED = 10
+"""Events deleted at a time for each job that is."""
 WORKER_LOST = "the worker was lost"
 TOO_LATE = "its deadline passed"
 
@@ -95,14 +97,16 @@ def fail(
     return JobState.WAITING
 
 
-def release(session: SqlSession, job: str, fence: int) -> None:
+def release(session: SqlSession, job: str, fence: int, cost_usd: float, retries: int) -> JobState:
     """Give a job back unfinished."""
-    now = session.now()
-    owned = _charge(session, job, fence, 0.0, 0, now)
-    session.send(
-        "UPDATE relight_job SET state = 'queued', worker = NULL, attempt = attempt - 1 WHERE id = ?", (job,)
-    )
-    _tell(session, job, *owned, "released", {})
+    _charge(session, job, fence, cost_usd, retries, session.now())
+    session.send("UPDATE relight_job SET worker = NULL, attempt = attempt - 1 WHERE id = ?", (job,))
+    (found,) = _known(session, [job])
+    if found.is_cancel_requested:
+        return _end(session, found, JobState.CANCELLED)
+    session.send("UPDATE relight_job SET state = 'queued' WHERE id = ?", (job,))
+    tell_of(session, found, "released", {})
+    return JobState.QUEUED
 
 
 def end_cancelled(session: SqlSession, job: str, fence: int, cost_usd: float, retries: int) -> None:
@@ -199,7 +203,7 @@ def prune(session: SqlSession, ended_before: float, most: int) -> int:
     for some in chunks(ids):
         for table, column in (("step", "job"), ("attempt", "job"), ("job", "id")):
             session.send(f"DELETE FROM relight_{table} WHERE {column} IN ({marks(len(some))})", some)  # noqa: S608
-    session.prune_events(ended_before)
+    session.prune_events(ended_before, EVENTS_PRUNED * most)
     return len(ids)
 
 

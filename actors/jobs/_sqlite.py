@@ -20,6 +20,9 @@ from ._sql_store import SqlStore
 
 POLL = 0.05
 """Seconds between two looks for commits of other processes. A look takes microseconds."""
+_LONGEST_WAIT = 3600.0
+_LEAST_BYTES = 256 * 1024
+"""The tables alone take half of it."""
 _STATEMENTS = 256
 """Statements that a connection keeps planned."""
 _WORDS = {
@@ -58,7 +61,7 @@ class SqliteStore(SqlStore):
         clock: Seconds since 1970; a test's own, perhaps. Asked on the store's threads.
 
     Raises:
-        ValueError: *path* is none.
+        ValueError: *path* is none, or an option is out of range.
     """
 
     def __init__(
@@ -71,6 +74,14 @@ class SqliteStore(SqlStore):
         clock: Callable[[], float] = time.time,
     ) -> None:
         _check_path(str(path))
+        if synchronous not in ("full", "normal"):
+            raise ValueError(f"SqliteStore.synchronous must be 'full' or 'normal', got {synchronous!r}")
+        if not 0.0 <= busy_timeout <= _LONGEST_WAIT:
+            raise ValueError(
+                f"SqliteStore.busy_timeout must be 0 to {_LONGEST_WAIT:g} s, got {busy_timeout!r}"
+            )
+        if max_bytes is not None and max_bytes < _LEAST_BYTES:
+            raise ValueError(f"SqliteStore.max_bytes must be {_LEAST_BYTES} or more, got {max_bytes!r}")
         self.path = Path(path)
         connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes, clock)
         self._seen = 0
@@ -267,9 +278,13 @@ class _Session:
         )
         return [(str(row[0]), row[1:]) for row in self.rows(sql, (int(after), *values, most))]
 
-    def prune_events(self, before: float) -> None:
-        """Delete the events before a moment."""
-        self.run("DELETE FROM relight_event WHERE at < ?", (before,))
+    def prune_events(self, before: float, most: int) -> None:
+        """Delete the oldest events before a moment."""
+        self.run(
+            "DELETE FROM relight_event WHERE seq IN "
+            "(SELECT seq FROM relight_event WHERE at < ? ORDER BY at, seq LIMIT ?)",
+            (before, most),
+        )
 
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""

@@ -108,7 +108,6 @@ class Steps:
         try:
             result = await _in_time(name, f, timeout)
             data, value = codec.encode(self._where(name), result)
-            current_request.reset(token)
             await self._save(name, data, version, kernel.now() - began, tally)
         except BaseException as error:
             run.tally.absorb(tally)
@@ -116,6 +115,7 @@ class Steps:
                 self._failed.append((error, name))
             raise
         finally:
+            current_request.reset(token)
             slot.done = True
             self.in_hand -= 1
         return value
@@ -129,7 +129,7 @@ class Steps:
         queue.large_results.check_size(self._where(name), data)
         # What a step has done may be paid for: a cancellation waits until it is stored.
         with anyio.CancelScope(shield=True):
-            blob = await queue.large_results.put(self._where(name), data)
+            blob = await run.put_result(self._where(name), data)
             step = Step(
                 name=name,
                 result=b"" if blob else data,

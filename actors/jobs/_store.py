@@ -125,8 +125,16 @@ class Store(Protocol):
         """
         ...
 
-    async def release(self, job: str, fence: int) -> None:
+    async def release(self, job: str, fence: int, *, cost_usd: float, retries: int) -> JobState:
         """Give a job back unfinished, to begin again at once; no attempt is spent.
+
+        Returns where the job is now: one that was asked to end is cancelled.
+
+        Args:
+            job: Its id.
+            fence: The worker's.
+            cost_usd: What it spent outside its steps.
+            retries: Service retries outside its steps.
 
         Raises:
             LeaseLostError: Another owner has the job.
@@ -242,6 +250,7 @@ class Store(Protocol):
     async def prune(self, *, ended_before: float, most: int = 1000) -> int:
         """Delete jobs that ended before a moment, events and messages before it; returns how many jobs.
 
+        Up to *most* jobs and ten times as many events, the oldest: whoever else writes waits meanwhile.
         Unfinished jobs stay, however old.
         """
         ...

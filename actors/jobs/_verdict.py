@@ -32,6 +32,8 @@ _NOT_RETRIED = frozenset(kind for kind in FailureKind if not kind.is_retryable) 
 """The caller's own mistakes. A quota or a key is put right without a change of the job."""
 _SHORTEST_PAUSE = 0.1
 """Seconds: a refusal may say "now", and a job must not ask in a tight loop."""
+_SPREAD = 60.0
+"""Seconds over which those that wait for the same moment come back: for the next day, many of them."""
 _UNKNOWN_PAUSE = 1.0
 """Seconds, where the refusal can't say: a half-open breaker does not know when its probe will be back."""
 
@@ -70,7 +72,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
             return Verdict(None, spends=True)
         pauses = [_pause_of(leaf) for leaf in errors]
         if all(pause is not None for pause in pauses):
-            wait = max(pause for pause in pauses if pause is not None) * rng.uniform(1.0, 1.1)
+            longest = max(pause for pause in pauses if pause is not None)
+            wait = longest + rng.uniform(0.0, min(0.1 * longest, _SPREAD))
             return Verdict(wait if wait < time_left else None, spends=False)
         if attempt >= most:
             return Verdict(None, spends=True)

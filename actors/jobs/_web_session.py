@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from math import inf
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import anyio.lowlevel
@@ -15,7 +17,7 @@ from ._credit import Credit
 from ._errors import BadTokenError, CursorExpiredError, StoreError
 from ._records import Event
 from ._report import event_row
-from ._subscription import Subscription
+from ._subscription import RESET, Subscription
 from ._tokens import EVERYBODY, Claims, read_token
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Session:
         async with anyio.create_task_group() as group:
             scope = group.cancel_scope
             group.start_soon(self._until, scope, self._read)
-            group.start_soon(self._until, scope, lambda: self._write(subscription))
+            group.start_soon(self._until, scope, lambda: self._write(subscription, claims))
             group.start_soon(self._until, scope, lambda: self._watch(claims))
         if self._end is not None:
             await self._close(self._end)
@@ -148,12 +150,13 @@ class Session:
                 raise Refused(BAD_REQUEST, f"only acks are expected: {error}"[:100]) from error
             if not self._credit.acknowledge(ack.n):
                 raise Refused(BAD_REQUEST, f"frame {ack.n} was never sent")
-            self._acknowledged.set()
+            acknowledged, self._acknowledged = self._acknowledged, anyio.Event()
+            acknowledged.set()
 
-    async def _write(self, subscription: Subscription) -> None:
+    async def _write(self, subscription: Subscription, claims: Claims) -> None:
         await self._send({"op": "ready", "cursor": self._cursor})
         async for event in subscription:
-            await self._send(_frame_of(event))
+            await self._send(_frame_of(event, claims))
             self._cursor = event.cursor
 
     async def _watch(self, claims: Claims) -> None:
@@ -170,7 +173,8 @@ class Session:
                 raise Refused(STALLED, "no ack came in time")
             if claims.expires_at <= options.clock():
                 raise Refused(NO_TOKEN, "the token has expired")
-            if now - beaten >= options.heartbeat:
+            # Only where nothing is under way: it would wait for credit, and nobody would watch meanwhile.
+            if now - beaten >= options.heartbeat and self._credit.oldest() == inf:
                 beaten = now
                 await self._send({"op": "hb", "cursor": self._cursor})
 
@@ -179,7 +183,6 @@ class Session:
     async def _send(self, fields: dict[str, object]) -> None:
         size = len(msgspec.json.encode(fields)) + 32
         while not self._credit.allows(size):
-            self._acknowledged = anyio.Event()
             await self._acknowledged.wait()
         frame = msgspec.json.encode({"n": self._credit.next_number, **fields})
         self._credit.sent(len(frame), anyio.current_time())
@@ -197,9 +200,20 @@ class Session:
         return text
 
 
-def _frame_of(event: Event) -> dict[str, object]:
+def _frame_of(event: Event, claims: Claims) -> dict[str, object]:
     row = event_row(event)
-    size = len(msgspec.json.encode(row["data"]))
+    data = cast("dict[str, object]", row["data"])
+    if claims.user != EVERYBODY:
+        data.pop("worker", None)  # names of hosts are no user's business
+    size = len(msgspec.json.encode(data))
     if size > _LONGEST_DATA:
-        row["data"] = {"left_out": size}
+        row["data"] = _as_many_as_fit(data) if event.kind == RESET else {"left_out": size}
     return {"op": "event", **row}
+
+
+def _as_many_as_fit(standing: Mapping[str, object]) -> dict[str, object]:
+    """Say how things stand with the newest jobs alone."""
+    jobs = cast("Sequence[object]", standing["jobs"])
+    sizes = accumulate(len(msgspec.json.encode(job)) + 1 for job in jobs)
+    count = sum(size <= _LONGEST_DATA for size in sizes)
+    return {"jobs": jobs[:count], "jobs_left_out": len(jobs) - count}

@@ -23,6 +23,8 @@ from ._store_keeper import StoreKeeper
 _SLACK = 8.0
 """Seconds that jobs which do not give way may take before they are left behind, and their last writes."""
 _BACKOFF = Exponential(0.5, cap=30.0)
+_INTENSITY = 20
+"""More restarts a minute than this backoff allows: a store may be read-only until somebody comes to work."""
 
 
 class Worker:
@@ -107,7 +109,7 @@ class Worker:
         return Supervisor(
             self.id,
             strategy="rest_for_one",
-            intensity=5,
+            intensity=_INTENSITY,
             period=60.0,
             backoff=_BACKOFF,
             children=self._children,

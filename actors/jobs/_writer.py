@@ -32,6 +32,10 @@ ResultT = TypeVar("ResultT")
 WriteT = TypeVar("WriteT")
 
 
+class UndecidedError(StoreError):
+    """Nobody can tell whether a transaction was committed: what it holds must not be made again."""
+
+
 class Connection(Protocol):
     """A connection to a database, used by one thread."""
 
@@ -40,7 +44,11 @@ class Connection(Protocol):
         ...
 
     def commit(self) -> bool:
-        """Make it last; returns whether it has news for who waits for a change."""
+        """Make it last; returns whether it has news for who waits for a change.
+
+        Raises:
+            UndecidedError: It may have been committed or not.
+        """
         ...
 
     def rollback(self) -> bool:
@@ -123,7 +131,10 @@ class Writer(Generic[ConnectionT]):
             StoreError: The connection can't be opened.
         """
         if self._is_running:
-            raise StoreError(self._name, "it is open already", is_passing=False)
+            problem = (
+                "it is open already: a worker opens its store by itself, so give others one of their own"
+            )
+            raise StoreError(self._name, problem, is_passing=False)
         connection = await anyio.to_thread.run_sync(self._connect)
         self._backend = backend = current_backend()
         self._is_running = True
@@ -205,7 +216,10 @@ def _make(
     try:
         return _apply(connection, operations), connection.commit()
     except Exception as error:  # noqa: BLE001 - a poisonous operation, or the database itself
-        if connection.rollback() and not is_again:
+        is_lost = connection.rollback()
+        if isinstance(error, UndecidedError):
+            return [_Outcome(error=error) for _ in operations], False
+        if is_lost and not is_again:
             # Nobody's fault here: the server was started anew, perhaps. A new connection may do.
             return _make(connection, operations, is_again=True)
         if len(operations) == 1:

@@ -28,7 +28,7 @@ async def kill(store: Store, *numbers: int, failure: Failure = FAILURE, steps: i
     for claimed in await store.claim("w", ["q"], 1000):
         id_, fence = claimed.job.id, claimed.job.fence
         if id_ not in wanted:
-            await store.release(id_, fence)
+            await store.release(id_, fence, cost_usd=0.0, retries=0)
             continue
         for step in range(steps):
             await store.save_step(

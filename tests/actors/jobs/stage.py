@@ -119,9 +119,9 @@ class FlakyStore(MemoryStore):
         self.check()
         return await super().fail(job, fence, failure, retry_in=retry_in, spends=spends)
 
-    async def release(self, job: str, fence: int) -> None:
+    async def release(self, job: str, fence: int, *, cost_usd: float, retries: int) -> JobState:
         self.check()
-        return await super().release(job, fence)
+        return await super().release(job, fence, cost_usd=cost_usd, retries=retries)
 
     async def end_cancelled(self, job: str, fence: int, *, cost_usd: float, retries: int) -> None:
         self.check()

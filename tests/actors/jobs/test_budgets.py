@@ -1,5 +1,6 @@
 """Money: budgets of jobs, users, queues and days, and what the ledger says."""
 
+from contextlib import suppress
 from datetime import date
 
 import anyio
@@ -13,8 +14,10 @@ from relight.actors.jobs import (
     Ledger,
     MemoryStore,
     Queue,
+    Spending,
     Spent,
     Store,
+    StoreError,
     Worker,
 )
 from relight.supervisors import open_system
@@ -125,4 +128,68 @@ async def test_over_a_days_budget_a_job_waits_for_the_next_day() -> None:
     assert job.attempt == 1
     assert job.cost_usd == pytest.approx(1.8)
     assert len(begun) == 3
-    assert begun[0] // DAY == begun[1] // DAY
+    assert [at // DAY for at in begun] == [0, 0, 1]
+    assert begun[2] < DAY + 61.0
+
+
+class SlowStore(MemoryStore):
+    """A store that takes its time to add up, and may be away."""
+
+    fails = 0
+
+    async def sums(self, *, since: float, until: float) -> list[Spending]:
+        await anyio.sleep(0.1)
+        if self.fails:
+            self.fails -= 1
+            raise StoreError("a store", "it is away", is_passing=True)
+        return await super().sums(since=since, until=until)
+
+
+async def _spend(store: MemoryStore, usd: float) -> None:
+    await store.enqueue([new(1, user="ann")])
+    await store.register("w", 60.0, {})
+    (claimed,) = await store.claim("w", ["q"], 1)
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=usd, retries=0)
+
+
+@pytest.mark.anyio
+@virtual_time
+@pytest.mark.parametrize("fails", [0, 1])
+async def test_who_asks_while_the_ledger_is_being_read_waits_for_it(fails: int) -> None:
+    """By sums of before, or none, steps would be begun though the money is gone."""
+    store = SlowStore(anyio.current_time)
+    await _spend(store, 2.0)
+    store.fails = fails
+    ledger, spent = Ledger(store, clock=anyio.current_time), list[float]()
+
+    async def ask() -> None:
+        with suppress(StoreError):
+            spent.append((await ledger.today(user="ann", queue="q")).user)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(ask)
+    assert spent == [2.0] * (5 - fails)
+
+
+@pytest.mark.anyio
+@virtual_time
+async def test_no_sum_of_yesterday_counts_for_today() -> None:
+    """A job would wait until tomorrow."""
+    store = SlowStore(anyio.current_time)
+    await anyio.sleep(DAY - 5.0)
+    await _spend(store, 2.0)
+    ledger, spent = Ledger(store, clock=anyio.current_time), list[float]()
+
+    async def ask() -> None:
+        spent.append((await ledger.today(user="ann", queue="q")).user)
+
+    await anyio.sleep(4.5)
+    await ask()
+    await anyio.sleep(0.5)
+    await ask()
+    await anyio.sleep(3600.0)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(ask)
+    assert spent == [2.0, 0.0, 0.0, 0.0, 0.0]

@@ -128,7 +128,7 @@ async def test_an_old_fence_is_refused_for_every_write(store: Store) -> None:
         store.note("job-0001", old, "log", {"text": "x"}),
         store.succeed("job-0001", old, b"1", cost_usd=0.0, retries=0),
         store.fail("job-0001", old, FAILURE, retry_in=None, spends=True),
-        store.release("job-0001", old),
+        store.release("job-0001", old, cost_usd=0.0, retries=0),
         store.end_cancelled("job-0001", old, cost_usd=0.0, retries=0),
     ):
         with pytest.raises(LeaseLostError):
@@ -167,9 +167,21 @@ async def test_a_wait_that_spends_no_attempt_gives_its_number_back(store: Store)
 
 async def test_a_released_job_begins_again_at_once(store: Store) -> None:
     claimed = await begin(store, new(1))
-    await store.release("job-0001", claimed.job.fence)
+    released = await store.release("job-0001", claimed.job.fence, cost_usd=0.5, retries=2)
+    assert released is JobState.QUEUED
     (again,) = await claim(store)
     assert again.job.attempt == 1
+    assert (again.job.cost_usd, again.job.service_retries) == (0.5, 2)
+    assert await store.spent(since=0.0) == 0.5
+
+
+async def test_a_released_job_that_was_asked_to_end_has_ended(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.cancel(["job-0001"])
+    released = await store.release("job-0001", claimed.job.fence, cost_usd=0.0, retries=0)
+    assert released is await state(store) is JobState.CANCELLED
+    assert await claim(store) == []
+    assert (await kinds(store))[-1] == "cancelled"
 
 
 async def test_a_step_that_is_stored_twice_is_the_first_and_charged_once(store: Store) -> None:
@@ -418,6 +430,16 @@ async def test_the_dead_are_grouped_by_their_cause(store: Store) -> None:
     assert [group.cause for group in await store.dead_groups(Query(cause="b"))] == ["b"]
 
 
+async def test_the_sample_of_a_group_is_one_of_those_asked_for(store: Store) -> None:
+    await store.enqueue([new(1, user="ann", max_attempts=1), new(2, user="bob", max_attempts=1)])
+    await claim(store)
+    await lose(store, "w1")
+    await store.reap()  # both at one moment, of one cause
+    for user, sample in (("ann", "job-0001"), ("bob", "job-0002")):
+        (group,) = await store.dead_groups(Query(user=user))
+        assert (group.count, group.sample) == (1, sample)
+
+
 async def test_the_ledger_adds_up_what_was_spent(store: Store) -> None:
     first = await begin(store, new(1, user="ann"))
     await store.save_step("job-0001", first.job.fence, Step(name="a", cost_usd=1.5))
@@ -491,6 +513,18 @@ async def test_old_jobs_and_events_are_pruned_and_old_cursors_say_so(store: Stor
     await store.enqueue([new(3)])
     assert await kinds(store, last) == ["enqueued"]
     assert await kinds(store, await store.first_cursor()) == ["enqueued"]
+
+
+async def test_old_events_are_pruned_a_part_at_a_time(store: Store) -> None:
+    """A million at once would keep who else writes waiting, and a worker from extending its lease."""
+    claimed = await begin(store, new(1))
+    for number in range(23):
+        await store.note("job-0001", claimed.job.fence, "log", {"text": str(number)})
+    left: list[list[object]] = []
+    for _ in range(3):
+        assert await store.prune(ended_before=4e9, most=1) == 0
+        left.append([event.data.get("text") for event in await store.events(await store.first_cursor())])
+    assert left == [[str(number) for number in range(8, 23)], [str(number) for number in range(18, 23)], []]
 
 
 async def test_an_error_inside_an_open_store_comes_out_as_itself(closed_store: Store) -> None:

@@ -34,6 +34,11 @@ class Waiting(msgspec.Struct, frozen=True):
     delay: float
 
 
+class Standing(msgspec.Struct, frozen=True):
+    jobs: list[dict[str, object]]
+    jobs_left_out: int
+
+
 def token(user: str = "ann", ttl: float = 3600.0, secret: str = SECRET) -> str:
     return make_token(secret, user, ttl)
 
@@ -44,6 +49,7 @@ async def serving(
     *,
     origins: Sequence[str] = (),
     patience: float = 5.0,
+    heartbeat: float = 2.0,
     sessions: int = 128,
 ) -> AsyncGenerator[str]:
     urls: list[str] = []
@@ -54,6 +60,7 @@ async def serving(
             secret=SECRET,
             origins=origins,
             patience=patience,
+            heartbeat=heartbeat,
             sessions=sessions,
             on_ready=urls.append,
         )
@@ -124,6 +131,19 @@ async def test_nobody_hears_of_anothers_job(store: Store) -> None:
         assert await heard(client, 1) == [("job-0002", "enqueued")]
 
 
+@pytest.mark.parametrize(("user", "told"), [("ann", {"attempt"}), ("*", {"attempt", "worker"})])
+async def test_only_operators_are_told_which_worker_has_a_job(user: str, told: set[str]) -> None:
+    store = MemoryStore()
+    await store.enqueue([new(1, user="ann")])
+    await kill(store, 1)
+    async with serving(store) as url, connect(url) as client:
+        await greet(client, token=token(user), cursor="0")
+        with anyio.fail_after(10):
+            frames = [await client.hear() for _ in range(3)]
+    assert frames[1]["kind"] == "started"
+    assert set(msgspec.convert(frames[1]["data"], dict[str, object])) == told
+
+
 async def test_an_operator_hears_of_all(store: Store) -> None:
     await store.enqueue([new(1, user="ben"), new(2, user="ann"), new(3)])
     async with serving(store) as url, connect(url) as client:
@@ -138,6 +158,21 @@ async def test_a_pruned_cursor_is_answered_by_how_things_stand(store: Store) -> 
     async with serving(store) as url, connect(url) as client:
         await greet(client, cursor="0")
         assert [kind for _, kind in await heard(client, 1)] == ["reset"]
+
+
+async def test_how_many_jobs_stand_is_told_as_far_as_it_fits_into_a_frame() -> None:
+    store = MemoryStore()
+    await store.enqueue([new(number, user="ann", kind="draw" * 100) for number in range(60)])
+    await store.prune(ended_before=1e11)
+    async with serving(store) as url, connect(url) as client:
+        await greet(client, cursor="0")
+        with anyio.fail_after(10):
+            frame = await client.hear()
+    data = msgspec.convert(frame["data"], Standing)
+    assert frame["kind"] == "reset"
+    assert [job["id"] for job in data.jobs] == [f"job-{59 - place:04}" for place in range(len(data.jobs))]
+    assert len(data.jobs) > 10
+    assert len(data.jobs) + data.jobs_left_out == 50
 
 
 @pytest.mark.parametrize(
@@ -230,6 +265,29 @@ async def test_a_stalled_client_is_closed_and_slows_neither_others_nor_the_end(s
             assert await stalled.wait_closed() == 4408
         began = anyio.current_time()
     assert anyio.current_time() - began < 4.0
+
+
+@pytest.mark.slow
+async def test_heartbeats_do_not_keep_a_stalled_client_from_being_closed() -> None:
+    store = MemoryStore()
+    async with serving(store, patience=0.6, heartbeat=0.05) as url, connect(url) as client:
+        await client.send({"op": "hello", "token": token(), "cursor": "0"})
+        await store.enqueue([new(number, user="ann") for number in range(1, 31)])
+        with anyio.fail_after(10):
+            assert await client.wait_closed() == 4408
+
+
+@pytest.mark.slow
+async def test_events_go_on_where_a_heartbeat_came_due_while_they_waited_for_credit() -> None:
+    store = MemoryStore()
+    async with serving(store, patience=2.0, heartbeat=0.05) as url, connect(url) as client:
+        await client.send({"op": "hello", "token": token(), "cursor": "0"})
+        await store.enqueue([new(number, user="ann") for number in range(1, 31)])
+        frames = [await client.receive() for _ in range(8)]
+        await anyio.sleep(0.6)  # the server looks whether a heartbeat is due every quarter of a second
+        await client.send({"op": "ack", "n": frames[-1]["n"]})
+        events = sum(frame["op"] == "event" for frame in frames)
+        assert len(await heard(client, 30 - events)) == 30 - events
 
 
 async def test_sessions_are_closed_first_when_the_server_ends() -> None:

@@ -232,7 +232,7 @@ async def test_a_worker_that_is_started_in_another_system_keeps_that_ones_messag
 async def test_what_stopped_actors_leave_is_kept_for_the_next_process(closed_store: Store) -> None:
     """Mailboxes are emptied when the worker has stopped already."""
     store = closed_store
-    async with open_system(shutdown_timeout=0.1) as system:
+    async with open_system() as system:
         ref = await system.spawn(Child("painter", Painter, shutdown=0.05))
         await Worker(Queue(store)).start(system)
         for number in range(200):

@@ -149,9 +149,10 @@ class Stores(RuleBasedStateMachine):
         fence = self.fence(number)
         self.both(lambda store: store.fail(name(number), fence, failure, retry_in=retry_in, spends=spends))
 
-    @rule(number=numbers)
-    def release(self, number: int) -> None:
-        self.both(lambda store: store.release(name(number), self.fence(number)))
+    @rule(number=numbers, usd=costs)
+    def release(self, number: int, usd: float) -> None:
+        fence = self.fence(number)
+        self.both(lambda store: store.release(name(number), fence, cost_usd=usd, retries=1))
 
     @rule(number=numbers, usd=costs)
     def end_cancelled(self, number: int, usd: float) -> None:

@@ -8,8 +8,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from relight.actors.jobs import PostgresStore, Query, Step, StoreError
+from relight.actors.jobs import JobContext, PostgresStore, Query, Queue, Step, StoreError, Worker
 from relight.bench.postgres import PASSWORD, PostgresServer
+from relight.supervisors import open_system
 
 from .faults import a_message, begin, new, said, until, works
 
@@ -69,6 +70,35 @@ async def test_a_server_stopped_in_the_middle_is_waited_for_and_nothing_is_lost(
     events = await store.events("0", most=1000)
     assert sorted(event.job for event in events) == sorted(acknowledged)
     await works(store, 1000)
+
+
+@pytest.mark.slow
+async def test_a_worker_whose_server_is_restarted_goes_on_and_repeats_no_step(
+    postgres: PostgresServer, database: str
+) -> None:
+    queue, done = Queue(PostgresStore(postgres.dsn(database))), list[str]()
+
+    async def do(what: str) -> None:
+        done.append(what)
+        await anyio.sleep(0.02)
+
+    @queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        for number in range(10):
+            await job.step(f"step-{number}", do, f"{job.id}-{number}")
+
+    async with open_system() as system:
+        await Worker(queue, concurrency=10).start(system)
+        ids = await queue.enqueue_many(work, [()] * 40)
+        await until(lambda: len(done) > 50)
+        await anyio.to_thread.run_sync(postgres.stop, signal.SIGQUIT)
+        await anyio.sleep(0.2)
+        await anyio.to_thread.run_sync(postgres.start)
+        for id_ in ids:
+            await insist(lambda id_=id_: queue.result(id_))  # type: ignore[misc]
+        jobs = await queue.store.jobs(Query(), most=100)
+    assert {job.runs for job in jobs} == {1}
+    assert len(done) == len(set(done)) == 400
 
 
 async def test_killed_connections_are_replaced_and_nothing_is_made_twice(
@@ -176,7 +206,7 @@ async def test_a_newer_schema_is_not_touched(
 async def test_a_database_of_the_first_schema_is_migrated(postgres: PostgresServer, database: str) -> None:
     async with PostgresStore(postgres.dsn(database)).opened():
         pass
-    older = "DROP TABLE relight_message; DROP INDEX relight_step_blob"
+    older = "DROP TABLE relight_message; DROP INDEX relight_step_blob; DROP INDEX relight_job_key"
     postgres.sql(f"{older}; DELETE FROM relight_schema WHERE version > 1", database)
     for _ in range(2):  # and again, when nothing is left to do
         store = PostgresStore(postgres.dsn(database))

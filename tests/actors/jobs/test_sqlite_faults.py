@@ -258,6 +258,7 @@ async def test_a_file_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("DROP TABLE relight_message")
     other.execute("DROP INDEX relight_step_blob")
+    other.execute("DROP INDEX relight_job_key")
     other.execute("DELETE FROM relight_schema WHERE version > 1")
     other.commit()
     other.close()
@@ -269,7 +270,7 @@ async def test_a_file_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
             await store.keep_messages([a_message()], most=10)
             assert await store.dead_messages(Query()) == [a_message()]
     versions = sqlite3.connect(path)
-    assert versions.execute("SELECT version FROM relight_schema").fetchall() == [(1,), (2,), (3,)]
+    assert versions.execute("SELECT version FROM relight_schema").fetchall() == [(1,), (2,), (3,), (4,)]
     versions.close()
 
 
@@ -280,6 +281,7 @@ async def test_a_file_of_an_older_schema_is_brought_up_to_date_with_what_it_hold
         await store.enqueue([new(1)])
     other = sqlite3.connect(path)
     other.execute("DROP INDEX relight_step_blob")
+    other.execute("DROP INDEX relight_job_key")
     other.execute("DELETE FROM relight_schema WHERE version > 2")
     other.commit()
     other.close()
@@ -287,9 +289,14 @@ async def test_a_file_of_an_older_schema_is_brought_up_to_date_with_what_it_hold
         assert await ids(store) == ["job-00001"]
         await works(store, 2)
     other = sqlite3.connect(path)
-    plan = other.execute("EXPLAIN QUERY PLAN SELECT 1 FROM relight_step WHERE blob IN ('a', 'b')").fetchall()
+    blobs = other.execute("EXPLAIN QUERY PLAN SELECT 1 FROM relight_step WHERE blob IN ('a', 'b')").fetchall()
+    assert "relight_step_blob" in str(blobs)
+    running = other.execute(
+        "EXPLAIN QUERY PLAN SELECT count(*) FROM relight_job "
+        "WHERE state = 'running' AND queue = 'q' AND limit_key = 'ann'"
+    ).fetchall()
+    assert "relight_job_key" in str(running)
     other.close()
-    assert "relight_step_blob" in str(plan)
 
 
 async def test_a_poisonous_operation_fails_alone(tmp_path: Path) -> None:
@@ -314,6 +321,20 @@ async def test_a_poisonous_operation_fails_alone(tmp_path: Path) -> None:
                 group.start_soon(step, number)
         assert failed == ["job-00004"]
         assert await store.spent(since=0.0) == 9.0
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"synchronous": "off"}, "synchronous must be 'full' or 'normal', got 'off'"),
+        ({"busy_timeout": -1.0}, "busy_timeout must be 0 to 3600 s"),
+        ({"busy_timeout": float("nan")}, "busy_timeout must be"),
+        ({"max_bytes": 0}, "max_bytes must be 262144 or more"),
+    ],
+)
+async def test_an_option_out_of_range_is_refused(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        SqliteStore("jobs.db", **options)  # type: ignore[arg-type]
 
 
 async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Steps: done once, whatever happens to the run around them."""
 
+import errno
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -295,6 +298,27 @@ async def test_asks_are_steps_with_the_jobs_own_idempotency_keys(stage: Stage) -
 
 
 @virtual
+async def test_calls_after_a_step_that_failed_are_the_jobs_own_again(stage: Stage) -> None:
+    keys: list[str] = []
+
+    async def fail() -> None:
+        raise ValueError
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        with suppress(ValueError):
+            await job.step("fails", fail)
+        await painter.ask(Paint(1))
+
+    async with stage.working() as system:
+        painter = await system.spawn(Child("painter", partial(Painter, keys)))
+        id_ = await stage.queue.enqueue(work)
+        await stage.queue.wait(id_)
+    assert keys == [f"{id_}:run-1"]
+    assert (await stage.job(id_)).cost_usd == pytest.approx(0.02)
+
+
+@virtual
 async def test_a_call_made_again_after_a_crash_has_the_same_key(stage: Stage) -> None:
     """Also one that an agent in between makes; each call of a step has a key of its own."""
     keys: list[str] = []
@@ -453,6 +477,37 @@ async def test_a_large_result_goes_to_a_file_and_comes_back(tmp_path: Path) -> N
     files = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
     assert [path.name for path in files] == [step.blob]
     assert (done, step.result, detail.job.result) == (1, b"", b"1000")
+
+
+async def test_a_large_result_waits_for_room_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the step did is paid for: it is not done again because a disk is full."""
+    store = MemoryStore()
+    queue = Queue(store, blobs=tmp_path, max_inline=100)
+    done, refused = 0, 0
+    fsync = os.fsync
+
+    def full(handle: int) -> None:
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(handle)
+
+    async def large() -> str:
+        nonlocal done
+        done += 1
+        monkeypatch.setattr(os, "fsync", full)
+        return "x" * 1000
+
+    @queue.job(attempts=1)
+    async def work(job: JobContext) -> int:
+        return len(await job.step("large", large))
+
+    id_ = await queue.enqueue(work)
+    assert await _run(queue, id_) is JobState.SUCCEEDED
+    assert (done, refused) == (1, 2)
 
 
 async def test_a_damaged_file_is_noticed_and_the_step_not_run_again(tmp_path: Path) -> None:

@@ -320,6 +320,36 @@ async def test_a_job_that_takes_too_long_is_released_at_its_next_step(stage: Sta
     assert done == ["a", "b", "c"]
 
 
+async def test_what_a_released_run_has_spent_is_kept(stage: Stage) -> None:
+    @stage.queue.job()
+    async def endless(job: JobContext) -> None:
+        job.charge(0.5)
+        await anyio.sleep_forever()
+
+    async with stage.working(drain=0.0):
+        id_ = await stage.queue.enqueue(endless)
+        await anyio.sleep(1.0)
+    job = await stage.job(id_)
+    assert (job.state, job.cost_usd) == (JobState.QUEUED, 0.5)
+    assert await stage.store.spent(since=0.0) == 0.5
+
+
+async def test_a_job_cancelled_while_it_is_given_back_is_not_begun_again(stage: Stage) -> None:
+    @stage.queue.job()
+    async def stubborn(job: JobContext) -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await stage.queue.cancel(job.id)
+
+    async with stage.working(drain=0.0):
+        id_ = await stage.queue.enqueue(stubborn)
+        await anyio.sleep(1.0)
+    assert (await stage.job(id_)).state is JobState.CANCELLED
+    assert stage.words().count("job.cancelled") == 1
+    assert "job.released" not in stage.words()
+
+
 async def test_a_job_without_an_end_is_released_when_its_time_is_up(stage: Stage) -> None:
     @stage.queue.job()
     async def endless(job: JobContext) -> None:
@@ -511,6 +541,26 @@ async def test_a_store_that_is_broken_for_good_fails_the_worker() -> None:
 
         assert await stage.queue.result_of(work, await stage.queue.enqueue(work)) == "done"
     assert "actor.crashed" in stage.words()
+
+
+async def test_a_worker_works_again_when_a_store_that_was_broken_for_hours_is_mended() -> None:
+    store = FlakyStore()
+    stage = Stage(store)
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> str:
+        return "done"
+
+    async with stage.system() as system:
+        await Worker(stage.queue).start(system)
+        store.is_away, store.is_passing = True, False
+        await anyio.sleep(5.0 * 3600.0)
+        assert system.health().status != "ok"
+        store.is_away = False
+        id_ = await stage.queue.enqueue(work)
+        assert await stage.queue.result_of(work, id_, timeout=60.0) == "done"
+        assert system.health().status == "ok"
+    assert "actor.gave_up" not in stage.words()
 
 
 async def test_an_end_that_can_not_be_stored_is_said_and_the_job_rescued() -> None:
