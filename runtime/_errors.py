@@ -161,8 +161,7 @@ class RefusalError(RelightError):
     """The call was refused before it was sent: nothing happened, nothing was spent."""
 
     def __init__(self, provider: str, reason: str, *, retry_after: float | None = None) -> None:
-        hint = "" if retry_after is None else f"; try again in {retry_after:.3g} s"
-        super().__init__(f"{provider}: {reason}{hint}")
+        super().__init__(f"{provider}: {reason}{_hint(retry_after)}")
         self.provider = provider
         """Who refused: the provider's id, or the path of a plain actor."""
         self.reason = reason
@@ -204,3 +203,10 @@ class WrongThreadError(RelightError):
         super().__init__(f"{call} on the event loop's own thread: await the asynchronous call there")
         self.call = call
         """What was called."""
+
+
+def _hint(wait: float | None) -> str:
+    if wait is None:
+        return ""
+    # Whole seconds from 1,000 on: "2.06e+04 s" is no wait that people understand.
+    return f"; try again in {wait:{'.3g' if wait < 999.5 else '.0f'}} s"

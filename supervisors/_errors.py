@@ -69,9 +69,9 @@ class BudgetExceededError(_ProviderRefusedError):
     ) -> None:
         super().__init__(provider, reason, retry_after=retry_after)
         self.scope = scope
-        """Whose budget: a service's id, or the name of an account."""
+        """Whose budget: a service's id, the name of an account, or a job, a user, a queue."""
         self.window = window
-        """``minute`` or ``day``; empty where it is about a price that nobody knows."""
+        """``minute`` or ``day``; empty where it is about a job's own, or a price that nobody knows."""
         self.limit_usd = limit_usd
         """US dollars that may be spent within it."""
         self.spent_usd = spent_usd
@@ -122,8 +122,7 @@ class ProviderError(RelightError):
         facts += [self.code] if self.code else []
         where = f" ({', '.join(facts)})" if facts else ""
         words = f": {self.detail}" if self.detail else ""
-        hint = "" if self.retry_after is None else f"; try again in {self.retry_after:.3g} s"
-        return f"{self.provider}: {self.kind}{where}{words}{hint}"
+        return f"{self.provider}: {self.kind}{where}{words}{_hint(self.retry_after)}"
 
 
 class StreamBrokenError(ProviderError):
@@ -298,3 +297,10 @@ def refused_on_the_way(provider: str, refusal: RefusalError) -> ProviderError:
     )
     error.__cause__ = refusal
     return error
+
+
+def _hint(wait: float | None) -> str:
+    if wait is None:
+        return ""
+    # Whole seconds from 1,000 on: "2.06e+04 s" is no wait that people understand.
+    return f"; try again in {wait:{'.3g' if wait < 999.5 else '.0f'}} s"

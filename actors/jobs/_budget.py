@@ -58,7 +58,8 @@ class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
         """
         own = self.per_job if job.budget_usd is None else job.budget_usd
         if own is not None and spent >= own:
-            return BudgetExceededError(f"job {job.id}", _says("the job", spent, own))
+            who = f"job {job.id}"
+            return BudgetExceededError(who, _says(spent, own), scope=who, limit_usd=own, spent_usd=spent)
         rest_of_day = DAY - now % DAY
         for who, used, budget in (
             (f"user {job.user}", today.user, self.per_user_day),
@@ -66,7 +67,15 @@ class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
             ("all jobs", today.everybody, self.per_day),
         ):
             if budget is not None and used >= budget:
-                return BudgetExceededError(who, f"{_says(who, used, budget)} a day", retry_after=rest_of_day)
+                return BudgetExceededError(
+                    who,
+                    f"{_says(used, budget)} a day",
+                    retry_after=rest_of_day,
+                    scope=who,
+                    window="day",
+                    limit_usd=budget,
+                    spent_usd=used,
+                )
         return None
 
     @property
@@ -211,5 +220,9 @@ class Purse:
             raise refusal
 
 
-def _says(who: str, used: float, budget: float) -> str:
-    return f"{who} has spent {used:.4g} of {budget:.4g} US dollars"
+def _says(used: float, budget: float) -> str:
+    return f"has spent {_amount(used)} of {_amount(budget)} US dollars"
+
+
+def _amount(usd: float) -> str:
+    return f"{usd:.4g}" if usd < 1000.0 else f"{usd:.2f}"

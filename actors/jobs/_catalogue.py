@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType
-from typing import TypeVar, TypeVarTuple, Unpack, cast
+from typing import Never, TypeVar, TypeVarTuple, Unpack, cast
 
 from ...supervisors import FailureKind
 from ...supervisors.policies import Backoff, Exponential
@@ -13,6 +13,7 @@ from ._context import JobContext
 from ._function import AnyJobFunction, JobFunction, JobOptions
 from ._options import check_options
 from ._schedule import Cron, Every, Schedule
+from ._texts import check_label
 from ._verdict import Patience
 
 ArgsT = TypeVarTuple("ArgsT")
@@ -26,9 +27,13 @@ class Catalogue:
 
     Args:
         name: Of the queue.
+
+    Raises:
+        ValueError: It is no name.
     """
 
     def __init__(self, name: str) -> None:
+        check_label("Queue.name", name)
         self.name = name
         self.functions: dict[str, AnyJobFunction] = {}
         """The job functions, by kind."""
@@ -36,7 +41,7 @@ class Catalogue:
 
     def job(
         self,
-        *,
+        *mistaken: Never,
         name: str | None = None,
         attempts: int = 5,
         backoff: Backoff = _BACKOFF,
@@ -58,6 +63,7 @@ class Catalogue:
         when it runs. It may be run several times, so what must happen once belongs in `JobContext.step`.
 
         Args:
+            mistaken: Nothing: it takes options by name, and is written with its parentheses.
             name: Its name in the store; the function's own by default. Jobs that wait in the store are
                 found by it, so it should stay.
             attempts: Tries in all, the first one included; then the job is dead.
@@ -79,6 +85,8 @@ class Catalogue:
             TypeError: The function can't be a job.
             ValueError: An option is out of range, or the queue has a job of this name.
         """
+        if mistaken:
+            raise TypeError("job: takes options by name only: write @queue.job(), with the parentheses")
         waits: Mapping[type[Exception] | FailureKind, Backoff] = backoff_by_error or {}
         options = JobOptions(
             patience=Patience(attempts=attempts, backoff=backoff, backoff_by_error=waits),
@@ -93,11 +101,13 @@ class Catalogue:
             budget_usd=budget_usd,
         )
         check_options(options)
+        if name is not None:
+            check_label("job: name", name)
 
         def declare(
             function: Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]],
         ) -> JobFunction[*ArgsT, ResultT]:
-            kind = name or cast("str", getattr(function, "__name__", "job"))
+            kind = cast("str", getattr(function, "__name__", "job")) if name is None else name
             if kind in self.functions:
                 raise ValueError(f"queue {self.name!r} has a job {kind!r} already: give this one a name=")
             # Classes local to the function that declares the job are in no module.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from ...runtime import RelightError
 
 
@@ -123,11 +125,20 @@ class Retry(JobError):  # noqa: N818 - a job raises it to say what it wants
     Args:
         after: Seconds; None: by the job's own backoff.
         reason: For people.
+
+    Raises:
+        ValueError: *after* is no number of seconds.
     """
 
     def __init__(self, reason: str = "asked to be tried again", *, after: float | None = None) -> None:
         super().__init__(reason)
+        _check_wait(after)
         self.after = after
+
+
+def _check_wait(after: object) -> None:
+    if after is not None and not (isinstance(after, int | float) and 0.0 <= after < inf):
+        raise ValueError(f"Retry.after must be 0 or more seconds, and finite, got {after!r}")
 
 
 class Fail(JobError):  # noqa: N818 - a job raises it to say what it wants

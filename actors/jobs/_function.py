@@ -8,6 +8,7 @@ from typing import Generic, TypeVar, TypeVarTuple, Unpack, cast
 import msgspec
 
 from ._context import JobContext
+from ._errors import JobArgumentsError
 from ._records import NewJob
 from ._signature import Signature
 from ._verdict import Patience
@@ -84,15 +85,16 @@ class JobFunction(Generic[*ArgsT, ResultT]):
             JobArgumentsError: The arguments don't fit.
         """
         options = self.options
-        unique = None if options.unique is None else options.unique(*arguments)
-        limit_key = None if options.limit_key is None else options.limit_key(*arguments)
-        if user is None and options.user is not None:
-            user = options.user(*arguments)
+        args = self.signature.encode(cast("tuple[object, ...]", arguments))
+        unique = self._told("unique", options.unique, arguments)
+        limit_key = self._told("limit_key", options.limit_key, arguments)
+        if user is None:
+            user = self._told("user", options.user, arguments)
         return NewJob(
             id=id,
             queue=self.queue,
             kind=self.kind,
-            args=self.signature.encode(cast("tuple[object, ...]", arguments)),
+            args=args,
             version=options.version,
             priority=options.priority if priority is None else priority,
             delay=delay,
@@ -104,6 +106,17 @@ class JobFunction(Generic[*ArgsT, ResultT]):
             user=user,
             budget_usd=options.budget_usd,
         )
+
+    def _told(
+        self, name: str, tell: Callable[..., str | None] | None, arguments: tuple[*ArgsT]
+    ) -> str | None:
+        if tell is None:
+            return None
+        try:
+            return tell(*arguments)
+        except Exception as error:
+            problem = f"{name}= can't be told from them: {type(error).__name__}: {error}"
+            raise JobArgumentsError(self.kind, problem) from error
 
 
 AnyJobFunction = JobFunction[*tuple[object, ...], object]

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 from ._records import DeadGroup, Job
 
-_VARIES = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8,}(?:-[0-9a-f]{4,})*|\d+(?:\.\d+)?", re.IGNORECASE)
+_ID = r"\b[0-7][0-9a-hjkmnp-tv-z]{25}\b"
+"""Of a job: many errors name it."""
+_VARIES = re.compile(rf"{_ID}|0x[0-9a-f]+|[0-9a-f]{{8,}}(?:-[0-9a-f]{{4,}})*|\d+(?:\.\d+)?", re.IGNORECASE)
 _LONGEST = 160
 """Characters of an error's text by which dead jobs are grouped."""
 

@@ -15,12 +15,12 @@ import msgspec
 from ._budget import JobBudget, Purse
 from ._catalogue import Catalogue
 from ._counters import JobCounters
-from ._errors import JobFailedError, UnknownJobError
+from ._errors import JobArgumentsError, JobFailedError, UnknownJobError
 from ._feed import Feed
 from ._function import AnyJobFunction, JobFunction
 from ._ids import IdMaker
 from ._large_results import LargeResults
-from ._options import check_new
+from ._options import check_new, check_store, check_tuple
 from ._records import Job, JobState, NewJob
 from ._signature import Codecs
 from ._store import Store
@@ -55,6 +55,10 @@ class Queue(Catalogue):
         budget: What its jobs, their users, it and everybody may spend.
         feed: Of the store, to be shared by all queues and whoever else subscribes in this process.
         clock: Seconds since 1970, for ids, schedules, budgets and retention; what is due the store decides.
+
+    Raises:
+        TypeError: *store* is none.
+        ValueError: *name* is no name.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Queue(Catalogue):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(name)
+        check_store(store)
         self.store = store
         self.clock = clock
         path = getattr(store, "path", None)
@@ -146,7 +151,10 @@ class Queue(Catalogue):
             ValueError: An option is out of range, or a key or a name can't be stored.
             StoreError: The store can't be used now; nothing was stored.
         """
-        jobs = [self._new(function, each, delay=delay, user=user, priority=priority) for each in arguments]
+        jobs: list[NewJob] = []
+        for each in arguments:
+            check_tuple(function, each)
+            jobs.append(self._new(function, each, delay=delay, user=user, priority=priority))
         for job in jobs:
             check_new(job)
         return await self.store.enqueue(jobs)
@@ -159,7 +167,12 @@ class Queue(Catalogue):
             UnknownJobError: It is of another queue.
             ValueError: A key of it can't be stored.
         """
-        check_new(self._new(function, (), delay=0.0, user=None, priority=None, id="scheduled"))
+        try:
+            job = self._new(function, (), delay=0.0, user=None, priority=None, id="scheduled")
+        except JobArgumentsError as error:
+            problem = f"{error.problem}; a schedule gives none: give them defaults"
+            raise JobArgumentsError(error.kind, problem) from error
+        check_new(job)
 
     def new_id(self) -> str:
         """Make the id of a job to be enqueued: 26 characters, greater than any this queue has made."""
@@ -175,6 +188,12 @@ class Queue(Catalogue):
         priority: int | None,
         id: str | None = None,  # noqa: A002 - the name people know
     ) -> NewJob:
+        if not hasattr(function, "kind"):
+            name = getattr(function, "__name__", repr(function))
+            raise UnknownJobError(
+                f"queue {self.name!r}: {name!r} is no job: declare it with @queue.job(), which stands below "
+                "a schedule, and name the function itself"
+            )
         is_ours = self.functions.get(function.kind) is function
         if not is_ours:
             raise UnknownJobError(

@@ -73,11 +73,13 @@ class Cron:
             raise ValueError(f"a schedule has five fields, as in '*/5 * * * *', got {text!r}")
         self.text = text
         self._zone: tzinfo = ZoneInfo(timezone)
-        self._minutes = _parse("minute", fields[0], 0, 59)
-        self._hours = _parse("hour", fields[1], 0, 23)
-        self._days = _parse("day of month", fields[2], 1, 31)
-        self._months = _parse("month", fields[3], 1, 12, _MONTHS, first=1)
-        self._weekdays = frozenset(day % 7 for day in _parse("day of week", fields[4], 0, 7, _DAYS))
+        self._minutes = _parse(f"{text!r}: minute", fields[0], 0, 59)
+        self._hours = _parse(f"{text!r}: hour", fields[1], 0, 23)
+        self._days = _parse(f"{text!r}: day of month", fields[2], 1, 31)
+        self._months = _parse(f"{text!r}: month", fields[3], 1, 12, _MONTHS, first=1)
+        self._weekdays = frozenset(
+            day % 7 for day in _parse(f"{text!r}: day of week", fields[4], 0, 7, _DAYS)
+        )
         self._is_any_day = fields[2].startswith("*")
         self._is_any_weekday = fields[4].startswith("*")
         self.after(0.0)

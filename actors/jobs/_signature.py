@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,9 +12,12 @@ from typing import cast
 import msgspec
 
 from ...runtime import Message, reply_type
+from ._context import JobContext
 from ._errors import JobArgumentsError
 
 _UNKNOWN = object
+_PLACE = re.compile(r"\$\[(\d+)\]")
+"""Of an argument, as msgspec says it."""
 
 
 class Signature:
@@ -39,6 +43,13 @@ class Signature:
                 f"job {kind}: it takes the JobContext first, and only positional arguments after it"
             )
         hints = _hints(function, names)
+        first = parameters[0].name
+        if not _may_be_context(hints.get(first, _UNKNOWN)):
+            raise TypeError(
+                f"job {kind}: it takes the JobContext first: write `{first}` after it, as in "
+                f"`async def {kind}(job: JobContext, {first}, ...)`"
+            )
+        self._names = [parameter.name for parameter in parameters[1:]]
         types = [hints.get(parameter.name, _UNKNOWN) for parameter in parameters[1:]]
         self.kind = kind
         self._least = sum(1 for parameter in parameters[1:] if parameter.default is parameter.empty)
@@ -74,12 +85,24 @@ class Signature:
                 raise JobArgumentsError(self.kind, self._expects(count))
             return cast("tuple[object, ...]", decoder.decode(data))
         except msgspec.MsgspecError as error:
-            raise JobArgumentsError(self.kind, str(error)) from error
+            raise JobArgumentsError(self.kind, _PLACE.sub(self._name_of, str(error), count=1)) from error
 
     def _expects(self, count: int) -> str:
         most = len(self._types)
         wanted = str(most) if most == self._least else f"{self._least} to {most}"
-        return f"it takes {wanted} argument{'' if most == 1 else 's'}, not {count}"
+        names = f" ({', '.join(self._names)})" if self._names else ""
+        return f"it takes {wanted} argument{'' if most == 1 else 's'}{names}, not {count}"
+
+    def _name_of(self, place: re.Match[str]) -> str:
+        return self._names[int(place[1])]
+
+
+def _may_be_context(kind: object) -> bool:
+    """Say whether what is annotated so may be the context; a protocol of somebody's own may."""
+    try:
+        return not isinstance(kind, type) or issubclass(JobContext, kind) or issubclass(kind, JobContext)
+    except TypeError:
+        return True
 
 
 def _decoder(kind: str, types: list[object]) -> msgspec.json.Decoder[object]:

@@ -61,7 +61,7 @@ class SqliteStore(SqlStore):
         clock: Seconds since 1970; a test's own, perhaps. Asked on the store's threads.
 
     Raises:
-        ValueError: An option is out of range.
+        ValueError: *path* is none, or an option is out of range.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class SqliteStore(SqlStore):
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        _check_path(str(path))
         if synchronous not in ("full", "normal"):
             raise ValueError(f"SqliteStore.synchronous must be 'full' or 'normal', got {synchronous!r}")
         if not 0.0 <= busy_timeout <= _LONGEST_WAIT:
@@ -102,6 +103,15 @@ class SqliteStore(SqlStore):
             if seen != self._seen:
                 self._seen = seen
                 self._notice()
+
+
+def _check_path(path: str) -> None:
+    if path == ":memory:":
+        raise ValueError("SqliteStore.path must be a file's, got ':memory:': write MemoryStore()")
+    if not path or "://" in path:
+        # Not its value: a URL may hold a password.
+        got = "a URL: write store_from_url(...)" if path else "''"
+        raise ValueError(f"SqliteStore.path must be a file's, got {got}")
 
 
 def _name(path: Path) -> str:

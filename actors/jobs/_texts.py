@@ -31,6 +31,17 @@ def _storable(value: object) -> object:
     return value
 
 
+def check_label(what: str, name: object) -> None:
+    """Do as `check_name`, and refuse an empty one.
+
+    Raises:
+        ValueError: It is empty, no text, too long, or can't be stored.
+    """
+    if name == "":
+        raise ValueError(f"{what} must be 1 character or more")
+    check_name(what, name)
+
+
 def check_name(what: str, name: object) -> None:
     """Refuse a key or a name that some store would refuse, or tell apart from others in its own way.
 

@@ -70,10 +70,20 @@ def read_token(secret: Secret | str, token: str, *, clock: Callable[[], float] =
     return claims
 
 
-def _signature(secret: Secret | str, body: str) -> str:
+def key_of(secret: Secret | str) -> bytes:
+    """Return what tokens are signed with.
+
+    Raises:
+        ValueError: The secret is too short.
+    """
     key = (secret.reveal() if isinstance(secret, Secret) else secret).encode()
     if len(key) < _LEAST_SECRET:
         raise ValueError(f"the secret of tokens must have {_LEAST_SECRET} bytes or more")
+    return key
+
+
+def _signature(secret: Secret | str, body: str) -> str:
+    key = key_of(secret)
     return _text(hmac.digest(key, b"relight.jobs\0" + body.encode(), sha256))
 
 

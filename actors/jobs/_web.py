@@ -17,6 +17,7 @@ from .._errors import MissingExtraError
 from .._secret import Secret
 from ._feed import Feed
 from ._live_options import LiveOptions
+from ._tokens import key_of
 
 if TYPE_CHECKING:
     from hypercorn.config import Config
@@ -66,7 +67,8 @@ class LiveServer(Actor):
     Raises:
         MissingExtraError: Starlette or hypercorn is not installed; the cause of the `StartError` when it is
             started.
-        ValueError: A number is out of range.
+        TypeError: *feed* is none.
+        ValueError: A number is out of range, or the secret is too short.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class LiveServer(Actor):
     ) -> None:
         if not (patience > 0.0 and heartbeat > 0.0 and sessions >= 1):
             raise ValueError("LiveServer.patience, heartbeat and sessions must be more than 0")
+        _check_feed(feed)
+        key_of(secret)
         self._options = LiveOptions(
             feed=feed,
             secret=secret if isinstance(secret, Secret) else Secret(secret),
@@ -156,3 +160,8 @@ def _config(listener: socket.socket) -> Config:
     config.shutdown_timeout = _CLOSING
     config.websocket_max_message_size = _LARGEST_FRAME
     return config
+
+
+def _check_feed(feed: object) -> None:
+    if not hasattr(feed, "subscribe"):
+        raise TypeError(f"LiveServer.feed must be a Feed, got a {type(feed).__name__}: write Feed(store)")

@@ -49,6 +49,7 @@ class Worker:
         id: Of the subtree's supervisor.
 
     Raises:
+        TypeError: One of *queues* is no queue.
         ValueError: The queues are of several stores, or two share a name, or a number is out of range.
     """
 
@@ -152,9 +153,16 @@ class Worker:
             self._log.drop_rest(error)
 
 
+def _check_queue(queue: object) -> None:
+    if not isinstance(queue, Queue):
+        raise TypeError(f"Worker.queues must be queues, got a {type(queue).__name__}: write Worker(queue)")
+
+
 def _check(queues: Sequence[Queue], concurrency: int, lease: float, drain: float) -> None:
     if not queues:
         raise ValueError("Worker.queues must hold a queue")
+    for queue in queues:
+        _check_queue(queue)
     if any(queue.store is not queues[0].store for queue in queues):
         raise ValueError("Worker.queues must share one store: start a worker for each store")
     if len({queue.name for queue in queues}) < len(queues):

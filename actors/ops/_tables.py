@@ -11,6 +11,9 @@ import msgspec
 
 from ..jobs import JobReport, JobState, Letter, LetterGroup, Outcome, QueueState
 
+_IDS = ("id", "newest")
+"""Columns of ids."""
+
 
 class Printer:
     """Print what ``relight jobs`` has to say.
@@ -179,7 +182,8 @@ def _rich_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
         return False
     table = Table(box=None, pad_edge=False)
     for name in head:
-        table.add_column(name, overflow="fold")
+        # An id in two lines can't be copied: the other columns give way.
+        table.add_column(name, overflow="fold", no_wrap=name in _IDS)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

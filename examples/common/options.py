@@ -60,8 +60,10 @@ def read_options(
 ) -> Options:
     """Read the command line of an application."""
     parser = argparse.ArgumentParser(prog=f"python -m examples.{application}")
-    parser.add_argument(f"--{what}", dest="count", type=int, default=count, help=f"how many {what} to make")
-    parser.add_argument("--rate", type=float, default=0.15, help="share of requests that fail, 0 to 1")
+    parser.add_argument(
+        f"--{what}", dest="count", type=_count, default=count, help=f"how many {what} to make"
+    )
+    parser.add_argument("--rate", type=_share, default=0.15, help="share of requests that fail, 0 to 1")
     parser.add_argument("--seed", type=int, default=44, help="the same seed, the same faults")
     parser.add_argument("--text", type=Path, default=TEXT, help="what the work is made of")
     if has_store:
@@ -72,6 +74,22 @@ def read_options(
     if painters:
         parser.add_argument("--painter", choices=painters, default=painters[0], help="who paints")
     return msgspec.convert(vars(parser.parse_args(arguments)), Options)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise argparse.ArgumentTypeError(f"must be a number 0 to 1, got {text!r}")
+    return share
 
 
 def read_settings(beside: str) -> Settings:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine
 
 import relight
-from relight import RelightError
+from relight import RelightError, StartError
 from relight.fakes import Fakes, Step, open_fakes
 
 from .options import Options
@@ -38,7 +38,14 @@ def main(run: Run, options: Options, chatter: str) -> int:
     try:
         outcome = relight.run(on_fakes)
     except RelightError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_first(error)}", file=sys.stderr)
         return 2
     print_outcome(outcome, options.store)
     return outcome.status
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return what went wrong first: who did not start because of it is of no interest here."""
+    while isinstance(error, StartError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -36,6 +36,8 @@ class _Teller:
         self._began = time.time()
         self._names: dict[str, str] = {}
         self._events = queue.events(after="0")
+        self._told = "0"
+        """The cursor after what was told. The subscription's is one ahead while a job's name is looked up."""
 
     async def listen(self) -> None:
         async for event in self._events:
@@ -43,14 +45,14 @@ class _Teller:
 
     async def finish(self) -> None:
         """Tell what has happened since the last event that was told."""
-        last = self._events.cursor or "0"
-        for event in await self._queue.store.events(last, queue=self._queue.name):
+        for event in await self._queue.store.events(self._told, queue=self._queue.name):
             await self._tell(event)
 
     async def _tell(self, event: Event) -> None:
         line = _line(event, is_kept=event.at < self._began)
         if line is not None:
             self._say(f"      {await self._name_of(event.job)}: {line}")
+        self._told = event.cursor
 
     async def _name_of(self, job: str) -> str:
         if job not in self._names:

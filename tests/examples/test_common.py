@@ -1,5 +1,6 @@
 """What the two applications share."""
 
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from relight.actors.jobs import (
     Fail,
     Job,
     JobContext,
+    JobDetail,
     JobFunction,
     JobState,
     MemoryStore,
@@ -26,6 +28,7 @@ from relight.actors.jobs import (
     Worker,
 )
 from tests.examples.agents import chat
+from tests.support.tree import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +102,30 @@ async def test_what_an_earlier_process_finished_is_told_as_kept(tmp_path: Path) 
         assert said == ["      goose: sketch: kept"] * kept + ["      goose: sketch"]
 
 
+class Slow(MemoryStore):
+    """Takes its time to find a job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = anyio.Event()
+
+    async def job(self, id: str) -> JobDetail | None:  # noqa: A002 - the name people know
+        self.asked.set()
+        await anyio.sleep(0.01)
+        return await super().job(id)
+
+
+async def test_what_is_being_told_when_all_is_done_is_told() -> None:
+    store, said = Slow(), list[str]()
+    shop = Shop(store)
+    async with shop.working():
+        await ended(shop.queue, await take_up(shop.queue, shop.draw, "a goose"))
+        store.asked = anyio.Event()
+        async with telling(shop.queue, name_of, said.append):
+            await store.asked.wait()
+    assert said == ["      goose: sketch: kept"]
+
+
 async def test_the_report_adds_up_the_jobs_records(capsys: pytest.CaptureFixture[str]) -> None:
     shop = Shop(MemoryStore())
     async with shop.working():
@@ -135,6 +162,18 @@ async def test_an_answer_may_stand_in_a_fence() -> None:
     assert list_of(2)(chat('Here:\n```json\n["a tower", "a goose"]\n```')) == ["a tower", "a goose"]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--pages", "0"), ("--pages", "two"), ("--rate", "15"), ("--rate", "much")]
+)
+async def test_a_number_out_of_range_is_a_mistake(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_options("comic_maker", "pages", 3, arguments=[option, value])
+    assert f"argument {option}: must be a" in capsys.readouterr().err
+    await anyio.lowlevel.checkpoint()
+
+
 async def test_jobs_are_kept_in_memory_unless_a_store_is_named(tmp_path: Path) -> None:
     path = str(tmp_path / "comics.db")
     named = read_options("comic_maker", "pages", 3, arguments=["--pages", "2", "--store", path])
@@ -144,3 +183,10 @@ async def test_jobs_are_kept_in_memory_unless_a_store_is_named(tmp_path: Path) -
     assert isinstance(plain.find_store(), MemoryStore)
     assert plain == Options(count=3)
     await anyio.lowlevel.checkpoint()
+
+
+async def test_what_went_wrong_first_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "examples.comic_maker", "--store", str(tmp_path / "no" / "jobs.db")]
+    ended = await anyio.run_process(command, cwd=ROOT, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.decode().startswith("error: SQLite file '")

@@ -35,6 +35,15 @@ def test_a_refusal_keeps_its_own_reason_and_says_when_to_come_back() -> None:
     assert (refusal.provider, refusal.reason, refusal.retry_after) == ("openai", "5 failures in a row", 12.0)
 
 
+@pytest.mark.parametrize(
+    ("wait", "text"), [(0.3, "0.3"), (2.957, "2.96"), (998.0, "998"), (20_612.3, "20612")]
+)
+def test_a_wait_is_written_for_people(wait: float, text: str) -> None:
+    assert str(CircuitBreakerOpenError("openai", retry_after=wait)).endswith(f"; try again in {text} s")
+    late = ProviderError("openai", FailureKind.RATE_LIMIT, retry_after=wait)
+    assert str(late).endswith(f"; try again in {text} s")
+
+
 def test_a_bare_provider_error_names_provider_and_kind() -> None:
     error = ProviderError("anthropic", FailureKind.NETWORK)
     assert str(error) == "anthropic: network"

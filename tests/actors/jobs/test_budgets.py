@@ -36,6 +36,16 @@ async def a_job(**fields: object) -> Job:
 
 
 @pytest.mark.anyio
+async def test_a_spent_budget_says_whose_how_much_and_until_when() -> None:
+    today = Spent(user=12_345.678)
+    refusal = JobBudget(per_user_day=10_000.0).judge(await a_job(), 0.0, today, 5 * DAY + 100.0)
+    assert refusal is not None
+    assert str(refusal) == "user ann: has spent 12345.68 of 10000.00 US dollars a day; try again in 86300 s"
+    facts = (refusal.scope, refusal.window, refusal.limit_usd, refusal.spent_usd)
+    assert facts == ("user ann", "day", 10_000.0, 12_345.678)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("budget", "own", "spent", "today", "who", "retry_after"),
     [

@@ -20,6 +20,7 @@ from relight.actors.jobs import (
     Query,
     Queue,
     Store,
+    Worker,
 )
 from tests.actors.jobs.desk_help import FAILURE, kill, new, state
 
@@ -37,6 +38,21 @@ async def test_dead_jobs_are_grouped_by_cause(store: Store) -> None:
     ]
     assert groups[0].cost_usd == 1.5
     assert groups[0].source == "job"
+
+
+async def test_jobs_whose_errors_name_them_are_of_one_cause() -> None:
+    queue = Queue(MemoryStore())
+
+    @queue.job(attempts=1)
+    async def draw(job: JobContext) -> None:
+        raise ValueError(f"no ink for {job.id}")
+
+    async with open_system() as system:
+        await Worker(queue).start(system)
+        for id_ in await queue.enqueue_many(draw, [(), ()]):
+            await queue.wait(id_, 10.0)
+    (group,) = await DeadLetterOffice(queue.store).groups()
+    assert (group.count, group.cause) == (2, "ValueError: no ink for #")
 
 
 async def test_a_dead_job_is_shown_with_all_its_history_and_no_secret(store: Store) -> None:

@@ -364,3 +364,12 @@ async def test_a_user_sees_a_job_fail_three_times_and_then_succeed(closed_store:
     waits = [msgspec.convert(frame["data"], Waiting).delay for frame in frames if frame["kind"] == "retrying"]
     assert waits == sorted(waits)
     assert inked == [1]
+
+
+async def test_a_server_without_a_feed_or_with_a_short_secret_is_refused() -> None:
+    await anyio.lowlevel.checkpoint()
+    store = MemoryStore()
+    with pytest.raises(TypeError, match=r"must be a Feed, got a MemoryStore: write Feed\(store\)"):
+        LiveServer(store, secret=SECRET)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="16 bytes or more"):
+        LiveServer(Feed(store), secret="short")

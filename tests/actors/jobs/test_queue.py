@@ -3,12 +3,14 @@
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relight import Fixed
 from relight.actors.jobs import (
     BlobError,
     JobArgumentsError,
@@ -17,6 +19,9 @@ from relight.actors.jobs import (
     MemoryStore,
     Query,
     Queue,
+    Retry,
+    SqliteStore,
+    UnknownJobError,
 )
 from relight.actors.jobs._blobs import Blobs
 from relight.actors.jobs._ids import IdMaker, id_of_moment
@@ -46,12 +51,77 @@ async def test_arguments_are_checked_when_a_job_is_enqueued(queue: Queue) -> Non
     assert detail is not None
     assert detail.job.args == b'[{"text":"a","due":"2026-05-01"},4]'
     await queue.enqueue(work, Order("a"))  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
-    with pytest.raises(JobArgumentsError, match=r"job work: bad arguments: Expected `str`, got `int`"):
+    with pytest.raises(JobArgumentsError, match=r"Expected `str`, got `int` - at `order\.text`"):
         await queue.enqueue(work, Order(1), 4)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    with pytest.raises(JobArgumentsError, match="takes 1 to 2 arguments, not 0"):
+    with pytest.raises(JobArgumentsError, match=r"takes 1 to 2 arguments \(order, number\), not 0"):
         await queue.enqueue(work)  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
     with pytest.raises(JobArgumentsError, match="unsupported"):
         await queue.enqueue(work, object(), 4)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.anyio
+async def test_what_a_key_can_not_be_told_from_is_a_bad_argument(queue: Queue) -> None:
+    def key(order: Order) -> str:
+        raise KeyError(order.text)
+
+    @queue.job(unique=key)
+    async def work(job: JobContext, order: Order) -> None: ...
+
+    with pytest.raises(JobArgumentsError, match="unique= can't be told from them: KeyError: 'a'"):
+        await queue.enqueue(work, Order("a"))
+    with pytest.raises(JobArgumentsError, match="Expected `str`"):  # the arguments come first
+        await queue.enqueue(work, Order(1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.anyio
+async def test_only_what_was_declared_is_enqueued(queue: Queue) -> None:
+    async def work(job: JobContext) -> None: ...
+
+    with pytest.raises(UnknownJobError, match=r"'work' is no job: declare it with @queue.job\(\)"):
+        await queue.enqueue(work)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UnknownJobError, match="'work' is no job"):
+        queue.every(60.0)(work)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.anyio
+async def test_many_jobs_have_a_tuple_of_arguments_each(queue: Queue) -> None:
+    @queue.job()
+    async def work(job: JobContext, name: str) -> None: ...
+
+    with pytest.raises(JobArgumentsError, match=r"as a tuple, such as \(x,\), got a str"):
+        await queue.enqueue_many(work, ["ann"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_queue_is_of_a_store_and_has_a_name() -> None:
+    with pytest.raises(TypeError, match="must be a store, got a str: write SqliteStore") as caught:
+        Queue("postgresql://me:hush@host/jobs")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert "hush" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"Queue\.name must be 1 character or more"):
+        Queue(MemoryStore(), "")
+
+
+def test_parentheses_left_out_are_named(queue: Queue) -> None:
+    async def work(job: JobContext) -> None: ...
+
+    with pytest.raises(TypeError, match=r"write @queue.job\(\), with the parentheses"):
+        queue.job(work)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_a_job_takes_its_context_first(queue: Queue) -> None:
+    async def work(name: str) -> None: ...
+
+    with pytest.raises(TypeError, match=r"JobContext first: .*async def work\(job: JobContext, name, ...\)"):
+        queue.job()(work)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    class Stage(Protocol):
+        """What a job needs of its context."""
+
+        @property
+        def attempt(self) -> int: ...
+
+    async def other(job: Stage, name: str) -> None: ...
+
+    queue.job()(other)
 
 
 @pytest.mark.anyio
@@ -114,13 +184,21 @@ def test_two_jobs_of_one_name_are_refused(queue: Queue) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"attempts": 0}, "attempts must be 1..100"),
-        ({"timeout": 0.0}, "timeout must be more than 0"),
-        ({"attempt_timeout": -1.0}, "attempt_timeout must be more than 0"),
-        ({"budget_usd": float("inf")}, "budget_usd must be more than 0, and finite"),
-        ({"limit": 0}, "limit must be at least 1"),
+        ({"attempts": 0}, "attempts must be a whole number 1..100, got 0"),
+        ({"attempts": "3"}, "attempts must be a whole number 1..100, got '3'"),
+        ({"timeout": 0.0}, "timeout must be a number more than 0"),
+        ({"attempt_timeout": -1.0}, "attempt_timeout must be a number more than 0"),
+        ({"budget_usd": float("inf")}, "budget_usd must be a number more than 0, and finite"),
+        ({"limit": 0}, "limit must be a whole number"),
+        ({"limit": 3}, "a limit_key=, which is missing, got 3"),
+        ({"timeout": "60"}, "timeout must be a number more than 0"),
+        ({"unique": "a"}, "unique must be a function of the job's arguments, got 'a'"),
+        ({"version": 2}, "version must be a text, got 2"),
+        ({"name": ""}, "name must be 1 character or more"),
+        ({"backoff_by_error": {ValueError: 3.0}}, "must be one such as"),
+        ({"backoff_by_error": {"overloaded": Fixed(1.0)}}, "FailureKind.OVERLOADED, got 'overloaded'"),
         ({"priority": 2**31}, "priority must be a whole number of 32 bits"),
-        ({"backoff": 3.0}, "the backoff of backoff must be one such as"),
+        ({"backoff": 3.0}, "backoff must be one such as"),
     ],
 )
 def test_options_out_of_range_are_refused(queue: Queue, options: dict[str, object], complaint: str) -> None:
@@ -307,3 +385,23 @@ async def test_a_write_that_fails_leaves_no_draft(tmp_path: Path, monkeypatch: p
     with pytest.raises(BlobError, match="No space left on device"):
         await Blobs(tmp_path).put(b"content")
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("after", [-1.0, "60", float("inf")])
+def test_a_wait_that_is_none_is_refused(after: float) -> None:
+    with pytest.raises(ValueError, match=r"Retry\.after must be 0 or more seconds, and finite, got"):
+        Retry("later", after=after)
+
+
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("", "must be a file's, got ''"),
+        (":memory:", r"write MemoryStore\(\)"),
+        ("postgresql://me:hush@host/jobs", r"got a URL: write store_from_url\(\.\.\.\)"),
+    ],
+)
+def test_a_sqlite_store_is_a_file(path: str, remedy: str) -> None:
+    with pytest.raises(ValueError, match=remedy) as caught:
+        SqliteStore(path)
+    assert "hush" not in str(caught.value)

@@ -86,7 +86,7 @@ def test_no_moment_is_left_out(moment: float, minutes: set[int], hours: set[int]
     ("text", "complaint"),
     [
         ("* * * *", "five fields"),
-        ("60 * * * *", "minute: '60' must be within 0-59"),
+        ("60 * * * *", r"'60 \* \* \* \*': minute: '60' must be within 0-59"),
         ("* 5-3 * * *", "hour: '5-3' must be"),
         ("* * 0 * *", "day of month"),
         ("* * * 13 *", "month"),
@@ -155,7 +155,7 @@ def test_a_job_with_arguments_can_not_be_scheduled() -> None:
     @queue.job()
     async def greet(job: JobContext, name: str) -> None: ...
 
-    with pytest.raises(JobArgumentsError, match="it takes 1 argument, not 0"):
+    with pytest.raises(JobArgumentsError, match="not 0; a schedule gives none: give them defaults"):
         queue.every(60.0)(greet)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

@@ -711,6 +711,11 @@ def test_a_wrong_worker_is_refused(options: dict[str, object], complaint: str) -
         Worker(**{"queues": Queue(MemoryStore()), **options})  # type: ignore[arg-type]
 
 
+def test_a_worker_of_no_queue_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"must be queues, got a MemoryStore: write Worker\(queue\)"):
+        Worker([MemoryStore()])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
 def test_queues_of_a_worker_have_names_of_their_own() -> None:
     store = MemoryStore()
     with pytest.raises(ValueError, match="names of their own"):

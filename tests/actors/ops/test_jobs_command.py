@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from relight.__main__ import main
-from relight.actors.jobs import SqliteStore
+from relight.actors.jobs import JobContext, Queue, SqliteStore
 from tests.actors.jobs.desk_help import kill, new
 from tests.actors.jobs.faults import a_message
 
@@ -325,6 +325,26 @@ def test_a_path_names_a_store_too(shell: Shell, monkeypatch: pytest.MonkeyPatch)
 def test_a_terminal_gets_a_table(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert "job-0001" in shell("list")
+
+
+def test_a_narrow_terminal_leaves_ids_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = Shell(tmp_path, capsys)
+    queue = Queue(shell.store)
+
+    @queue.job()
+    async def draw_a_rather_large_picture(job: JobContext) -> None: ...
+
+    ids: list[str] = []
+
+    async def put() -> None:
+        ids.append(await queue.enqueue(draw_a_rather_large_picture))
+
+    shell.do(put)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert ids[0] in shell("list")
 
 
 def test_what_a_terminal_would_obey_is_not_printed(
