@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from math import inf
@@ -13,17 +12,16 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from ...runtime import Timer, current_request, primary_error, redact, redact_end, text_of
+from ...runtime import Timer, current_request, redact, text_of
 from ._context import JobContext
 from ._desk import Desk, Trouble
 from ._errors import BlobError, LeaseLostError, StoreError, UnknownStepError
+from ._failure import failure_of
 from ._function import AnyJobFunction
-from ._grouping import cause_of
 from ._records import Claimed, Failure, JobState, Step
 from ._steps import Steps
 from ._tally import Tally
-from ._texts import storable
-from ._verdict import gravest_of, leaves_of
+from ._verdict import leaves_of
 
 if TYPE_CHECKING:
     from ._queue import Queue
@@ -369,19 +367,7 @@ class Run:
         return TimeoutError(f"not done within {self._patience:g} s")
 
     def _describe(self, error: BaseException) -> Failure:
-        gravest = gravest_of(error)
-        leaf = primary_error(gravest)
-        text = storable(redact(text_of(leaf))) or type(leaf).__name__
-        step = self.steps.failed_in(gravest)
-        kind = type(leaf).__name__
-        failure = Failure(
-            error=" ".join(text.split()),
-            error_type=kind,
-            cause=cause_of(step, kind, text),
-            traceback=storable(redact_end("".join(traceback.format_exception(error, limit=-12)))),
-            step=step,
-        )
-        return self._with_facts(failure)
+        return self._with_facts(failure_of(error, self.steps.failed_in))
 
     def _with_facts(self, failure: Failure) -> Failure:
         return msgspec.structs.replace(
