@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from ._errors import JobError
+from ._errors import JobError, LeaseLostError
 from ._records import NewJob, Step
 from ._sql_session import SqlSession
 
@@ -18,6 +18,12 @@ class StepWrite(msgspec.Struct, frozen=True):
     job: str
     fence: int
     step: Step
+
+    @property
+    def told(self) -> bytes:
+        """What its event says."""
+        step = self.step
+        return msgspec.json.encode({"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd})
 
 
 class NoteWrite(msgspec.Struct, frozen=True):
@@ -72,7 +78,23 @@ class Bulk(Protocol):
         ...
 
 
-def without_twins(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
+def enqueue_parts(
+    asked: Sequence[Sequence[NewJob]], store: Callable[[Sequence[NewJob]], Sequence[str]]
+) -> list[list[str]]:
+    """Store the jobs of all that is *asked* together, by *store*, which is given no id twice at a time."""
+    jobs = [job for some in asked for job in some]
+    ids = iter([id_ for some in _without_twins(jobs) for id_ in store(some)])
+    return [[next(ids) for _ in some] for some in asked]
+
+
+def refusals(
+    asked: Sequence[StepWrite | NoteWrite], owners: Collection[tuple[str, int]]
+) -> list[JobError | None]:
+    """Refuse the writes whose job and fence are not among the *owners*."""
+    return [None if (one.job, one.fence) in owners else LeaseLostError(one.job, one.fence) for one in asked]
+
+
+def _without_twins(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
     """Split *jobs* so that no id comes twice in a part: the second one has to find the first."""
     part: dict[str, NewJob] = {}
     for job in jobs:

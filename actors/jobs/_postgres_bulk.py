@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 import msgspec
 
-from ._bulk import NoteWrite, Owner, StepWrite, Success, without_twins
+from ._bulk import NoteWrite, Owner, StepWrite, Success, enqueue_parts, refusals
 from ._errors import JobError, LeaseLostError, StoreError
 from ._records import NewJob, Step
 from ._sql_rows import JOB_COLUMNS, STEP_COLUMNS
 from ._sql_session import SqlSession
+from ._sql_writes import UNFINISHED
 
 _NOW = "extract(epoch FROM now())::float8"
 _RUNS = "(j.state || '') = 'running'"
@@ -36,10 +38,7 @@ _ENQUEUE = f"""
     ON CONFLICT DO NOTHING RETURNING id
 """  # noqa: S608
 _FOUND = "SELECT id FROM relight_job WHERE id = ANY(?)"
-_HOLDERS = (
-    "SELECT unique_key, id FROM relight_job "
-    "WHERE unique_key = ANY(?) AND state IN ('queued', 'waiting', 'running')"
-)
+_HOLDERS = f"SELECT unique_key, id FROM relight_job WHERE unique_key = ANY(?) AND {UNFINISHED}"  # noqa: S608
 _NOTE = f"""
     UPDATE relight_job AS j SET progress = coalesce(w.progress, j.progress)
     FROM json_to_recordset(?::json) AS w(job text, fence int, progress float8)
@@ -94,15 +93,10 @@ _Bill = dict[str, object]
 
 def enqueue(session: SqlSession, asked: Sequence[Sequence[NewJob]]) -> list[list[str]]:
     """Store jobs."""
-    ids = iter(_enqueue(session, [job for jobs in asked for job in jobs]))
-    return [[next(ids) for _ in jobs] for jobs in asked]
+    return enqueue_parts(asked, partial(_enqueue, session))
 
 
 def _enqueue(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
-    return [id_ for some in without_twins(jobs) for id_ in _enqueue_some(session, some)]
-
-
-def _enqueue_some(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
     ids: dict[str, str] = {}
     for _ in range(_TRIES):
         left = [job for job in jobs if job.id not in ids]
@@ -148,14 +142,13 @@ def save_steps(session: SqlSession, asked: Sequence[StepWrite]) -> list[JobError
         if owner is None or (one.job, step.name) not in left:
             continue
         left.discard((one.job, step.name))
-        data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
-        session.tell(one.job, *owner, "step", _bytes(data))
+        session.tell(one.job, *owner, "step", one.told)
         if step.cost_usd or step.service_retries:
             bills.append(_bill(one.job, owner, step.cost_usd, step.service_retries))
     if bills:
         session.send(_CHARGE, (_json(bills),))
     _pay(session, bills)
-    return [None if (one.job, one.fence) in owners else LeaseLostError(one.job, one.fence) for one in asked]
+    return refusals(asked, owners)
 
 
 def note(session: SqlSession, asked: Sequence[NoteWrite]) -> list[JobError | None]:
@@ -170,7 +163,7 @@ def note(session: SqlSession, asked: Sequence[NoteWrite]) -> list[JobError | Non
     for one in asked:
         if (one.job, one.fence) in owners:
             session.tell(one.job, *owners[one.job, one.fence], one.kind, _bytes(one.data))
-    return [None if (one.job, one.fence) in owners else LeaseLostError(one.job, one.fence) for one in asked]
+    return refusals(asked, owners)
 
 
 def succeed(session: SqlSession, asked: Sequence[Success]) -> list[JobError | None]:
@@ -195,7 +188,8 @@ def succeed(session: SqlSession, asked: Sequence[Success]) -> list[JobError | No
         if owner is None:
             continue
         session.tell(one.job, *owner, "succeeded", b"{}")
-        bills.append(_bill(one.job, owner, one.usd, one.retries))
+        if one.usd:
+            bills.append(_bill(one.job, owner, one.usd, one.retries))
     _pay(session, bills)
     return outcomes
 

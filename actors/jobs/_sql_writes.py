@@ -20,7 +20,7 @@ EVENTS_PRUNED = 10
 WORKER_LOST = "the worker was lost"
 TOO_LATE = "its deadline passed"
 
-_UNFINISHED = "state IN ('queued', 'waiting', 'running')"
+UNFINISHED = "state IN ('queued', 'waiting', 'running')"
 _OWNED = "id = ? AND fence = ? AND (state || '') = 'running'"
 """Spelled so that a planner finds the row by its id: it may take the index of running jobs for as good."""
 
@@ -165,7 +165,7 @@ def retry(session: SqlSession, ids: Collection[str]) -> list[str]:
 def _retry(session: SqlSession, job: Job) -> bool:
     now = session.now()
     is_held = job.unique_key is not None and session.rows(
-        f"SELECT 1 FROM relight_job WHERE unique_key = ? AND {_UNFINISHED}",  # noqa: S608
+        f"SELECT 1 FROM relight_job WHERE unique_key = ? AND {UNFINISHED}",  # noqa: S608
         (job.unique_key,),
     )
     if is_held or job.state not in (JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED):
@@ -231,9 +231,14 @@ def _charge(
     if not owned:
         raise LeaseLostError(job, fence)
     queue, user = str(owned[0][0]), cast("str | None", owned[0][1])
-    if usd:
-        session.send("INSERT INTO relight_ledger VALUES (?, ?, ?, ?, ?)", (job, queue, user, now, usd))
+    pay(session, job, (queue, user), now, usd)
     return queue, user
+
+
+def pay(session: SqlSession, job: str, owner: tuple[str, str | None], now: float, usd: float) -> None:
+    """Enter into the ledger what a job of *owner*, its queue and user, has spent."""
+    if usd:
+        session.send("INSERT INTO relight_ledger VALUES (?, ?, ?, ?, ?)", (job, *owner, now, usd))
 
 
 def _known(session: SqlSession, ids: Collection[str]) -> list[Job]:

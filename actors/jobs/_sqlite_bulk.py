@@ -7,17 +7,18 @@ moment, for which it has to wait again as long as the event loop is busy. See `B
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain
 from typing import cast
 
 import msgspec
 
-from ._bulk import NoteWrite, Owner, StepWrite, Success, without_twins
+from ._bulk import NoteWrite, Owner, StepWrite, Success, enqueue_parts, refusals
 from ._errors import JobError, LeaseLostError
-from ._records import NewJob, Step
+from ._records import NewJob
 from ._sql_rows import STEP_COLUMNS, Row, chunks, marks
 from ._sql_session import SqlSession
+from ._sql_writes import UNFINISHED, pay
 
 _MOST_ROWS = 64
 _JOBS = (
@@ -46,9 +47,7 @@ _EVENT = f"({marks(6)})"
 
 def enqueue(session: SqlSession, asked: Sequence[Sequence[NewJob]]) -> list[list[str]]:
     """Store jobs."""
-    jobs = [job for some in asked for job in some]
-    ids = iter([id_ for some in without_twins(jobs) for id_ in _enqueue(session, some)])
-    return [[next(ids) for _ in some] for some in asked]
+    return enqueue_parts(asked, partial(_enqueue, session))
 
 
 def _enqueue(session: SqlSession, jobs: Sequence[NewJob]) -> list[str]:
@@ -73,7 +72,7 @@ def _there_already(session: SqlSession, job: NewJob) -> str:
     """Return the id of the job that *job* was not stored for: its own, or that of who holds its key."""
     if session.rows("SELECT 1 FROM relight_job WHERE id = ?", (job.id,)):
         return job.id
-    sql = "SELECT id FROM relight_job WHERE unique_key = ? AND state IN ('queued', 'waiting', 'running')"
+    sql = f"SELECT id FROM relight_job WHERE unique_key = ? AND {UNFINISHED}"  # noqa: S608
     return str(session.rows(sql, (job.unique_key,))[0][0])
 
 
@@ -89,8 +88,9 @@ def save_steps(session: SqlSession, asked: Sequence[StepWrite]) -> list[JobError
     stored = {(job, name) for job, name in _insert(session, _STEPS, _STEP, rows)}
     for key, one in first.items():
         if key in stored:
-            _tell_of_step(session, owners[one.job, one.fence], one.job, one.step, now)
-    return [None if (one.job, one.fence) in owners else LeaseLostError(one.job, one.fence) for one in asked]
+            _charge_step(session, owners[one.job, one.fence], one, now)
+            session.tell(one.job, *owners[one.job, one.fence], "step", one.told)
+    return refusals(asked, owners)
 
 
 def _step_row(write: StepWrite, now: float) -> Row:
@@ -101,31 +101,28 @@ def _step_row(write: StepWrite, now: float) -> Row:
     )  # fmt: skip
 
 
-def _tell_of_step(session: SqlSession, owner: Owner, job: str, step: Step, now: float) -> None:
+def _charge_step(session: SqlSession, owner: Owner, write: StepWrite, now: float) -> None:
+    step = write.step
     if step.cost_usd or step.service_retries:
         session.send(
             "UPDATE relight_job SET cost_usd = cost_usd + ?, service_retries = service_retries + ? "
             "WHERE id = ?",
-            (step.cost_usd, step.service_retries, job),
+            (step.cost_usd, step.service_retries, write.job),
         )
-    _pay(session, job, owner, now, step.cost_usd)
-    data = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
-    session.tell(job, *owner, "step", msgspec.json.encode(data))
+    pay(session, write.job, owner, now, step.cost_usd)
 
 
 def note(session: SqlSession, asked: Sequence[NoteWrite]) -> list[JobError | None]:
     """Tell of jobs."""
     owners = _owners(session, {(one.job, one.fence) for one in asked})
-    outcomes: list[JobError | None] = []
     for one in asked:
         owner = owners.get((one.job, one.fence))
-        outcomes.append(LeaseLostError(one.job, one.fence) if owner is None else None)
         if owner is None:
             continue
         if one.progress is not None:
             session.send("UPDATE relight_job SET progress = ? WHERE id = ?", (one.progress, one.job))
         session.tell(one.job, *owner, one.kind, msgspec.json.encode(one.data))
-    return outcomes
+    return refusals(asked, owners)
 
 
 def succeed(session: SqlSession, asked: Sequence[Success]) -> list[JobError | None]:
@@ -146,7 +143,7 @@ def succeed(session: SqlSession, asked: Sequence[Success]) -> list[JobError | No
         owner = ended.pop((one.job, one.fence), None)  # the second that ends a job comes too late
         outcomes.append(LeaseLostError(one.job, one.fence) if owner is None else None)
         if owner is not None:
-            _pay(session, one.job, owner, now, one.usd)
+            pay(session, one.job, owner, now, one.usd)
             session.tell(one.job, *owner, "succeeded", b"{}")
     return outcomes
 
@@ -171,11 +168,6 @@ def _owners(session: SqlSession, asked: Collection[tuple[str, int]]) -> dict[tup
             if (job, fence) in asked:
                 owners[job, fence] = queue, user
     return owners
-
-
-def _pay(session: SqlSession, job: str, owner: Owner, now: float, usd: float) -> None:
-    if usd:
-        session.send("INSERT INTO relight_ledger VALUES (?, ?, ?, ?, ?)", (job, *owner, now, usd))
 
 
 def _insert(session: SqlSession, sql: str, row: str, rows: Collection[Row]) -> list[Row]:
