@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 
 import msgspec
 
@@ -47,24 +48,32 @@ def is_name(id_: str) -> bool:
     return id_.startswith(_PREFIX)
 
 
-def letter_of(letter: DeadLetter, now: float) -> Letter:
-    """Describe a message of this process; *now* is the moment in seconds since 1970."""
+def start_of(letter: DeadLetter, clock: Callable[[], float]) -> float:
+    """Return when the clock of a message's system showed 0, in seconds since 1970.
+
+    Read it once for all messages of a list: two readings differ by a little, more than two messages do.
+    """
+    return clock() - cell_of(letter.ref).kernel.now()
+
+
+def letter_of(letter: DeadLetter, start: float) -> Letter:
+    """Describe a message of this process; *start* is its system's `start_of`."""
     return Letter(
         source=_source(letter),
         id=name_of(letter),
         kind=plain(type(letter.message).__name__, _LONGEST_NAME),
         where=plain(letter.ref.path, _LONGEST_NAME),
         cause=plain(letter.reason, _LONGEST_NAME),
-        at=now - (cell_of(letter.ref).kernel.now() - letter.at),
+        at=start + letter.at,
         error=plain(letter.reason, _LONGEST_NAME),
         content=content_of(letter.message),
         process=this_process(),
     )
 
 
-def message_of(letter: DeadLetter, now: float) -> DeadMessage:
-    """Return what is kept of a message of this process."""
-    shown = letter_of(letter, now)
+def message_of(letter: DeadLetter, start: float) -> DeadMessage:
+    """Return what is kept of a message of this process; *start* is its system's `start_of`."""
+    shown = letter_of(letter, start)
     return DeadMessage(
         id=shown.id,
         source=shown.source,

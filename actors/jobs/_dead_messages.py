@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
 from ...runtime import DeadLetter
 from ...supervisors import System
-from ._dead_message import DeadMessage, is_name, is_wanted, letter_of, letter_of_kept, name_of
+from ._dead_message import DeadMessage, is_name, is_wanted, letter_of, letter_of_kept, name_of, start_of
 from ._dead_records import Letter, LetterGroup, LetterSource
 from ._errors import ForeignMessageError
 from ._records import Query
@@ -39,8 +39,7 @@ class DeadMessages:
 
     async def letters(self, query: Query, most: int = _MOST) -> list[Letter]:
         """List messages, newest first."""
-        now = self._clock()
-        alive = {name_of(each): letter_of(each, now) for each in self._alive(query)[-most:]}
+        alive = self._described(self._alive(query)[-most:])
         kept = await self._kept(query, most)
         letters = [*alive.values(), *(letter_of_kept(each) for each in kept if each.id not in alive)]
         return sorted(letters, key=lambda letter: letter.at, reverse=True)[:most]
@@ -92,6 +91,13 @@ class DeadMessages:
             part = msgspec.structs.replace(query, ids=frozenset(named[first : first + _PART]))
             kept.extend(await self._store.dead_messages(part, most=most))
         return kept
+
+    def _described(self, letters: Sequence[DeadLetter]) -> dict[str, Letter]:
+        """Describe messages of this process, the newest first, by their ids."""
+        if not letters:
+            return {}
+        start = start_of(letters[0], self._clock)
+        return {name_of(each): letter_of(each, start) for each in reversed(letters)}
 
     def _alive(self, query: Query) -> list[DeadLetter]:
         if self._system is None:

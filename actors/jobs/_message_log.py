@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import anyio.lowlevel
 
 from ...runtime import DeadLetter, Kernel, redact
-from ._dead_message import DeadMessage, message_of
+from ._dead_message import DeadMessage, message_of, start_of
 from ._errors import StoreError
 from ._store import Store
 
@@ -64,7 +64,8 @@ class MessageLog:
         """
         batch = self._waiting()[:BATCH]
         if batch:
-            problem = await self._keep([await self._described(letter) for letter in batch])
+            start = start_of(batch[0], self._clock)
+            problem = await self._keep([await _described(letter, start) for letter in batch])
             dropped = self._pushed_out(batch[0].number) + (0 if problem is None else len(batch))
         else:
             dropped, problem = 0, None  # a person, or a replay, was faster
@@ -97,11 +98,6 @@ class MessageLog:
             return error
         return None
 
-    async def _described(self, letter: DeadLetter) -> DeadMessage:
-        # Each by itself: a large one takes some milliseconds, and there are actors at work.
-        await anyio.lowlevel.checkpoint()
-        return message_of(letter, self._clock())
-
     def _waiting(self) -> list[DeadLetter]:
         if self._kernel is None or not self.is_kept:
             return []
@@ -123,3 +119,9 @@ class MessageLog:
     def _attached(self) -> Kernel:
         assert self._kernel is not None, "the keeper has started"
         return self._kernel
+
+
+async def _described(letter: DeadLetter, start: float) -> DeadMessage:
+    # Each by itself: a large one takes some milliseconds, and there are actors at work.
+    await anyio.lowlevel.checkpoint()
+    return message_of(letter, start)

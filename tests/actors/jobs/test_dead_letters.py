@@ -266,6 +266,16 @@ async def test_undeliverable_messages_are_seen_in_the_same_place() -> None:
         assert [letter.source for letter in await office.letters(most=1)] == ["service"]
 
 
+async def test_messages_stay_in_their_order_however_long_each_takes_to_describe() -> None:
+    async with open_system() as system:
+        ref = await system.spawn(Child("deaf", partial(Deaf, Log())))
+        large = "a cat " * 200_000
+        for _ in range(5):
+            system.dead_letters.add(ref, Paint(large), "overflow")
+        letters = await DeadLetterOffice(MemoryStore(), system=system).letters()
+    assert [letter.id.rpartition("-")[2] for letter in letters] == ["5", "4", "3", "2", "1"]
+
+
 async def test_an_undeliverable_message_is_told_again() -> None:
     log = Log()
     async with open_system() as system:
