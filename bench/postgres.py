@@ -66,7 +66,7 @@ class PostgresServer:
             "--locale", "C.UTF-8", "--auth-local", "trust", "--auth-host", "scram-sha-256",
             "--pwfile", self.folder / "password", "--no-sync",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, cwd=self.folder, check=False, **_identity())
+        done = subprocess.run(command, capture_output=True, cwd=self.folder, check=False, **unprivileged())
         if done.returncode != 0:
             raise RuntimeError(f"initdb failed: {done.stderr.decode()}")
 
@@ -80,7 +80,9 @@ class PostgresServer:
         for setting in settings:
             command += ["-c", setting]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **_identity())
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, **unprivileged()
+            )
         give_up = time.monotonic() + _READY
         while not self._answers():
             if time.monotonic() > give_up or self._process.poll() is not None:
@@ -149,14 +151,16 @@ def _user() -> pwd.struct_passwd:
         return pwd.getpwnam("nobody")
 
 
-class _Identity(TypedDict, total=False):
+class Identity(TypedDict, total=False):
+    """Whose process it is, as `subprocess` has it."""
+
     user: int
     group: int
     extra_groups: list[int]
 
 
-def _identity() -> _Identity:
-    """PostgreSQL refuses to run as root."""
+def unprivileged() -> Identity:
+    """Return as whom to start what refuses to run as root: PostgreSQL, and poolers."""
     if os.getuid() != 0:
         return {}
     user = _user()
