@@ -22,6 +22,7 @@ backend itself can do."""
 UNITS = {
     "tests/actors/jobs/test_blob_sweep.py": ("relight.actors.jobs._blob_sweep", "relight.actors.jobs._blobs"),
     "tests/actors/jobs/test_postgres_session.py": (
+        "relight.actors.jobs._postgres_route",
         "relight.actors.jobs._postgres_session",
         "relight.actors.jobs._postgres_setup",
     ),
@@ -65,6 +66,7 @@ EXTRAS = {
         "actors/jobs/_postgres_errors.py",
         "actors/jobs/_postgres_listener.py",
         "actors/jobs/_postgres_pipeline.py",
+        "actors/jobs/_postgres_route.py",
         "actors/jobs/_postgres_session.py",
         "actors/jobs/_postgres_setup.py",
     ),

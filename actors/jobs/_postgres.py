@@ -31,39 +31,52 @@ class PostgresStore(SqlStore):
     processes store. A connection that breaks is opened anew; meanwhile calls raise a `StoreError` that is
     passing.
 
+    It may go through a pooler, in session or in transaction mode: it finds out which. Without sessions it
+    does not hear of changes and looks for them every 50 ms, and each transaction takes longer.
+
     Args:
         dsn: ``postgresql://user:password@host:port/database``, or as libpq has it. What it leaves out
             comes from libpq's environment. The password is in no error and no log.
+        schema: Where its tables are; it is made if it is not there. None: where the user's search path
+            begins, which is ``public`` as a rule. Applications that share a database have one each.
         statement_timeout: Seconds that one statement may take, waits for locks included.
-        listen: Hear of changes by LISTEN. False: look for them every 50 ms. For poolers that give a
-            connection to others after each transaction; those need a session of their own for the rest,
-            too, so use their session port, or none.
+        listen: Hear of changes by LISTEN. False: look for them every 50 ms; that saves a connection.
+            Through a pooler it is then as without sessions, whatever the mode.
 
     Raises:
         MissingExtraError: psycopg is not installed.
-        ValueError: The DSN can't be read.
+        ValueError: The DSN can't be read, or the schema's name needs quotes.
     """
 
-    def __init__(self, dsn: str, *, statement_timeout: float = 30.0, listen: bool = True) -> None:
+    def __init__(
+        self, dsn: str, *, schema: str | None = None, statement_timeout: float = 30.0, listen: bool = True
+    ) -> None:
         try:
             from ._postgres_errors import name_of
             from ._postgres_listener import Listener
+            from ._postgres_route import Route
             from ._postgres_session import PostgresSession
+            from ._postgres_setup import Database, check_schema
         except ImportError as error:
             raise MissingExtraError("the PostgreSQL store", "postgres") from error
         if statement_timeout <= 0:
             raise ValueError(f"statement_timeout must be more than 0 seconds, got {statement_timeout}")
+        check_schema(schema)
         self._name = name_of(dsn)
         self._seen: str | None = None
         """The newest event's cursor when somebody last looked."""
-        self._listener: Listener | None = Listener(dsn, self._notice) if listen else None
-        connect = partial(PostgresSession, dsn, self._name, statement_timeout)
+        database = Database(dsn, self._name, statement_timeout, schema)
+        self._route = Route()
+        self._listener: Listener | None = None
+        if listen:
+            self._listener = Listener(database, self._route, self._notice, self._ask)
+        connect = partial(PostgresSession, database, self._route)
         super().__init__(
             self._name, bulk, partial(connect, is_writer=True), partial(connect, is_writer=False)
         )
 
     def __repr__(self) -> str:
-        return f"<PostgresStore {self._name}>"
+        return f"<PostgresStore {self._name}{self._route}>"
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
@@ -100,6 +113,9 @@ class PostgresStore(SqlStore):
                 self._notice()
             with anyio.move_on_after(POLL_ALONE):
                 await changed.wait()
+
+    async def _ask(self, sql: str) -> None:
+        await self._reader.do(lambda session: session.rows(sql))
 
     async def _look(self) -> str | None:
         try:

@@ -15,37 +15,52 @@ import psycopg
 from ._errors import StoreError
 from ._postgres_errors import broken, refused, unreachable
 from ._postgres_pipeline import CollectingConnection, StatementPipeline
-from ._postgres_setup import conninfo, migrate, set_up
+from ._postgres_route import Route
+from ._postgres_setup import Database, migrate
 from ._sql_rows import Row
+
+_GRACE = 5.0
+"""Seconds we wait for an answer beyond what the server gives a statement."""
+_PREPARED_AFTER = 5
+"""Executions after which a statement is prepared."""
+_BREAKS = (
+    "08",  # the class of broken connections; a pooler says all its troubles so
+    "57P",  # the server ends
+    "26000",  # no such prepared statement, or there is one: the session is another's by now
+    "42P05",
+)
 
 
 class PostgresConnection:
     """One connection, used by one thread. Statements are written with ``?`` for their values.
 
     Args:
-        dsn: The database.
-        name: What the store is called in errors; without a password.
-        statement_timeout: Seconds.
+        database: Where.
+        route: What is known of the way there.
         is_writer: It has transactions, in a pipeline; else each statement is alone. It migrates the tables.
 
     Raises:
         StoreError: The database can't be reached or used.
     """
 
-    def __init__(self, dsn: str, name: str, statement_timeout: float, *, is_writer: bool) -> None:
-        self._dsn = conninfo(dsn)
-        self._name = name
-        self._statement_timeout = statement_timeout
+    def __init__(self, database: Database, route: Route, *, is_writer: bool) -> None:
+        self._database = database
+        self._name = database.name
+        self._route = route
         self._is_writer = is_writer
         self._connection: CollectingConnection | None = None
         self._pipeline: StatementPipeline | None = None
         self._is_lost = False
         """The connection broke in this transaction."""
+        self._has_session = True
+        """What we set and prepare stays. Else each transaction sets its own, and nothing is prepared."""
+        self._proofs = 0
+        """How many there were that poolers keep sessions, when we connected."""
         connection = self._connect()
         try:
             if is_writer:
                 with self._translated():
-                    migrate(connection, self._name)
+                    migrate(connection, database)
         except BaseException:
             self.close()
             raise
@@ -53,24 +68,41 @@ class PostgresConnection:
     # --- opening and closing ------------------------------------------------------------------------
 
     def _connect(self) -> CollectingConnection:
+        self._proofs = self._route.proofs
         try:
-            connection = CollectingConnection.connect(self._dsn, autocommit=True)
+            connection = CollectingConnection.open(self._database)
         except psycopg.Error as error:
-            raise unreachable(self._name, self._dsn, error) from None  # it may have parts of the password
+            # Not the cause: its text may have parts of the password.
+            raise unreachable(self._name, self._database.dsn, error) from None
         self._connection = connection
         try:
-            set_up(connection, self._statement_timeout, is_writer=self._is_writer)
+            self._has_session = self._route.is_direct(connection)
+            connection.prepare_threshold = None
+            if self._has_session:
+                self._settle(connection)
         except psycopg.Error as error:
             connection.close()
             raise self._error(error) from error
-        return self._connection
+        connection.patience = self._database.statement_timeout + _GRACE
+        return connection
+
+    def _settle(self, connection: CollectingConnection) -> None:
+        """Set what holds from now on: the session is ours."""
+        self._has_session = True
+        connection.prepare_threshold = _PREPARED_AFTER
+        connection.prepared_max = None  # there are so many different ones only
+        connection.execute(self._database.settings(is_writer=self._is_writer, is_local=False).encode())
 
     def _connected(self) -> CollectingConnection:
         """Return the connection, a new one if the old one broke."""
         connection = self._connection
         if connection is None or connection.closed:
             self.close()
-            connection = self._connect()
+            return self._connect()
+        if not self._has_session and self._route.proofs > self._proofs:
+            with self._translated():
+                self._leave_pipeline()
+                self._settle(connection)
         return connection
 
     def close(self) -> None:
@@ -133,9 +165,9 @@ class PostgresConnection:
 
     def _error(self, error: psycopg.Error) -> StoreError:
         code = error.sqlstate or ""
-        is_away = self._connection is None or self._connection.closed or code.startswith(("08", "57P"))
+        is_away = self._connection is None or self._connection.closed or code.startswith(_BREAKS)
         self._is_lost = self._is_lost or is_away
-        return broken(self._name) if is_away else refused(self._name, error)
+        return broken(self._name, error) if is_away else refused(self._name, error)
 
 
 @lru_cache(512)

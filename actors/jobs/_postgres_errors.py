@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
@@ -23,8 +21,52 @@ _PASSING = {
     "25P03": "a transaction stood still for too long",
     "40": "another transaction was in the way: try again",
     "23505": "another process did the same at the same time: try again",
-    "25006": "it is read-only: is it a standby?",
+    "25006": "it is read-only: name its primary, with a role that may write",
 }
+_THREE = "a store takes three connections, two with listen=False"
+_NO_CONNECTION = (
+    # What libpq and poolers say, what that means, and whether waiting may help. The first that fits counts.
+    (
+        "root certificate file",
+        "it has no certificates to check the server's by: name them in sslrootcert",
+        False,
+    ),
+    ("certificate verify failed", "the server's certificate is not signed by any in sslrootcert", False),
+    (
+        "does not match host name",
+        "the server's certificate is for another name: is this the right host?",
+        False,
+    ),
+    ("does not support SSL", "it speaks no TLS: is this the right port? Else leave out sslmode", False),
+    ("SSL", "TLS failed: do sslmode and the certificates fit?", False),
+    ("no pg_hba.conf entry", "it lets nobody in like this: allow it in pg_hba.conf, or ask for TLS", False),
+    ("Tenant or user not found", "no such user: Supabase's pooler wants postgres.PROJECT for a name", False),
+    ("authentication failed", "it refuses this user or password", False),
+    ("no password supplied", "it wants a password", False),
+    (
+        "unsupported startup parameter",
+        "a pooler refuses what the DSN, or PGOPTIONS, sets: leave it out",
+        False,
+    ),
+    ("does not exist", "create it first, or is the name wrong?", False),
+    ("no such", "create it first, or is the name wrong?", False),
+    ("connection slots", f"it has no connection left: wait, or allow more; {_THREE}", True),
+    ("no more connections", f"it has no connection left: wait, or allow more; {_THREE}", True),
+    ("too many", f"it has no connection left: wait, or allow more; {_THREE}", True),
+    ("max clients", f"it has no connection left: wait, or allow more; {_THREE}", True),
+    ("resolve host", "its host's name is not known here: is it right?", True),
+    ("translate host", "its host's name is not known here: is it right?", True),
+    ("Connection refused", "nobody listens there: is it running, and the port right?", True),
+    ("No such file", "nobody listens there: is it running, and the folder of its socket right?", True),
+    ("timeout", "it does not answer: is a firewall in between, or the host wrong?", True),
+    ("timed out", "it does not answer: is a firewall in between, or the host wrong?", True),
+)
+_BROKEN = (
+    ("query_wait_timeout", f"the pooler had no connection to give: wait, or allow more; {_THREE}", True),
+    ("no answer", f"is it stopped, or a pooler's pool empty? ({_THREE})", True),
+    ("statement pooling", "a pooler in statement mode: use one in session or transaction mode", False),
+)
+_READABLE = "postgresql://user:password@host:5432/database"
 
 
 def name_of(dsn: str) -> str:
@@ -37,10 +79,20 @@ def name_of(dsn: str) -> str:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:
         # Not the cause: its text has the DSN in it, password and all.
-        problem = 'the DSN can\'t be read: write "postgresql://user:password@host:5432/database"'
-        raise ValueError(problem) from None
-    host = _host(parts)
-    return f"PostgreSQL {parts.get('dbname') or ''!r} at {host}:{parts.get('port') or 5432}"
+        raise ValueError(f'the DSN can\'t be read: write "{_READABLE}"') from None
+    host, port = str(parts.get("host") or "localhost"), str(parts.get("port") or 5432)
+    if _has_torn_password(dsn, host, port):
+        problem = "a @ or / in a password is written %40 or %2F"
+        raise ValueError(f'the DSN can\'t be read: write "{_READABLE}"; {problem}')
+    return f"PostgreSQL {parts.get('dbname') or ''!r} at {host}:{port}"
+
+
+def _has_torn_password(dsn: str, host: str, port: str) -> bool:
+    """Tell whether libpq takes a part of the password for something else, which may be shown."""
+    scheme, _, rest = dsn.partition("://")
+    path = rest.partition("/")[2].partition("?")[0] if scheme.startswith("postgres") else ""
+    are_ports = all(one.isdecimal() for one in port.split(",") if one)
+    return "@" in path or "@" in host[1:] or not are_ports  # an abstract socket's name begins with one
 
 
 def refused(name: str, error: psycopg.Error) -> StoreError:
@@ -58,9 +110,13 @@ def refused(name: str, error: psycopg.Error) -> StoreError:
     return StoreError(name, _first_line(error), is_passing=False)
 
 
-def broken(name: str) -> StoreError:
+def broken(name: str, error: psycopg.Error) -> StoreError:
     """Say that the connection broke."""
-    return StoreError(name, "the connection broke: is it running?", is_passing=True)
+    said = _first_line(error)
+    for words, meaning, is_passing in _BROKEN:
+        if words in said:
+            return StoreError(name, f"{said}: {meaning}", is_passing=is_passing)
+    return StoreError(name, f"the connection broke: is it running? ({said})", is_passing=True)
 
 
 def unreachable(name: str, dsn: str, error: psycopg.Error) -> StoreError:
@@ -71,20 +127,15 @@ def unreachable(name: str, dsn: str, error: psycopg.Error) -> StoreError:
         dsn: What it was to connect to.
         error: Its text may have parts of the password in it.
     """
-    parts = conninfo_to_dict(dsn)
-    text = str(error).replace(str(parts.get("host") or "\0"), _host(parts))
-    if parts.get("password"):
-        text = text.replace(str(parts["password"]), "***")
-    is_lasting = any(
-        words in text for words in ("authentication failed", "no password supplied", "does not exist")
-    )
-    said = " ".join(text.split())
-    return StoreError(name, f"it can't be reached: {said}", is_passing=not is_lasting)
-
-
-def _host(parts: object) -> str:
-    host = str(cast("dict[str, object]", parts).get("host") or "localhost")
-    return host.rpartition("@")[2]  # what stands before belongs to a password with an @ in it
+    text = str(error).strip() or "no reason given"
+    # Of several hosts, the last. What comes before is the host, which the store's name has.
+    said = " ".join(text.splitlines()[0].rpartition(" failed: ")[2].split())
+    if password := str(conninfo_to_dict(dsn).get("password") or ""):
+        said = said.replace(password, "***")
+    for words, meaning, is_passing in _NO_CONNECTION:
+        if words in text:
+            return StoreError(name, f"it can't be reached: {meaning} ({said})", is_passing=is_passing)
+    return StoreError(name, f"it can't be reached: {said}", is_passing=True)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -10,25 +10,67 @@ not fit into libpq's buffer, 64 KiB, goes ahead.)
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
+from secrets import randbits
 from typing import Any, cast
 
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.waiting import Ready, Wait
 
+from ._postgres_setup import Database
 from ._sql_rows import Row
+
+
+class NoAnswerError(psycopg.OperationalError):
+    """The server, or what stands before it, says nothing at all. The connection is closed."""
 
 
 class CollectingConnection(psycopg.Connection[Row]):
     """A connection that can be told not to send yet what is asked for."""
 
     is_collecting = False
+    patience = 0.0
+    """Seconds to wait for the next word of an answer. The server ends a statement that takes too long, but
+    who waits in a pooler for a connection, or for a server that is stopped, might wait for ever."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # psycopg numbers prepared statements from 0. Should two clients ever be given one session, each has
+        # to miss its own: the other's under the same name would be carried out in its place.
+        self._prepared._prepared_idx = randbits(62)  # pyright: ignore[reportPrivateUsage]
+
+    @classmethod
+    def open(cls, database: Database) -> CollectingConnection:
+        """Connect; the first answer may take as long as that.
+
+        Raises:
+            psycopg.Error: It can't be reached.
+        """
+        connection = cls.connect(**cast("Any", database.conninfo()), autocommit=True)
+        connection.patience = database.first_answer()
+        return connection
+
+    def enter_pipeline(self) -> psycopg.Pipeline:
+        """Begin to send statements before the answers of others are there."""
+        self._pipeline = pipeline = psycopg.Pipeline(self)
+        return pipeline.__enter__()
+
+    def leave_pipeline(self) -> None:
+        """End that. All answers are there; psycopg's own way asks for them once more.
+
+        Raises:
+            psycopg.Error: They are not.
+        """
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline._exit(None)  # pyright: ignore[reportPrivateUsage]
 
     def wait(self, gen: PQGen[RV], *arguments: Any, **options: Any) -> RV:
         """Carry out what psycopg wants to do with the socket, unless we collect."""
         if not self.is_collecting:
-            return super().wait(gen, *arguments, **options)
+            return super().wait(self._patiently(gen), *arguments, **options)
         # Statements are in the pipeline's queue by the time psycopg first waits for the socket.
         try:
             next(gen)
@@ -36,6 +78,21 @@ class CollectingConnection(psycopg.Connection[Row]):
             return cast("RV", stop.value)
         gen.close()
         return cast("RV", None)
+
+    def _patiently(self, gen: PQGen[RV]) -> PQGen[RV]:
+        give_up = time.monotonic() + self.patience
+        try:
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if ready:
+                    give_up = time.monotonic() + self.patience
+                elif time.monotonic() > give_up:
+                    self.pgconn.finish()
+                    raise NoAnswerError(f"no answer within {self.patience:g} seconds")
+                wanted = gen.send(ready)
+        except StopIteration as stop:
+            return cast("RV", stop.value)
 
 
 class StatementPipeline:
@@ -48,8 +105,7 @@ class StatementPipeline:
 
     def __init__(self, connection: CollectingConnection) -> None:
         self._connection = connection
-        self._context = connection.pipeline()
-        self._pipeline = self._context.__enter__()
+        self._pipeline = connection.enter_pipeline()
         self._is_synced = True
         """The server was asked for the answers of all there is."""
 
@@ -75,9 +131,11 @@ class StatementPipeline:
         if not self._is_synced:
             self._connection.pgconn.pipeline_sync()
             self._pipeline.result_queue.append(None)
-            self._flush()
-            self._pipeline.sync()
             self._is_synced = True
+            self._flush()
+            # Not its sync(), which sends a Sync of its own. One that comes after the end of a transaction is
+            # answered to whom a pooler has given the connection by then.
+            self._connection.wait(self._pipeline._fetch_gen(flush=False))  # pyright: ignore[reportPrivateUsage]
 
     def leave(self) -> None:
         """Send what there is, drop the answers, and leave the pipeline's mode.
@@ -86,9 +144,9 @@ class StatementPipeline:
             psycopg.Error: The connection broke.
         """
         try:
-            self._flush()
+            self.sync()
         finally:
-            self._context.__exit__(None, None, None)
+            self._connection.leave_pipeline()
 
     def _flush(self) -> None:
         # psycopg tries once and leaves what the socket does not take, and never comes back to it: the server

@@ -20,7 +20,8 @@ import psycopg
 
 from ._errors import StoreError
 from ._postgres_connection import PostgresConnection
-from ._postgres_setup import LOCKS
+from ._postgres_route import Route
+from ._postgres_setup import Database
 from ._sql_rows import EVENT_COLUMNS, Row
 from ._writer import UndecidedError
 
@@ -37,7 +38,7 @@ _BEGIN = (
 )
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}', '')"
 _STORE_EVENTS = f"""
-    WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock({LOCKS["events"]}) IS NULL), stored AS (
+    WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(?::bigint) IS NULL), stored AS (
         INSERT INTO relight_event (job, queue, user_key, kind, at, data)
         SELECT e.job, e.queue, e.user_key, e.kind, {NOW}, convert_to(e.data, 'UTF8')
         FROM turn CROSS JOIN json_to_recordset(?::json)
@@ -53,8 +54,8 @@ _PATIENCE = 10.0
 class PostgresSession(PostgresConnection):
     """One connection, as `SqlSession` has it."""
 
-    def __init__(self, dsn: str, name: str, statement_timeout: float, *, is_writer: bool) -> None:
-        super().__init__(dsn, name, statement_timeout, is_writer=is_writer)
+    def __init__(self, database: Database, route: Route, *, is_writer: bool) -> None:
+        super().__init__(database, route, is_writer=is_writer)
         self._start: psycopg.Cursor[Row] | None = None
         """Of a transaction that writes: its moment, not yet fetched."""
         self._moment: float | None = None
@@ -71,21 +72,26 @@ class PostgresSession(PostgresConnection):
         self._moment, self._events, self._has_news, self._is_lost = None, [], False, False
         self._batch += 1
         connection = self._connected()
-        if self._is_writer:
+        if self._is_writer or not self._has_session:
             with self._translated():
                 self._enter_pipeline(connection)
                 self._execute("BEGIN")
-                self._start = self._execute(_BEGIN, (self._id, self._batch))
+                if not self._has_session:
+                    self._execute(self._database.settings(is_writer=self._is_writer, is_local=True))
+                if self._is_writer:
+                    self._start = self._execute(_BEGIN, (self._id, self._batch))
 
     def commit(self) -> bool:
         """Store the events and make all of it last; returns whether there were any."""
         if self._pipeline is None:
             return False
-        self.now()  # the answer says that we hold our row, whatever becomes of the connection
+        if self._is_writer:
+            self.now()  # the answer says that we hold our row, whatever becomes of the connection
         try:
             with self._translated():
                 if self._events:
-                    self._execute(_STORE_EVENTS, (msgspec.json.encode(self._events).decode(),))
+                    events = msgspec.json.encode(self._events).decode()
+                    self._execute(_STORE_EVENTS, (self._database.lock("events"), events))
                 elif self._has_news:
                     self._execute(_NOTIFY)
                 self._execute("COMMIT")
@@ -95,7 +101,7 @@ class PostgresSession(PostgresConnection):
             # broke, psycopg could not end its pipeline) it has to be asked: made again, it might be twice.
             is_refused = not self._is_lost and getattr(error.__cause__, "sqlstate", None) is not None
             self._is_lost = not is_refused
-            if is_refused or not self._was_committed():
+            if is_refused or not self._is_writer or not self._was_committed():
                 raise
         return self._has_news
 
@@ -114,8 +120,10 @@ class PostgresSession(PostgresConnection):
             self.close()
             try:
                 connection = self._connect()
-                sql = "SELECT batch FROM relight_writer WHERE id = %s FOR UPDATE"
-                found = connection.execute(sql, (self._id,)).fetchall()
+                with connection.transaction():
+                    connection.execute(self._database.settings(is_writer=True, is_local=True).encode())
+                    sql = "SELECT batch FROM relight_writer WHERE id = %s FOR UPDATE"
+                    found = connection.execute(sql, (self._id,)).fetchall()
             except (StoreError, psycopg.Error) as error:
                 if time.monotonic() > give_up:
                     problem = "it was lost in the middle of a commit: what was asked for may be stored or not"
@@ -150,7 +158,7 @@ class PostgresSession(PostgresConnection):
 
     def lock_claims(self) -> None:
         """Let no other process claim until this transaction ends."""
-        self.send(f"SELECT pg_advisory_xact_lock({LOCKS['claims']})")
+        self.send("SELECT pg_advisory_xact_lock(?::bigint)", (self._database.lock("claims"),))
 
     def skip_locked(self) -> str:
         """Leave out rows that another transaction changes."""

@@ -5,10 +5,13 @@ Imported only where the store is.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
+from zlib import crc32
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from ._errors import StoreError
 from ._schema import MIGRATIONS, statements
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
     from typing import LiteralString
 
 LOCKS = {"claims": 0x72656C01, "events": 0x72656C02, "migrations": 0x72656C03}
-"""The numbers of our advisory locks."""
+"""The numbers of our advisory locks, where no schema is named."""
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _WORDS = {
     "text": 'TEXT COLLATE "C"',  # as Python sorts, whatever the database's language
     "bytes": "BYTEA",
@@ -46,53 +50,95 @@ _DEFAULTS = {
 }
 
 
-def conninfo(dsn: str) -> str:
-    """Add what we want where *dsn* says nothing."""
-    return make_conninfo(dsn, **{**_DEFAULTS, **conninfo_to_dict(dsn)})
+@dataclass(slots=True, frozen=True)
+class Database:
+    """Where a store's tables are, and how long a statement may take."""
+
+    dsn: str = field(repr=False)
+    """As libpq has it, with a password."""
+    name: str
+    """What the store is called in errors; without one."""
+    statement_timeout: float
+    """Seconds."""
+    schema: str | None
+    """Where the tables are; None: where the user's search path begins."""
+
+    def conninfo(self) -> dict[str, object]:
+        """Add what we want where the DSN says nothing."""
+        return {**_DEFAULTS, **conninfo_to_dict(self.dsn)}
+
+    def first_answer(self) -> float:
+        """Return the seconds that a new connection may take to answer: as long as to be made."""
+        return float(str(self.conninfo()["connect_timeout"])) or float(_DEFAULTS["connect_timeout"])
+
+    def lock(self, what: str) -> int:
+        """Return the number of an advisory lock: those of other schemas are none of our business."""
+        return LOCKS[what] + (crc32(self.schema.encode()) >> 1 << 32 if self.schema else 0)
+
+    def settings(self, *, is_writer: bool, is_local: bool) -> str:
+        """Return the statement that sets what holds for our transactions.
+
+        Args:
+            is_writer: It runs the few statements of jobs, over and over; else questions of all kinds.
+            is_local: Only until the transaction in hand ends.
+        """
+        scans = "off" if is_writer else "on"
+        settings = {
+            "statement_timeout": str(int(self.statement_timeout * 1000)),
+            "jit": "off",
+            "idle_in_transaction_session_timeout": "10s",
+            # A plan is kept for long, and the tables grow from nothing: it should use the indexes.
+            "enable_seqscan": scans,
+            "enable_hashjoin": scans,
+            "enable_mergejoin": scans,
+            "enable_bitmapscan": scans,
+            **({"search_path": self.schema} if self.schema else {}),
+        }
+        ends = "true" if is_local else "false"
+        return "SELECT " + ", ".join(
+            f"set_config('{name}', '{value}', {ends})" for name, value in settings.items()
+        )
 
 
-def set_up(connection: psycopg.Connection[Row], statement_timeout: float, *, is_writer: bool) -> None:
-    """Set what holds for all of a connection's transactions.
+def check_schema(schema: str | None) -> None:
+    """See that it is a name that needs no quotes.
 
-    Args:
-        connection: A new one.
-        statement_timeout: Seconds.
-        is_writer: It runs the few statements of jobs, over and over; else questions of all kinds.
+    Raises:
+        ValueError: It is none.
     """
-    connection.prepared_max = None  # there are so many different ones only
-    connection.execute(
-        "SELECT set_config('statement_timeout', %s, false), set_config('jit', 'off', false), "
-        "set_config('idle_in_transaction_session_timeout', '10s', false), "
-        # A plan is kept for long, and the tables grow from nothing: it should use the indexes.
-        "set_config('enable_seqscan', %s, false), set_config('enable_hashjoin', %s, false), "
-        "set_config('enable_mergejoin', %s, false), set_config('enable_bitmapscan', %s, false)",
-        (str(int(statement_timeout * 1000)), *["off" if is_writer else "on"] * 4),
-    )
+    if schema is not None and not _SCHEMA.fullmatch(schema):
+        problem = "schema must be a name of small letters, digits and _, at most 63 of them"
+        raise ValueError(f"{problem}, got {schema!r}")
 
 
-def migrate(connection: psycopg.Connection[Row], name: str) -> None:
+def migrate(connection: psycopg.Connection[Row], database: Database) -> None:
     """Bring the tables to this version, and clear out what processes long gone have left.
 
     Args:
         connection: The one that writes.
-        name: The store's.
+        database: Where.
 
     Raises:
         StoreError: They are of a newer version.
         psycopg.Error: The server refuses.
     """
     with connection.transaction():
-        _migrate(connection, name)
+        connection.execute(database.settings(is_writer=True, is_local=True).encode())
+        connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (database.lock("migrations"),))
+        _migrate(connection, database)
 
 
-def _migrate(connection: psycopg.Connection[Row], name: str) -> None:
-    connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (LOCKS["migrations"],))
-    connection.execute("CREATE TABLE IF NOT EXISTS relight_schema (version INTEGER NOT NULL)")
+def _migrate(connection: psycopg.Connection[Row], database: Database) -> None:
+    # Each is asked for before it is made: a user who may not make any is told so even where it is there.
+    if database.schema and not _is_there(connection, "to_regnamespace", database.schema):
+        connection.execute(f"CREATE SCHEMA {database.schema}".encode())
+    if not _is_there(connection, "to_regclass", "relight_schema"):
+        connection.execute("CREATE TABLE relight_schema (version INTEGER NOT NULL)")
     rows = connection.execute("SELECT max(version) FROM relight_schema").fetchall()
     found = cast("int | None", rows[0][0]) or 0
     if found > len(MIGRATIONS):
         problem = f"its schema is of version {found}, this relight knows {len(MIGRATIONS)}: upgrade relight"
-        raise StoreError(name, problem, is_passing=False)
+        raise StoreError(database.name, problem, is_passing=False)
     for version in range(found + 1, len(MIGRATIONS) + 1):
         for statement in statements(version, _WORDS):
             connection.execute(statement.encode())
@@ -102,3 +148,8 @@ def _migrate(connection: psycopg.Connection[Row], name: str) -> None:
             connection.execute(statement)
     # Those of processes that are long gone.
     connection.execute("DELETE FROM relight_writer WHERE at < now() - interval '1 day'")
+
+
+def _is_there(connection: psycopg.Connection[Row], to_oid: str, name: str) -> bool:
+    found = connection.execute(f"SELECT {to_oid}(%s) IS NOT NULL".encode(), (name,)).fetchall()
+    return bool(found[0][0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,8 @@ from ._store import Store
 
 VARIABLE = "RELIGHT_STORE"
 """The environment variable that names the store where nothing else does."""
+_KEYWORDS = re.compile(r"\s*(host|hostaddr|port|dbname|user|password|passfile|service|sslmode)\s*=")
+"""How libpq's other form of a DSN begins."""
 _FORMS = "use a file's path, sqlite:///path/to/file.db or postgresql://user@host/database"
 
 
@@ -22,7 +25,8 @@ def store_from_url(url: str, *, must_exist: bool = False) -> Store:
 
     ``jobs.db`` and ``sqlite:///jobs.db`` are a SQLite file in this folder, ``sqlite:////var/lib/jobs.db`` one
     with its whole path, ``postgresql://user:password@host:5432/database`` a database, ``memory:`` a store of
-    its own in memory.
+    its own in memory. After a database, ``?schema=jobs`` names the schema. ``host=... dbname=...`` is a
+    database, too.
 
     Args:
         url: As above. A password in it is in no error and no log.
@@ -32,16 +36,14 @@ def store_from_url(url: str, *, must_exist: bool = False) -> Store:
         SettingsError: It names no store, or a file that is not there.
         MissingExtraError: The database's library is not installed.
     """
+    if _KEYWORDS.match(url):
+        return _postgres(url, None)
     before, colon, _ = url.partition(":")
     scheme = before.lower() if colon else ""
     if scheme in ("", "sqlite"):
         return SqliteStore(_file(_path_in(url) if scheme else Path(url), must_exist=must_exist))
     if scheme in ("postgres", "postgresql"):
-        try:
-            return PostgresStore(url)
-        except ValueError:
-            # Nothing of what the library says: it may quote the password.
-            raise SettingsError("store", f"the PostgreSQL URL can't be read: {_FORMS}") from None
+        return _postgres(*_without_schema(url))
     if url == "memory:":
         return MemoryStore()
     raise SettingsError("store", f"no store goes by {scheme!r}: {_FORMS}")
@@ -57,6 +59,25 @@ def store_url(given: str | None, environ: Mapping[str, str]) -> str:
     if not url:
         raise SettingsError("store", f"is not named: give --store FILE or set {VARIABLE}; {_FORMS}")
     return url
+
+
+def _postgres(dsn: str, schema: str | None) -> PostgresStore:
+    try:
+        return PostgresStore(dsn, schema=schema)
+    except ValueError as error:
+        problem = str(error)  # ours, which has no password
+    raise SettingsError("store", f"names no PostgreSQL database: {problem}")
+
+
+def _without_schema(url: str) -> tuple[str, str | None]:
+    """Take ``schema=`` out of a URL: libpq knows nothing of it."""
+    base, mark, query = url.rpartition("?")
+    fields = query.split("&") if mark else []
+    schemas = [unquote(one.removeprefix("schema=")) for one in fields if one.startswith("schema=")]
+    if not schemas:
+        return url, None
+    others = "&".join(one for one in fields if not one.startswith("schema="))
+    return (f"{base}?{others}" if others else base), schemas[-1]
 
 
 def _file(path: Path, *, must_exist: bool) -> Path:

@@ -1,7 +1,8 @@
 """Every test of the contract runs on every store."""
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import count
 from pathlib import Path
 from types import FrameType
 
@@ -9,6 +10,12 @@ import pytest
 
 from relight.actors.jobs import MemoryStore, PostgresStore, SqliteStore, Store
 from relight.bench.postgres import HOW, PostgresServer, find_binaries
+
+from . import poolers
+from .poolers import PgBouncer, find_pgbouncer
+
+Pool = Callable[..., PgBouncer]
+"""Starts a pooler before the tests' PostgreSQL: its mode, and more of its settings."""
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +30,57 @@ def postgres() -> Iterator[PostgresServer]:
     server.remove()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(scope="session")
+def shared_database(postgres: PostgresServer) -> tuple[str, Iterator[str]]:
+    """Make a database with a schema for each store: it is sooner made than a database."""
+    return postgres.new_database(), (f"store_{number}" for number in count())
+
+
+@pytest.fixture(scope="session")
+def shared_pools(postgres: PostgresServer) -> Iterator[Callable[[str], PgBouncer]]:
+    """Start poolers that many tests share, by mode."""
+    program = find_pgbouncer()
+    if program is None:
+        pytest.skip(poolers.HOW)
+    started: dict[str, PgBouncer] = {}
+
+    def find(mode: str) -> PgBouncer:
+        return started.get(mode) or started.setdefault(mode, PgBouncer(program, postgres, mode))
+
+    yield find
+    for one in started.values():
+        one.stop()
+
+
+@pytest.fixture
+def pool(postgres: PostgresServer) -> Iterator[Pool]:
+    """Start poolers of one's own."""
+    program = find_pgbouncer()
+    if program is None:
+        pytest.skip(poolers.HOW)
+    started: list[PgBouncer] = []
+
+    def pool(mode: str, **settings: object) -> PgBouncer:
+        started.append(PgBouncer(program, postgres, mode, **settings))
+        return started[-1]
+
+    yield pool
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres", "session pooler", "transaction pooler"])
 def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Make an empty store."""
+    if request.param == "memory":
+        return MemoryStore()
     if request.param == "sqlite":
         return SqliteStore(tmp_path / "jobs.db")
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        return PostgresStore(server.dsn(server.new_database()))
-    return MemoryStore()
+    server: PostgresServer | PgBouncer = request.getfixturevalue("postgres")
+    if request.param != "postgres":
+        server = request.getfixturevalue("shared_pools")(request.param.partition(" ")[0])
+    database, schemas = request.getfixturevalue("shared_database")
+    return PostgresStore(server.dsn(database), schema=next(schemas))
 
 
 @pytest.fixture

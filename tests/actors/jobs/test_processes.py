@@ -20,6 +20,7 @@ import pytest
 from relight.actors.jobs import Event, JobState, NewJob, Query, Store
 from relight.bench.postgres import PostgresServer
 
+from .conftest import Pool
 from .crew import QUEUE, open_store
 from .faults import until
 
@@ -32,14 +33,17 @@ MOST_RUNNING = 5
 @pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "transaction pooler"])
 async def test_four_processes_share_a_store(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     where = str(tmp_path / "jobs.db")
-    if kind == "postgres":
+    if kind != "sqlite":
         server: PostgresServer = request.getfixturevalue("postgres")
         where = server.dsn(server.new_database())
+        if kind == "transaction pooler":  # 18 connections to it share 5 of the server
+            pool: Pool = request.getfixturevalue("pool")
+            where = pool("transaction", default_pool_size=5).dsn(server.new_database())
     store = open_store(kind, where)
     async with store.opened():
         await store.set_queue(QUEUE, max_running=MOST_RUNNING)

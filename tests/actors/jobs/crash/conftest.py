@@ -8,8 +8,10 @@ import pytest
 
 from relight.bench.postgres import PostgresServer
 
+from ..conftest import Pool
 
-@pytest.fixture(params=["sqlite", "postgres"])
+
+@pytest.fixture(params=["sqlite", "postgres", "transaction pooler"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -20,4 +22,7 @@ def where(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if kind == "sqlite":
         return str(tmp_path / "jobs.db")
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.dsn(server.new_database())
+    if kind == "postgres":
+        return server.dsn(server.new_database())
+    pool: Pool = request.getfixturevalue("pool")
+    return pool("transaction", default_pool_size=5).dsn(server.new_database())
