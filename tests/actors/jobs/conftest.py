@@ -8,19 +8,6 @@ from types import FrameType
 import pytest
 
 from relight.actors.jobs import MemoryStore, PostgresStore, SqliteStore, Store
-from relight.bench.postgres import HOW, PostgresServer, find_binaries
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """Start a PostgreSQL for all tests."""
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip(HOW)
-    pytest.importorskip("psycopg")
-    server = PostgresServer(binaries)
-    yield server
-    server.remove()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -29,8 +16,7 @@ def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "sqlite":
         return SqliteStore(tmp_path / "jobs.db")
     if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        return PostgresStore(server.dsn(server.new_database()))
+        return PostgresStore(request.getfixturevalue("dsn"))
     return MemoryStore()
 
 

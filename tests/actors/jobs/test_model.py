@@ -31,7 +31,7 @@ from relight.actors.jobs import (
     Step,
     Store,
 )
-from relight.bench.postgres import PostgresServer
+from tests.support.databases import Databases
 
 QUEUES = ["p", "q"]
 WORKERS = ["w1", "w2"]
@@ -267,8 +267,9 @@ def test_a_sql_store_answers_as_the_model_does(kind: str, request: pytest.Fixtur
     def make() -> Store:
         if kind == "sqlite":
             return SqliteStore(Path(tempfile.mkdtemp(dir=folder)) / "jobs.db", synchronous="normal")
-        server: PostgresServer = request.getfixturevalue("postgres")
-        return PostgresStore(server.dsn(server.new_database()), listen=False)
+        databases: Databases = request.getfixturevalue("databases")
+        databases.empty(request.getfixturevalue("database"))
+        return PostgresStore(request.getfixturevalue("dsn"), listen=False)
 
     class Machine(Stores):
         def make(self) -> Store:

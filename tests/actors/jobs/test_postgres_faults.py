@@ -18,11 +18,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> str:
-    return postgres.new_database()
-
-
-@pytest.fixture
 async def store(
     postgres: PostgresServer, database: str, anyio_backend: object
 ) -> AsyncIterator[PostgresStore]:

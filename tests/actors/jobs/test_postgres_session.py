@@ -4,12 +4,10 @@ import psycopg
 
 from relight.actors.jobs._postgres_session import PostgresSession
 from relight.actors.jobs._postgres_setup import LOCKS
-from relight.bench.postgres import PostgresServer
 
 
-def test_between_two_statements_the_server_knows_that_a_transaction_is_idle(postgres: PostgresServer) -> None:
+def test_between_two_statements_the_server_knows_that_a_transaction_is_idle(dsn: str) -> None:
     # Else it would not end that of a process that is stopped, and nobody could claim until it goes on.
-    dsn = postgres.dsn(postgres.new_database())
     session = PostgresSession(dsn, "store", 30.0, is_writer=True)
     session.begin()
     session.lock_claims()
@@ -21,9 +19,8 @@ def test_between_two_statements_the_server_knows_that_a_transaction_is_idle(post
     session.close()
 
 
-def test_nothing_is_sent_before_an_answer_is_wanted(postgres: PostgresServer) -> None:
+def test_nothing_is_sent_before_an_answer_is_wanted(dsn: str) -> None:
     # A process that is stopped with half a transaction sent would hold its locks, and no timeout ends it.
-    dsn = postgres.dsn(postgres.new_database())
     session = PostgresSession(dsn, "store", 30.0, is_writer=True)
     session.begin()
     session.lock_claims()
@@ -37,8 +34,7 @@ def test_nothing_is_sent_before_an_answer_is_wanted(postgres: PostgresServer) ->
     session.close()
 
 
-def test_a_session_makes_one_transaction_after_another(postgres: PostgresServer) -> None:
-    dsn = postgres.dsn(postgres.new_database())
+def test_a_session_makes_one_transaction_after_another(dsn: str) -> None:
     session = PostgresSession(dsn, "store", 30.0, is_writer=True)
     for _ in range(2):  # the pipeline stays open between transactions
         session.begin()

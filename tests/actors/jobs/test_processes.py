@@ -18,7 +18,6 @@ import anyio.to_thread
 import pytest
 
 from relight.actors.jobs import Event, JobState, NewJob, Query, Store
-from relight.bench.postgres import PostgresServer
 
 from .crew import QUEUE, open_store
 from .faults import until
@@ -38,8 +37,7 @@ async def test_four_processes_share_a_store(
 ) -> None:
     where = str(tmp_path / "jobs.db")
     if kind == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        where = server.dsn(server.new_database())
+        where = request.getfixturevalue("dsn")
     store = open_store(kind, where)
     async with store.opened():
         await store.set_queue(QUEUE, max_running=MOST_RUNNING)

@@ -12,7 +12,7 @@ from tests.support.clocks import virtual_time
 
 pytestmark = pytest.mark.anyio
 
-store, closed_store, postgres = conftest.store, conftest.closed_store, conftest.postgres
+store, closed_store = conftest.store, conftest.closed_store
 
 
 async def test_a_scrape_says_what_the_store_holds(store: Store) -> None:

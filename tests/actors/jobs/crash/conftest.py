@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from relight.bench.postgres import PostgresServer
-
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def kind(request: pytest.FixtureRequest) -> str:
@@ -19,5 +17,4 @@ def where(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Say where the store is."""
     if kind == "sqlite":
         return str(tmp_path / "jobs.db")
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.dsn(server.new_database())
+    return str(request.getfixturevalue("dsn"))
