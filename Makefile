@@ -13,6 +13,8 @@ WORKERS ?= auto
 PYTEST = -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 export PYTHON
+# The suite starts hundreds of interpreters: they are not to compile relight each time.
+unexport PYTHONDONTWRITEBYTECODE
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help

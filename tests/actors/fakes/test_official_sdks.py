@@ -6,7 +6,7 @@ What is expected here was measured with the SDKs or read in their source. Where 
 
 import gc
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from itertools import pairwise
 
 import anthropic
@@ -37,15 +37,6 @@ Call = Callable[[AsyncOpenAI, AsyncAnthropic], Awaitable[object]]
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
-
-
-@pytest.fixture(scope="module", autouse=True)
-def old_objects() -> Iterator[None]:
-    """Collecting garbage after each test costs nothing when what was imported is left out."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -119,7 +119,8 @@ class Watched:
 
     async def claim(self, worker: str, queues: list[str], most: int) -> list[Claimed]:
         """Hand out jobs, and write down under which fences."""
-        claimed = await self._store.claim(worker, queues, most)
+        call = cast("Callable[..., Awaitable[list[Claimed]]]", self.__getattr__("claim"))
+        claimed = await call(worker, queues, most)
         for one in claimed:
             self._log.write("claimed", one.job.id, fence=one.job.fence)
         return [Claimed(job=one.job) for one in claimed] if self._forgets else claimed
