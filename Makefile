@@ -10,7 +10,7 @@ ARGS ?=
 SCENARIOS ?= 500
 BIN = $(VENV)/bin
 WORKERS ?= auto
-PYTEST = -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+PYTEST = -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 export PYTHON
 # The suite starts hundreds of interpreters: they are not to compile relight each time.
