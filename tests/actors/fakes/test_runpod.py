@@ -29,7 +29,7 @@ async def states(runpod: Ask, job: str, last: set[str]) -> tuple[list[str], dict
     """Poll *job* until its status is in *last*; return the states seen, each once, and the last reply."""
     seen: list[str] = []
     body: dict[str, Any] = {}
-    with anyio.fail_after(5.0):
+    with anyio.fail_after(30.0):
         while not seen or seen[-1] not in last:
             body = (await runpod("GET", f"status/{job}")).json()
             if body["status"] not in seen:

@@ -74,7 +74,7 @@ async def test_a_job_goes_on_in_another_process_where_it_was(tmp_path: Path) -> 
     assert (tmp_path / "jobs.db.results").is_dir()
 
 
-async def test_a_running_job_is_cancelled_within_a_second(tmp_path: Path) -> None:
+async def test_a_running_job_is_cancelled_long_before_its_lease_is_renewed(tmp_path: Path) -> None:
     queue = Queue(SqliteStore(tmp_path / "jobs.db"))
     begun = anyio.Event()
 
@@ -84,9 +84,9 @@ async def test_a_running_job_is_cancelled_within_a_second(tmp_path: Path) -> Non
         await anyio.sleep_forever()
 
     async with open_system() as system:
-        await Worker(queue).start(system)
+        await Worker(queue, lease=600.0).start(system)
         id_ = await queue.enqueue(endless)
         await begun.wait()
-        with anyio.fail_after(2.0):  # half of it for a busy machine
+        with anyio.fail_after(30.0):  # it takes a second
             await queue.cancel(id_)
             assert (await queue.wait(id_)).state is JobState.CANCELLED

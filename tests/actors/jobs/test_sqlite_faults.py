@@ -158,7 +158,7 @@ async def test_a_file_locked_for_long_is_waited_for_and_then_said_so(tmp_path: P
                 errors.append(error)
 
         # Those that wait for the same lock wait together: thirty of them one after another would take long.
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
                 for number in range(30):
                     group.start_soon(enqueue, number)
