@@ -248,7 +248,7 @@ async def test_a_store_that_is_gone_at_the_end_is_said(tmp_path: Path) -> None:
     words: list[str] = []
     store = SqliteStore(tmp_path / "folder" / "jobs.db")
     store.path.parent.mkdir()
-    async with open_system(shutdown_timeout=0.1) as system:
+    async with open_system() as system:
         system.events.listen(lambda name, _: words.append(name))
         ref = await system.spawn(Child("painter", Painter, shutdown=0.05))
         await Worker(Queue(store)).start(system)
