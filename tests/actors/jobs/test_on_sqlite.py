@@ -52,15 +52,15 @@ async def test_a_job_goes_on_in_another_process_where_it_was(tmp_path: Path) -> 
     async with open_system() as system:
         await Worker(first, drain=0.0, lease=1.0).start(system)
         id_ = await first.enqueue(first.functions["comic"], scenes)
-        while len(world.paid) < 4:
-            await first.store.wait_change(1.0)
-        await anyio.sleep(0.05)
+        with anyio.fail_after(60.0):
+            while (made := await first.store.job(id_)) is None or len(made.steps) < 4:
+                await first.store.wait_change(0.1)
         system.kill(system.get("jobs"))
     world.is_broken = False
     second = world.process()
     async with open_system() as system:
-        await Worker(second, lease=1.0).start(system)
-        assert await second.result(id_, timeout=20.0) == 12_000
+        await Worker(second).start(system)
+        assert await second.result(id_, timeout=60.0) == 12_000
         detail = await second.store.job(id_)
     assert detail is not None
     assert world.paid == scenes
