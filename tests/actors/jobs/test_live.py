@@ -255,12 +255,17 @@ async def test_a_stalled_client_is_closed_and_slows_neither_others_nor_the_end(s
     async with serving(store, patience=1.5) as url, connect(url) as stalled, connect(url) as lively:
         await stalled.send({"op": "hello", "token": token(), "cursor": "0"})
         await greet(lively)
-        await store.enqueue([new(1, user="ann")])
-        await store.register("w", 60.0, {})
-        (claimed,) = await store.claim("w", ["q"], 1)
-        for _ in range(40):
-            await store.note("job-0001", claimed.job.fence, "log", {"text": " ".join(big[:2000])})
-        assert len(await heard(lively, 42)) == 42
+
+        async def happen() -> None:
+            await store.enqueue([new(1, user="ann")])
+            await store.register("w", 60.0, {})
+            (claimed,) = await store.claim("w", ["q"], 1)
+            for _ in range(40):
+                await store.note("job-0001", claimed.job.fence, "log", {"text": " ".join(big[:2000])})
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(happen)
+            assert len(await heard(lively, 42)) == 42
         with anyio.fail_after(30):
             assert await stalled.wait_closed() == 4408
         began = anyio.current_time()
