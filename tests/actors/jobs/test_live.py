@@ -48,7 +48,7 @@ async def serving(
     store: Store,
     *,
     origins: Sequence[str] = (),
-    patience: float = 5.0,
+    patience: float = 30.0,
     heartbeat: float = 2.0,
     sessions: int = 128,
 ) -> AsyncGenerator[str]:
