@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def test_siblings_of_a_handler_that_swallows_cancellation_stop_in_order() -> Non
         assert process.returncode == 70
         assert out.splitlines() == ["stopped last", "stopped first"]
         assert "actor.stuck" in err
-        assert "actors=bad" in err
+        assert re.search("actors=.*bad", err), err
         assert "bad (Go)" in err
         assert ", in go" in err
 
@@ -277,7 +278,7 @@ def test_who_is_left_is_named_with_stacks(
     said = capfd.readouterr().err
     assert "digger (Go)" in said
     assert ", in go" in said
-    assert "actors=digger" in said
+    assert re.search("actors=.*digger", said), said  # its supervisor, too, where that is not done yet
 
 
 def test_last_words_are_said_where_nobody_is_left(capfd: pytest.CaptureFixture[str]) -> None:
