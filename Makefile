@@ -2,14 +2,14 @@
 #
 #     make test PYTHON=python3.12 VENV=.venv-3.12     choose the interpreter, keep its environment apart
 #     make test ARGS="-k breaker"                     pass arguments on (test, demo, bench, check-otp)
-#     make test WORKERS=0                             run the tests in one process; else one a core
+#     make test WORKERS=0                             run the tests in one process; else one more than there are cores
 
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
 SCENARIOS ?= 500
 BIN = $(VENV)/bin
-WORKERS ?= auto
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 1 )))
 PYTEST = -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 export PYTHON
