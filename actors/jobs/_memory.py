@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from math import inf
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,6 +39,16 @@ _EVENTS_PRUNED = 10
 """Events deleted at a time for each job that is."""
 
 
+class _Lease(NamedTuple):
+    """A worker's."""
+
+    ends: float
+    queues: frozenset[str]
+
+
+_NO_LEASE = _Lease(-inf, frozenset())
+
+
 class MemoryStore:
     """Keep jobs in this process, for as long as it lives.
 
@@ -50,8 +63,8 @@ class MemoryStore:
         self._ledger = MemoryLedger()
         self._events = MemoryEvents(clock)
         self._course = MemoryCourse(self._jobs, self._events, self._ledger, clock)
-        self._workers: dict[str, float] = {}
-        """The moment each lease ends."""
+        self._leases: dict[str, _Lease] = {}
+        """By worker."""
         self._messages = MemoryMessages()
 
     def __repr__(self) -> str:
@@ -74,22 +87,27 @@ class MemoryStore:
 
     # --- workers --------------------------------------------------------------------------------------
 
-    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
+    async def register(
+        self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
+    ) -> None:
         """Begin a worker's lease; see `Store.register`."""
-        self._workers[worker] = self._clock() + lease
+        self._leases[worker] = _Lease(self._clock() + lease, frozenset(queues))
+        for queue in queues:
+            self._queues.know(queue)
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
         """Extend the lease; see `Store.beat`."""
         now = self._clock()
-        if self._workers.get(worker, -inf) <= now:
+        held = self._leases.get(worker, _NO_LEASE)
+        if held.ends <= now:
             return None
-        self._workers[worker] = now + lease
+        self._leases[worker] = held._replace(ends=now + lease)
         running = self._jobs.in_state(JobState.RUNNING)
         return frozenset(job.id for job in running if job.worker == worker and job.is_cancel_requested)
 
     async def retire(self, worker: str) -> None:
         """End the lease; see `Store.retire`."""
-        self._workers.pop(worker, None)
+        self._leases.pop(worker, None)
 
     async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
         """Hand jobs to a worker; see `Store.claim`."""
@@ -98,7 +116,7 @@ class MemoryStore:
             if job.queue in queues:
                 self._course.look(job, now)
         claimed: list[Claimed] = []
-        if self._workers.get(worker, -inf) <= now:
+        if self._leases.get(worker, _NO_LEASE).ends <= now:
             return claimed
         queued = self._jobs.in_state(JobState.QUEUED, queues)
         for job in sorted(queued, key=lambda job: (-job.priority, job.id)):
@@ -148,8 +166,8 @@ class MemoryStore:
     async def reap(self) -> list[str]:
         """Take the jobs of workers whose lease has ended; see `Store.reap`."""
         now = self._clock()
-        self._workers = {worker: ends for worker, ends in self._workers.items() if ends > now}
-        lost = [job for job in self._jobs.in_state(JobState.RUNNING) if job.worker not in self._workers]
+        self._leases = {worker: lease for worker, lease in self._leases.items() if lease.ends > now}
+        lost = [job for job in self._jobs.in_state(JobState.RUNNING) if job.worker not in self._leases]
         for job in lost:
             self._course.rescue(job)
         return [job.id for job in lost]
@@ -180,9 +198,11 @@ class MemoryStore:
             self._course.end(job, JobState.DISCARDED)
         return [job.id for job in dead]
 
-    async def queues(self) -> list[QueueState]:
+    async def queues(self, *, ended: bool = False) -> list[QueueState]:
         """Look at the queues; see `Store.queues`."""
-        return self._queues.states()
+        now = self._clock()
+        living = [lease.queues for lease in self._leases.values() if lease.ends > now]
+        return self._queues.states(Counter(chain.from_iterable(living)), ended=ended)
 
     async def set_queue(
         self, queue: str, *, paused: bool | None = None, max_running: int | None = None

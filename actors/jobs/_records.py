@@ -33,6 +33,10 @@ class JobState(enum.StrEnum):
         return self in _FINAL
 
 
+COUNTED = (JobState.QUEUED, JobState.WAITING, JobState.RUNNING, JobState.DEAD)
+"""What of a queue is always counted: the jobs that somebody has to do with. There may be a million others."""
+
+_TO_BEGIN = (JobState.QUEUED, JobState.WAITING)
 _FINAL = frozenset({JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED})
 
 
@@ -221,8 +225,16 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
     max_running: int | None
     """Over all workers; None: no limit."""
     counts: Mapping[JobState, int]
+    """Unfinished and dead jobs; those that ended otherwise only where they were asked for."""
     oldest_at: float | None = None
     """Since when the oldest of its queued jobs may begin; None: none is queued."""
+    workers: int = 0
+    """Workers with a living lease that take its jobs."""
+
+    @property
+    def is_unserved(self) -> bool:
+        """Tell whether jobs are to be begun and no worker is there to do it."""
+        return not self.workers and any(self.counts.get(state, 0) for state in _TO_BEGIN)
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):

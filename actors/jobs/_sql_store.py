@@ -82,9 +82,11 @@ class SqlStore:
 
     # --- workers --------------------------------------------------------------------------------------
 
-    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
+    async def register(
+        self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
+    ) -> None:
         """Begin a worker's lease; see `Store.register`."""
-        await self._writer.do(lambda session: writes.register(session, worker, lease, facts))
+        await self._writer.do(lambda session: writes.register(session, worker, lease, facts, queues))
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
         """Extend the lease; see `Store.beat`."""
@@ -157,9 +159,9 @@ class SqlStore:
         """Put dead jobs aside; see `Store.discard`."""
         return await self._writer.do(lambda session: writes.discard(session, ids))
 
-    async def queues(self) -> list[QueueState]:
+    async def queues(self, *, ended: bool = False) -> list[QueueState]:
         """Look at the queues; see `Store.queues`."""
-        return await self._reader.do(reads.queues)
+        return await self._reader.do(lambda session: reads.queues(session, ended=ended))
 
     async def set_queue(
         self, queue: str, *, paused: bool | None = None, max_running: int | None = None

@@ -45,12 +45,16 @@ def _cancel(session: SqlSession, job: Job) -> JobState:
 # --- workers --------------------------------------------------------------------------------------
 
 
-def register(session: SqlSession, worker: str, lease: float, facts: Mapping[str, str]) -> None:
-    """Begin a worker's lease."""
+def register(
+    session: SqlSession, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str]
+) -> None:
+    """Begin a worker's lease, and know its queues from now on."""
+    for queue in sorted(queues):  # in one order: two workers would wait for each other
+        _know_queue(session, queue)
     session.send(
-        "INSERT INTO relight_worker (id, expires_at, facts) VALUES (?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
-        (worker, session.now() + lease, msgspec.json.encode(facts)),
+        "INSERT INTO relight_worker (id, expires_at, facts, queues) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, queues = excluded.queues",
+        (worker, session.now() + lease, msgspec.json.encode(facts), msgspec.json.encode(sorted(queues))),
     )
 
 
@@ -189,15 +193,19 @@ def discard(session: SqlSession, ids: Collection[str]) -> list[str]:
 
 def set_queue(session: SqlSession, queue: str, *, paused: bool | None, max_running: int | None) -> None:
     """Pause, resume or limit a queue."""
-    session.send(
-        "INSERT INTO relight_queue (name, is_paused, max_running) VALUES (?, 0, NULL) ON CONFLICT DO NOTHING",
-        (queue,),
-    )
+    _know_queue(session, queue)
     if paused is not None:
         session.send("UPDATE relight_queue SET is_paused = ? WHERE name = ?", (int(paused), queue))
     if max_running is not None:
         session.send("UPDATE relight_queue SET max_running = ? WHERE name = ?", (max_running or None, queue))
     session.announce()
+
+
+def _know_queue(session: SqlSession, queue: str) -> None:
+    session.send(
+        "INSERT INTO relight_queue (name, is_paused, max_running) VALUES (?, 0, NULL) ON CONFLICT DO NOTHING",
+        (queue,),
+    )
 
 
 def prune(session: SqlSession, ended_before: float, most: int) -> int:

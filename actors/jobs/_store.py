@@ -58,8 +58,17 @@ class Store(Protocol):
 
     # --- workers --------------------------------------------------------------------------------------
 
-    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
-        """Begin a worker's lease of *lease* seconds. *facts*: host, process id and such, for people."""
+    async def register(
+        self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
+    ) -> None:
+        """Begin a worker's lease of *lease* seconds.
+
+        Args:
+            worker: Its id.
+            lease: Seconds.
+            facts: Host, process id and such, for people.
+            queues: What it takes jobs from.
+        """
         ...
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
@@ -181,8 +190,15 @@ class Store(Protocol):
         """Put dead jobs aside; returns which."""
         ...
 
-    async def queues(self) -> list[QueueState]:
-        """Look at the queues."""
+    async def queues(self, *, ended: bool = False) -> list[QueueState]:
+        """Look at the queues: those that have unfinished or dead jobs, were set, or had a worker.
+
+        What it costs goes by the jobs it counts, not by those that ended long ago.
+
+        Args:
+            ended: Count the jobs that have ended well, were cancelled or put aside, too. That reads the whole
+                table of jobs: seconds, where there are millions.
+        """
         ...
 
     async def set_queue(

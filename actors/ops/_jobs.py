@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..jobs import (
     Outcome,
     Query,
     Queue,
+    QueueState,
     Selection,
     Store,
     event_row,
@@ -116,9 +117,18 @@ async def _groups(args: argparse.Namespace, store: Store, printer: Printer) -> i
 
 
 async def _queues(args: argparse.Namespace, store: Store, printer: Printer) -> int:
-    queues = await store.queues()
+    queues = await store.queues(ended=args.ended)
     printer.queues(queues)
-    return _found(queues, "there are no queues yet: one begins with its first job")
+    _tell(_unserved(queue) for queue in queues if queue.is_unserved)
+    return _found(queues, "there are no queues yet: one begins with its first job or worker")
+
+
+def _unserved(queue: QueueState) -> str:
+    waiting = queue.counts[JobState.QUEUED] + queue.counts[JobState.WAITING]
+    return (
+        f"queue {queue.name!r}: no worker takes its jobs, and {waiting} wait for one: start a worker, "
+        "or look whether yours use this store"
+    )
 
 
 def _found(found: Sequence[object], nothing: str) -> int:
@@ -128,8 +138,12 @@ def _found(found: Sequence[object], nothing: str) -> int:
 
 
 def _say(lines: Sequence[str]) -> int:
-    sys.stderr.writelines(f"relight: {line}\n" for line in lines)
+    _tell(lines)
     return _NOTHING
+
+
+def _tell(lines: Iterable[str]) -> None:
+    sys.stderr.writelines(f"relight: {line}\n" for line in lines)
 
 
 async def _events(args: argparse.Namespace, store: Store, printer: Printer) -> int:
@@ -209,7 +223,7 @@ async def _resume(args: argparse.Namespace, store: Store, printer: Printer) -> i
 async def _set_paused(args: argparse.Namespace, store: Store, printer: Printer, *, paused: bool) -> int:
     name = cast("str", args.queue)
     names = [queue.name for queue in await store.queues()]
-    if name not in names:
+    if name not in names and not await store.jobs(Query(queue=name), most=1):
         return _say([f"there is no queue {name!r}; there {_are(names)}"])
     await store.set_queue(name, paused=paused)
     printer.queues([queue for queue in await store.queues() if queue.name == name])

@@ -105,8 +105,12 @@ def _add_queue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queue", metavar="QUEUE")
 
 
-def _add_nothing(_parser: argparse.ArgumentParser) -> None:
-    """Add no options."""
+def _add_queues(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ended",
+        action="store_true",
+        help="count the jobs that have succeeded, were cancelled or put aside, too: reads all jobs there are",
+    )
 
 
 def _add_events(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +134,7 @@ _ACTIONS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...]
     ("edit", "do dead jobs again from scratch, with other arguments", _add_edit),
     ("cancel", "cancel unfinished jobs", _add_choice),
     ("discard", "put dead jobs aside, forget messages", _add_choice),
-    ("queues", "show the queues", _add_nothing),
+    ("queues", "show the queues, their workers and what they have to do", _add_queues),
     ("pause", "begin no more jobs of a queue", _add_queue),
     ("resume", "begin jobs of a queue again", _add_queue),
     ("events", "print what happened, oldest first", _add_events),

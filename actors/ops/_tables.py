@@ -82,18 +82,20 @@ class Printer:
     def queues(self, queues: Sequence[QueueState]) -> None:
         """Print queues."""
         if self._as_json:
-            return _print_json({"queues": queues})
-        states = [str(state) for state in JobState]
+            rows = [{**msgspec.structs.asdict(queue), "is_unserved": queue.is_unserved} for queue in queues]
+            return _print_json({"queues": rows})
+        states = [state for state in JobState if any(state in queue.counts for queue in queues)]
         cells = [
             (
                 queue.name,
                 "paused" if queue.is_paused else "open",
+                "none" if queue.is_unserved else str(queue.workers),
                 "-" if queue.max_running is None else str(queue.max_running),
-                *(str(queue.counts.get(state, 0)) for state in JobState),
+                *(str(queue.counts.get(state, 0)) for state in states),
             )
             for queue in queues
         ]
-        return _table(("queue", "", "limit", *states), cells)
+        return _table(("queue", "", "workers", "limit", *map(str, states)), cells)
 
     def event(self, row: Mapping[str, object]) -> None:
         """Print an event."""

@@ -589,3 +589,46 @@ async def test_a_queue_says_since_when_its_oldest_job_could_begin(store: Store) 
     await claim(store)
     (queue,) = await store.queues()
     assert queue.oldest_at is None
+
+
+async def test_a_queue_says_how_many_workers_serve_it(store: Store) -> None:
+    await store.enqueue([new(1)])
+    (queue,) = await store.queues()
+    assert (queue.workers, queue.is_unserved) == (0, True)
+    await store.register("w1", LEASE, {}, [QUEUE, "other"])
+    await store.register("w2", LEASE, {}, [QUEUE])
+    await store.register("w3", 0.01, {}, [QUEUE])
+    await anyio.sleep(0.02)  # the third one's lease has ended, though nobody has said so yet
+    other, queue = await store.queues()
+    assert (queue.name, queue.workers, queue.is_unserved) == (QUEUE, 2, False)
+    assert (other.name, other.workers, other.is_unserved) == ("other", 1, False)
+    await store.register("w1", LEASE, {}, ["other"])
+    await store.retire("w2")
+    other, queue = await store.queues()
+    assert (queue.workers, queue.is_unserved, other.workers) == (0, True, 1)
+    await store.cancel(["job-0001"])
+    assert [each.is_unserved for each in await store.queues()] == [False, False]
+
+
+async def test_a_queue_counts_what_has_ended_only_where_it_is_asked_for(store: Store) -> None:
+    await store.enqueue([new(1), new(2), new(3, queue="idle")])
+    first, second = await claim(store)
+    await store.succeed(first.job.id, first.job.fence, b"1", cost_usd=0.0, retries=0)
+    await store.fail(second.job.id, second.job.fence, FAILURE, retry_in=None, spends=True)
+    await store.cancel(["job-0003"])
+    (queue,) = await store.queues()
+    counted = {JobState.QUEUED, JobState.WAITING, JobState.RUNNING, JobState.DEAD}
+    assert (queue.name, set(queue.counts), queue.counts[JobState.DEAD]) == (QUEUE, counted, 1)
+    idle, queue = await store.queues(ended=True)
+    assert (idle.name, idle.counts[JobState.CANCELLED]) == ("idle", 1)
+    assert (queue.counts[JobState.SUCCEEDED], sum(queue.counts.values())) == (1, 2)
+
+
+async def test_a_queue_that_had_a_worker_is_known_whatever_becomes_of_its_jobs(store: Store) -> None:
+    await store.register("w1", LEASE, {}, [QUEUE])
+    await store.retire("w1")
+    (queue,) = await store.queues()
+    assert (queue.name, queue.is_paused, queue.max_running, queue.workers) == (QUEUE, False, None, 0)
+    await store.set_queue(QUEUE, paused=True)
+    await store.register("w1", LEASE, {}, [QUEUE])
+    assert [each.is_paused for each in await store.queues()] == [True]

@@ -206,7 +206,10 @@ async def test_a_newer_schema_is_not_touched(
 async def test_a_database_of_the_first_schema_is_migrated(postgres: PostgresServer, database: str) -> None:
     async with PostgresStore(postgres.dsn(database)).opened():
         pass
-    older = "DROP TABLE relight_message; DROP INDEX relight_step_blob; DROP INDEX relight_job_key"
+    older = (
+        "DROP TABLE relight_message; DROP INDEX relight_step_blob; DROP INDEX relight_job_key; "
+        "ALTER TABLE relight_worker DROP COLUMN queues"
+    )
     postgres.sql(f"{older}; DELETE FROM relight_schema WHERE version > 1", database)
     for _ in range(2):  # and again, when nothing is left to do
         store = PostgresStore(postgres.dsn(database))
@@ -215,6 +218,23 @@ async def test_a_database_of_the_first_schema_is_migrated(postgres: PostgresServ
             await store.keep_messages([a_message()], most=10)
             assert await store.dead_messages(Query()) == [a_message()]
             assert await store.prune(ended_before=1e11) == 1
+
+
+async def test_the_queues_of_ended_jobs_are_known_after_a_migration(
+    postgres: PostgresServer, database: str
+) -> None:
+    store = PostgresStore(postgres.dsn(database))
+    async with store.opened():
+        await store.enqueue([new(1)])
+        await store.cancel(["job-00001"])
+        await store.register("an old one", 60.0, {})
+        assert await store.queues() == []
+    older = "ALTER TABLE relight_worker DROP COLUMN queues; DELETE FROM relight_schema WHERE version > 4"
+    postgres.sql(older, database)
+    async with store.opened():
+        (queue,) = await store.queues()
+        assert (queue.name, queue.is_paused, queue.workers) == (new(1).queue, False, 0)
+        await works(store, 2)
 
 
 async def test_a_wrong_password_is_refused_and_no_password_is_shown(

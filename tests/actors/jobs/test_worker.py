@@ -292,7 +292,7 @@ async def test_a_worker_that_ends_claims_nothing_more(stage: Stage) -> None:
     async with stage.working():
         await stage.queue.enqueue(work)
         await anyio.sleep(1.0)
-    counts = (await stage.store.queues())[0].counts
+    counts = (await stage.store.queues(ended=True))[0].counts
     assert (counts[JobState.SUCCEEDED], counts[JobState.QUEUED]) == (1, 1)
 
 

@@ -175,6 +175,33 @@ def test_queues_are_paused_and_resumed(shell: Shell) -> None:
     shell("pause", "nowhere", status=1)
 
 
+def test_a_queue_that_no_worker_serves_is_said_to_have_none(shell: Shell) -> None:
+    head, line = shell("queues").splitlines()
+    assert head.split() == ["queue", "workers", "limit", "queued", "waiting", "running", "dead"]
+    assert line.split() == ["q", "open", "none", "-", "1", "0", "0", "3"]
+    assert "queue 'q': no worker takes its jobs, and 1 wait for one: start a worker" in shell.said.err
+    (row,) = msgspec.convert(shell.json("queues")["queues"], list[dict[str, object]])
+    assert (row["workers"], row["is_unserved"]) == (0, True)
+    shell.do(partial(shell.store.register, "w9", 60.0, {}, ["q"]))
+    assert shell("queues").splitlines()[1].split()[:3] == ["q", "open", "1"]
+    assert shell.said.err == ""
+
+
+def test_what_has_ended_is_counted_where_it_is_asked_for(shell: Shell) -> None:
+    shell("discard", "--all")
+    assert "discarded" not in shell("queues")
+    head, line = shell("queues", "--ended").splitlines()
+    assert head.split()[-1] == "discarded"
+    assert line.split()[-1] == "3"
+
+
+def test_a_queue_that_has_only_ended_jobs_is_paused_too(shell: Shell) -> None:
+    shell("discard", "--all")
+    shell("cancel", "--all")
+    shell("queues", status=1)
+    assert "paused" in shell("pause", "q")
+
+
 def test_what_is_not_found_is_said_with_where_to_look(shell: Shell) -> None:
     assert "-" not in shell("list", "--kind", "nothing", status=1)
     assert "no job is like that" in shell.said.err
