@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
@@ -29,8 +30,9 @@ class Printer:
         """Print jobs, one a line."""
         if self._as_json:
             return _print_json({"jobs": rows})
-        head = ("id", "state", "queue", "kind", "attempt", "cost", "created", "error")
-        return _table(head, [_job_cells(row) for row in rows])
+        head = ("id", "state", "queue", "kind", "attempt", "cost", "created", "due", "error")
+        now = time.time()
+        return _table(head, [_job_cells(row, now) for row in rows])
 
     def groups(self, groups: Sequence[LetterGroup]) -> None:
         """Print groups of dead jobs and messages."""
@@ -123,9 +125,10 @@ class Printer:
             return _print_json(report)
         facts = msgspec.structs.asdict(report)
         del facts["attempts"], facts["steps"]
-        _print_facts(
-            {name: _when(value) if name in _MOMENTS and value else value for name, value in facts.items()}
-        )
+        shown = {name: _when(value) if name in _MOMENTS and value else value for name, value in facts.items()}
+        if report.state is JobState.WAITING:
+            shown["run_at"] = _due(report.run_at, time.time())
+        _print_facts(shown)
         sys.stdout.write("\n" if report.steps else "")
         for step in report.steps:
             where = f"in file {step.blob}" if step.blob else _shown(step.result)
@@ -149,7 +152,7 @@ def _print_facts(facts: Mapping[str, object]) -> None:
             sys.stdout.write(f"{_line(name):{width}}  {_shown(value)}\n")
 
 
-def _job_cells(row: Mapping[str, object]) -> tuple[str, ...]:
+def _job_cells(row: Mapping[str, object], now: float) -> tuple[str, ...]:
     return (
         str(row["id"]),
         str(row["state"]),
@@ -158,6 +161,7 @@ def _job_cells(row: Mapping[str, object]) -> tuple[str, ...]:
         f"{row['attempt']}/{row['max_attempts']}",
         _usd(row["cost_usd"]),
         _when(row["created_at"]),
+        _due(row["due_at"], now),
         str(row["error"] or "-"),
     )
 
@@ -201,6 +205,22 @@ def _when(moment: object) -> str:
     if not isinstance(moment, int | float):
         return "-"
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _due(moment: object, now: float) -> str:
+    """Say when a waiting job goes on, and how long that is from now."""
+    if not isinstance(moment, int | float):
+        return "-"
+    return f"{_when(moment)} ({_ahead(moment - now)})"
+
+
+def _ahead(seconds: float) -> str:
+    if seconds <= 0.0:
+        return "due"
+    for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2.0 * size:
+            return f"in {seconds / size:.0f} {unit}"
+    return f"in {seconds:.0f} s"
 
 
 def _usd(value: object) -> str:

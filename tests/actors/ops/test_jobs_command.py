@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -15,6 +16,13 @@ from relight.__main__ import main
 from relight.actors.jobs import JobContext, Queue, SqliteStore
 from tests.actors.jobs.desk_help import kill, new
 from tests.actors.jobs.faults import a_message
+
+
+class Moments(msgspec.Struct):
+    """What a list of jobs has of each one's moments."""
+
+    created_at: float
+    due_at: float | None
 
 
 class Shell:
@@ -42,6 +50,9 @@ class Shell:
                 await action()
 
         anyio.run(inside)
+
+    def moments(self) -> list[Moments]:
+        return msgspec.convert(self.json("list")["jobs"], list[Moments])
 
     def states(self) -> list[str]:
         rows = msgspec.convert(self.json("list")["jobs"], list[dict[str, object]])
@@ -71,6 +82,29 @@ def test_jobs_are_listed_in_plain_lines(shell: Shell) -> None:
         ["job-0002", "dead"],
         ["job-0001", "dead"],
     ]
+
+
+def test_a_waiting_job_is_listed_with_when_it_goes_on(shell: Shell) -> None:
+    shell.do(partial(shell.store.enqueue, [new(5, delay=86_400.0 * 3), new(6, delay=600.0)]))
+    lines = {line.split()[0]: line for line in shell("list").splitlines()}
+    assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(in 3 d\)", lines["job-0005"])
+    assert "(in 10 min)" in lines["job-0006"]
+    assert "(" not in lines["job-0004"]
+    waiting = [row for row in shell.moments() if row.due_at is not None]
+    assert [row.due_at - row.created_at for row in waiting if row.due_at] == pytest.approx(
+        [600.0, 86_400.0 * 3]
+    )
+    assert "(in 3 d)" in shell("show", "job-0005")
+    assert "(" not in shell("show", "job-0004").split("run_at")[1].splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("delay", "said"),
+    [(0.001, r"due"), (100.0, r"in \d+ s"), (600.0, r"in 10 min"), (7500.0, r"in 2 h"), (1e6, r"in 12 d")],
+)
+def test_how_far_away_a_moment_is_is_said_as_people_do(delay: float, said: str, shell: Shell) -> None:
+    shell.do(partial(shell.store.enqueue, [new(5, delay=delay)]))
+    assert re.search(rf"Z \({said}\)", shell("list", "--state", "waiting"))
 
 
 def test_jobs_are_chosen_by_what_they_have_in_common(shell: Shell) -> None:
