@@ -21,6 +21,7 @@ from ._errors import (
     LeaseLostError,
     ResultTooLargeError,
     Retry,
+    SchemaError,
     StoreError,
     UnknownJobError,
     UnknownStepError,
@@ -48,6 +49,7 @@ from ._records import (
 from ._replay import Arguments
 from ._report import JobReport, StepReport, event_row, report_of, row_of
 from ._schedule import Cron, Every, Schedule
+from ._schema import SCHEMA_VERSION
 from ._sqlite import SqliteStore
 from ._store import Store
 from ._store_url import store_from_url, store_url
@@ -59,6 +61,7 @@ from ._worker import Worker
 
 __all__ = [
     "RESET",
+    "SCHEMA_VERSION",
     "Arguments",
     "Attempt",
     "BadTokenError",
@@ -106,6 +109,7 @@ __all__ = [
     "ResultTooLargeError",
     "Retry",
     "Schedule",
+    "SchemaError",
     "Selection",
     "Spending",
     "Spent",

@@ -29,6 +29,33 @@ class StoreError(JobError):
         self.is_passing = is_passing
 
 
+class SchemaError(StoreError):
+    """The store's tables are not those of this relight, and were not to be migrated.
+
+    Args:
+        store: Which one, without a password.
+        found: The version of its tables; 0: there are none.
+        wanted: The version of this relight's.
+    """
+
+    def __init__(self, store: str, found: int, wanted: int) -> None:
+        super().__init__(store, _schema_problem(found, wanted), is_passing=False)
+        self.found = found
+        self.wanted = wanted
+
+
+def _schema_problem(found: int, wanted: int) -> str:
+    way = "`python -m relight jobs migrate`"
+    if not found:
+        return f"there is no job store here yet: a worker makes it, or {way}"
+    if found < wanted:
+        return (
+            f"its schema is of version {found}, this relight wants {wanted}: migrate it with {way}, "
+            "or start a worker"
+        )
+    return f"its schema is of version {found}, this relight knows {wanted}: upgrade relight"
+
+
 class LeaseLostError(JobError):
     """Another owner has the job: this worker was away for longer than its lease."""
 

@@ -71,7 +71,7 @@ class MemoryStore:
         return f"<MemoryStore of {len(self._jobs)} jobs>"
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None]:
+    async def opened(self, *, migrate: bool = True) -> AsyncGenerator[None]:
         """Do nothing: there is nothing to open."""
         yield
 

@@ -58,22 +58,24 @@ class PostgresStore(SqlStore):
         """The newest event's cursor when somebody last looked."""
         self._listener: Listener | None = Listener(dsn, self._notice) if listen else None
         connect = partial(PostgresSession, dsn, self._name, statement_timeout)
-        super().__init__(
-            self._name, bulk, partial(connect, is_writer=True), partial(connect, is_writer=False)
-        )
+        super().__init__(self._name, bulk, connect)
 
     def __repr__(self) -> str:
         return f"<PostgresStore {self._name}>"
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None]:
+    async def opened(self, *, migrate: bool = True) -> AsyncGenerator[None]:
         """Open it and migrate its tables; close it when the block ends.
 
+        Args:
+            migrate: False: use it as it is; see `Store.opened`.
+
         Raises:
-            StoreError: It can't be reached, or is of a newer schema.
+            SchemaError: Its tables are of another version.
+            StoreError: It can't be reached.
         """
         failure: Exception | None = None
-        async with super().opened(), anyio.create_task_group() as group:
+        async with super().opened(migrate=migrate), anyio.create_task_group() as group:
             if self._listener is not None:
                 group.start_soon(self._listener.run)
             try:

@@ -53,8 +53,10 @@ _PATIENCE = 10.0
 class PostgresSession(PostgresConnection):
     """One connection, as `SqlSession` has it."""
 
-    def __init__(self, dsn: str, name: str, statement_timeout: float, *, is_writer: bool) -> None:
-        super().__init__(dsn, name, statement_timeout, is_writer=is_writer)
+    def __init__(
+        self, dsn: str, name: str, statement_timeout: float, *, is_writer: bool, migrates: bool = True
+    ) -> None:
+        super().__init__(dsn, name, statement_timeout, is_writer=is_writer, migrates=migrates)
         self._start: psycopg.Cursor[Row] | None = None
         """Of a transaction that writes: its moment, not yet fetched."""
         self._moment: float | None = None

@@ -156,6 +156,9 @@ MIGRATIONS: Sequence[Sequence[str]] = (
 )
 """By version, from 1."""
 
+SCHEMA_VERSION = len(MIGRATIONS)
+"""Of the tables that this relight uses."""
+
 
 def statements(version: int, words: Mapping[str, str]) -> list[str]:
     """Return what brings the tables from the version before to *version*, in a dialect's *words*."""

@@ -13,8 +13,8 @@ from typing import Literal, cast
 import anyio
 
 from . import _sqlite_bulk as bulk
-from ._errors import StoreError
-from ._schema import MIGRATIONS, statements
+from ._errors import SchemaError, StoreError
+from ._schema import SCHEMA_VERSION, statements
 from ._sql_rows import EVENT_COLUMNS, Row
 from ._sql_store import SqlStore
 
@@ -87,7 +87,7 @@ class SqliteStore(SqlStore):
         self._seen = 0
         """The data version when somebody last looked at it."""
         name = _name(self.path)
-        super().__init__(name, bulk, partial(connect, is_writer=True), partial(connect, is_writer=False))
+        super().__init__(name, bulk, connect)
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.path}>"
@@ -134,6 +134,7 @@ class _Session:
         clock: Callable[[], float],
         *,
         is_writer: bool,
+        migrates: bool,
     ) -> None:
         self._path = path
         self._clock = clock
@@ -142,19 +143,25 @@ class _Session:
         """Of the transaction: it is the same for all that is stored in it."""
         self._events: list[Row] = []
         self._has_news = False
+        if not migrates and not path.exists():
+            raise SchemaError(_name(path), 0, SCHEMA_VERSION)
         try:
             self._connection = sqlite3.connect(
-                path,
+                # Else SQLite makes a file that is not there.
+                path if migrates else f"{path.absolute().as_uri()}?mode=rw",
                 timeout=busy_timeout,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=_STATEMENTS,
+                uri=not migrates,
             )
         except sqlite3.DatabaseError as error:
             raise self._translated(error) from error
         try:
+            if not migrates:
+                self._check_version()
             self._set_up(synchronous, max_bytes)
-            if is_writer:
+            if is_writer and migrates:
                 self._migrate()
         except BaseException:
             self._connection.close()
@@ -171,18 +178,25 @@ class _Session:
     def _migrate(self) -> None:
         self.begin()
         self.run("CREATE TABLE IF NOT EXISTS relight_schema (version INTEGER NOT NULL)")
-        found = cast("int | None", self.rows("SELECT max(version) FROM relight_schema")[0][0]) or 0
-        if found > len(MIGRATIONS):
+        found = self._version()
+        if found > SCHEMA_VERSION:
             self.rollback()
-            problem = (
-                f"its schema is of version {found}, this relight knows {len(MIGRATIONS)}: upgrade relight"
-            )
-            raise self._error(problem, is_passing=False)
-        for version in range(found + 1, len(MIGRATIONS) + 1):
+            raise SchemaError(_name(self._path), found, SCHEMA_VERSION)
+        for version in range(found + 1, SCHEMA_VERSION + 1):
             for statement in statements(version, _WORDS):
                 self.run(statement)
             self.run("INSERT INTO relight_schema VALUES (?)", (version,))
         self.commit()
+
+    def _check_version(self) -> None:
+        """Refuse tables of another version, and touch nothing."""
+        is_there = self.rows("SELECT 1 FROM sqlite_master WHERE name = 'relight_schema'")
+        found = self._version() if is_there else 0
+        if found != SCHEMA_VERSION:
+            raise SchemaError(_name(self._path), found, SCHEMA_VERSION)
+
+    def _version(self) -> int:
+        return cast("int | None", self.rows("SELECT max(version) FROM relight_schema")[0][0]) or 0
 
     def begin(self) -> None:
         """Begin a transaction: at once as a writer, so that it need not become one later and fail."""

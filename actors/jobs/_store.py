@@ -38,8 +38,17 @@ class Store(Protocol):
             newer schema. ``is_passing`` says whether waiting may help. Nothing was changed.
     """
 
-    def opened(self) -> AbstractAsyncContextManager[None]:
-        """Open it, and migrate its tables to this version; close it when the block ends."""
+    def opened(self, *, migrate: bool = True) -> AbstractAsyncContextManager[None]:
+        """Open it, and migrate its tables to this version; close it when the block ends.
+
+        Args:
+            migrate: False: use it only as it is, for one who looks at a store that belongs to others.
+                Nothing is made or changed by opening it.
+
+        Raises:
+            SchemaError: It is of a newer version; or it is of an older one, or not there, and is not to be
+                migrated.
+        """
         ...
 
     # --- who enqueues -------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ VARIABLE = "RELIGHT_STORE"
 """The environment variable that names the store where nothing else does."""
 _FORMS = "use a file's path, sqlite:///path/to/file.db or postgresql://user@host/database"
 
+_MAKE = "A worker makes it, or `python -m relight jobs migrate`"
+
 
 def store_from_url(url: str, *, must_exist: bool = False) -> Store:
     """Return the store that a URL or the path of a file names; it is not opened.
@@ -63,7 +65,7 @@ def _file(path: Path, *, must_exist: bool) -> Path:
     if path.is_dir():
         raise SettingsError("store", f"{str(path)!r} is a folder: name the file in it")
     if must_exist and not path.exists():
-        raise SettingsError("store", f"there is no file {str(path)!r}: is the folder right?")
+        raise SettingsError("store", f"there is no job store at {str(path)!r}: is the folder right? {_MAKE}")
     return path
 
 

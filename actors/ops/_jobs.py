@@ -36,6 +36,7 @@ from ..jobs import (
 )
 from ._jobs_left import looked_up, reasons
 from ._jobs_parser import NOW
+from ._jobs_upkeep import migrate
 from ._tables import Printer
 
 _NOTHING = 1
@@ -52,7 +53,7 @@ def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
         RelightError: The user's mistake, or a store that can't be used; in one line.
     """
     url = store_url(cast("str | None", args.store), os.environ if environ is None else environ)
-    store = store_from_url(url, must_exist=True)
+    store = store_from_url(url, must_exist=args.action != "migrate")
     if isinstance(store, MemoryStore):
         raise SettingsError(
             "store", "is in memory, where no other process sees it: name a file or a database"
@@ -67,9 +68,12 @@ def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
 
 async def _carry_out(args: argparse.Namespace, store: Store) -> int:
     printer = Printer(as_json=cast("bool", args.json))
+    if args.action == "migrate":
+        return await migrate(store, printer)
     problem: Exception | None = None
     status = 0
-    async with store.opened():
+    # As it is: who looks from another version must not change what the workers of this one use.
+    async with store.opened(migrate=False):
         try:
             status = await _COMMANDS[cast("str", args.action)](args, store, printer)
         except (RelightError, OSError) as error:

@@ -105,6 +105,10 @@ def _add_queue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queue", metavar="QUEUE")
 
 
+def _add_nothing(_parser: argparse.ArgumentParser) -> None:
+    """Add no options."""
+
+
 def _add_queues(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ended",
@@ -138,4 +142,5 @@ _ACTIONS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...]
     ("pause", "begin no more jobs of a queue", _add_queue),
     ("resume", "begin jobs of a queue again", _add_queue),
     ("events", "print what happened, oldest first", _add_events),
+    ("migrate", "bring the store's tables to the version of this relight, or make them", _add_nothing),
 )

@@ -108,6 +108,19 @@ class Printer:
             sys.stdout.write(f"{row['cursor']}  {_when(row['at'])}  {row['job']}  {row['kind']}  {data}\n")
         sys.stdout.flush()
 
+    def migrated(self, found: int, version: int) -> None:
+        """Say what became of a store's tables: from version *found*, 0 where there were none."""
+        if self._as_json:
+            return _print_json({"found": found, "version": version})
+        if found == version:
+            said = f"its schema is of version {version} already: nothing to do"
+        elif found:
+            said = f"migrated: from version {found} to {version}"
+        else:
+            said = f"made: a job store of version {version}"
+        sys.stdout.write(f"{said}\n")
+        return None
+
     def outcome(self, verb: str, outcome: Outcome) -> None:
         """Say what came of an action."""
         if self._as_json:

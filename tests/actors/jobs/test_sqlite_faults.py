@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from relight.actors.jobs import Query, SqliteStore, Step, Store, StoreError
+from relight.actors.jobs import Query, SchemaError, SqliteStore, Step, Store, StoreError
 
 from .faults import a_message, begin, new, said, works
 
@@ -299,6 +299,20 @@ async def test_a_file_of_an_older_schema_is_brought_up_to_date_with_what_it_hold
     ).fetchall()
     assert "relight_job_key" in str(running)
     other.close()
+
+
+async def test_a_file_that_is_looked_at_is_neither_made_nor_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "a #1?.db"  # a name that a URL would spell otherwise
+    store = SqliteStore(path)
+    with pytest.raises(SchemaError, match="no job store here yet"):
+        async with store.opened(migrate=False):
+            pass
+    assert os.listdir(tmp_path) == []
+    async with store.opened():
+        await store.enqueue([new(1)])
+    async with store.opened(migrate=False):
+        assert await ids(store) == ["job-00001"]
+        await works(store, 2)
 
 
 async def test_the_queues_of_ended_jobs_are_known_after_a_migration(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -234,6 +235,74 @@ def test_a_queue_that_has_only_ended_jobs_is_paused_too(shell: Shell) -> None:
     shell("cancel", "--all")
     shell("queues", status=1)
     assert "paused" in shell("pause", "q")
+
+
+READING = [["list"], ["show", "job-0001"], ["queues"], ["events"], ["dead"], ["groups"], ["pause", "q"]]
+
+
+def age(file: Path) -> None:
+    """Make a store of version 4."""
+    connection = sqlite3.connect(file)
+    connection.execute("ALTER TABLE relight_worker DROP COLUMN queues")
+    connection.execute("DELETE FROM relight_schema WHERE version > 4")
+    connection.commit()
+    connection.close()
+
+
+def versions(file: Path) -> int:
+    connection = sqlite3.connect(file)
+    (found,) = connection.execute("SELECT max(version) FROM relight_schema").fetchone()
+    connection.close()
+    return int(found)
+
+
+@pytest.mark.parametrize("command", READING)
+def test_an_older_store_is_not_migrated_by_a_look_at_it(shell: Shell, command: list[str]) -> None:
+    age(shell.file)
+    shell(*command, status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "its schema is of version 4, this relight wants 5" in line
+    assert "python -m relight jobs migrate" in line
+    assert versions(shell.file) == 4
+
+
+def test_a_store_is_migrated_where_it_is_asked_for(shell: Shell) -> None:
+    assert "version 5 already" in shell("migrate")
+    age(shell.file)
+    assert shell("migrate") == "migrated: from version 4 to 5\n"
+    assert shell.states() == ["dead", "dead", "dead", "queued"]
+    assert shell.json("migrate") == {"found": 5, "version": 5}
+
+
+def test_a_store_that_is_not_there_is_made_by_migrating_alone(shell: Shell) -> None:
+    shell.file = shell.file.with_name("new.db")
+    for command in READING:
+        shell(*command, status=2)
+        (line,) = shell.said.err.splitlines()
+        assert "there is no job store at" in line
+        assert not shell.file.exists()
+    assert shell("migrate") == "made: a job store of version 5\n"
+    shell("queues", status=1)
+
+
+def test_a_file_without_tables_holds_no_store_and_stays_so(shell: Shell) -> None:
+    shell.file = shell.file.with_name("empty.db")
+    shell.file.touch()
+    shell("list", status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "there is no job store here yet" in line
+    assert shell.file.stat().st_size == 0
+
+
+def test_a_newer_store_is_refused_by_all(shell: Shell) -> None:
+    connection = sqlite3.connect(shell.file)
+    connection.execute("INSERT INTO relight_schema VALUES (99)")
+    connection.commit()
+    connection.close()
+    for command in (["list"], ["migrate"]):
+        shell(*command, status=2)
+        (line,) = shell.said.err.splitlines()
+        assert "version 99, this relight knows 5: upgrade relight" in line
 
 
 def test_what_is_not_found_is_said_with_where_to_look(shell: Shell) -> None:
