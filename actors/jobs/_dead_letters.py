@@ -127,6 +127,9 @@ class DeadLetterOffice:
     ) -> Outcome:
         """Go on with dead jobs from their finished steps, with all their attempts; tell messages again.
 
+        A job's deadline holds on where it lies ahead, and is removed where it has passed; the outcome says
+        of how many.
+
         Args:
             selection: An id, ids, or a query. By id also cancelled and discarded jobs.
             everything: All dead letters are meant, where the query names none.
@@ -141,8 +144,16 @@ class DeadLetterOffice:
         query = query_of(selection, _DEAD, everything=everything)
         sweep = Sweep(self._store, batch, most, should_stop)
         await sweep.messages(await self._messages.to_tell(query), self._messages.tell_again)
-        await sweep.jobs(query, lambda jobs: self._store.retry([job.id for job in jobs]))
-        return sweep.outcome()
+        removed = 0
+
+        async def again(jobs: Sequence[Job]) -> list[str]:
+            nonlocal removed
+            done = await self._store.retry([job.id for job in jobs])
+            removed += await self._without_deadline(jobs, done)
+            return done
+
+        await sweep.jobs(query, again)
+        return msgspec.structs.replace(sweep.outcome(), deadlines_removed=removed)
 
     async def discard(
         self,
@@ -238,6 +249,14 @@ class DeadLetterOffice:
         return sweep.outcome()
 
     # --- inside ---------------------------------------------------------------------------------------
+
+    async def _without_deadline(self, before: Sequence[Job], done: Collection[str]) -> int:
+        """Count the jobs that had a deadline before they were retried and have none now."""
+        had = frozenset(job.id for job in before if job.deadline is not None).intersection(done)
+        if not had:
+            return 0
+        now = await self._store.jobs(Query(ids=had), most=len(had))
+        return sum(job.deadline is None for job in now)
 
     async def _replay(self, jobs: Sequence[Job], arguments: Arguments | None) -> list[str]:
         ended = [job for job in jobs if job.state.is_final]

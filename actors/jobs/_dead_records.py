@@ -71,6 +71,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Of these, or of the new jobs; the first thousand."""
     is_stopped: bool = False
     """It was stopped, or *most* were done, before all had their turn."""
+    deadlines_removed: int = 0
+    """How many of the jobs retried have no deadline any more, since theirs had passed."""
 
     @property
     def skipped(self) -> int:

@@ -120,6 +120,15 @@ WAITS_KEPT = 100
 """Waits that spent no attempt are in a job's history for so many runs: it may wait every second for days."""
 
 
+DEADLINE_REMOVED: Mapping[str, object] = {"is_deadline_removed": True}
+"""What the event of a retried job says of a deadline that had passed."""
+
+
+def deadline_ahead(job: Job, now: float) -> float | None:
+    """Return the deadline of a job that a person has done again: one that has passed holds no more."""
+    return job.deadline if job.deadline is not None and job.deadline > now else None
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One failed attempt of a job, or one that was made to wait."""
 

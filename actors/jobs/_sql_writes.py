@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 from ._errors import LeaseLostError
-from ._records import WAITS_KEPT, Failure, Job, JobState
+from ._records import DEADLINE_REMOVED, WAITS_KEPT, Failure, Job, JobState, deadline_ahead
 from ._sql_rows import JOB_COLUMNS, chunks, job_of, marks
 from ._sql_session import SqlSession
 
@@ -174,12 +174,13 @@ def _retry(session: SqlSession, job: Job) -> bool:
     )
     if is_held or job.state not in (JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED):
         return False
+    deadline = deadline_ahead(job, now)
     session.send(
         "UPDATE relight_job SET state = 'queued', attempt = 0, fence = fence + 1, run_at = ?, "
-        "finished_at = NULL, deadline = NULL, is_cancel_requested = 0 WHERE id = ?",
-        (now, job.id),
+        "finished_at = NULL, deadline = ?, is_cancel_requested = 0 WHERE id = ?",
+        (now, deadline, job.id),
     )
-    tell_of(session, job, "retried", {})
+    tell_of(session, job, "retried", {} if deadline == job.deadline else DEADLINE_REMOVED)
     return True
 
 

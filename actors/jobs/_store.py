@@ -192,7 +192,10 @@ class Store(Protocol):
         ...
 
     async def retry(self, ids: Collection[str]) -> list[str]:
-        """Queue dead or cancelled jobs again, with their steps and all their attempts; returns which."""
+        """Queue dead or cancelled jobs again, with their steps and all their attempts; returns which.
+
+        A deadline that lies ahead stays. One that has passed is removed: it would end the job at once.
+        """
         ...
 
     async def discard(self, ids: Collection[str]) -> list[str]:

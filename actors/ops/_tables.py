@@ -127,8 +127,10 @@ class Printer:
             facts = {"verb": verb, "skipped": outcome.skipped, **msgspec.structs.asdict(outcome)}
             return _print_json(facts)
         skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
+        removed = outcome.deadlines_removed
+        late = f", {removed} without a deadline: it had passed" if removed else ""
         stopped = ", stopped before the end" if outcome.is_stopped else ""
-        sys.stdout.write(f"{verb}: {outcome.done}{skipped}{stopped}\n")
+        sys.stdout.write(f"{verb}: {outcome.done}{skipped}{late}{stopped}\n")
         sys.stdout.writelines(f"{id_}\n" for id_ in outcome.ids)
         return None
 

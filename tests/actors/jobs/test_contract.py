@@ -632,3 +632,24 @@ async def test_a_queue_that_had_a_worker_is_known_whatever_becomes_of_its_jobs(s
     await store.set_queue(QUEUE, paused=True)
     await store.register("w1", LEASE, {}, [QUEUE])
     assert [each.is_paused for each in await store.queues()] == [True]
+
+
+@pytest.mark.parametrize("timeout", [3600.0, None])
+async def test_a_retried_job_keeps_a_deadline_that_lies_ahead(store: Store, timeout: float | None) -> None:
+    claimed = await begin(store, new(1, timeout=timeout))
+    await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=None, spends=True)
+    assert await store.retry(["job-0001"]) == ["job-0001"]
+    (again,) = await claim(store)
+    assert again.job.deadline == claimed.job.deadline
+    assert [event.data for event in await store.events("0") if event.kind == "retried"] == [{}]
+
+
+async def test_a_retried_job_has_no_deadline_where_it_has_passed(store: Store) -> None:
+    await store.enqueue([new(1, timeout=-1.0)])
+    assert await claim(store) == []
+    assert await state(store) is JobState.DEAD
+    await store.retry(["job-0001"])
+    (again,) = await claim(store)
+    assert again.job.deadline is None
+    told = [event.data for event in await store.events("0") if event.kind == "retried"]
+    assert told == [{"is_deadline_removed": True}]

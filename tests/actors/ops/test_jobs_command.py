@@ -137,6 +137,18 @@ def test_one_some_and_all_are_retried(shell: Shell) -> None:
     shell("retry", "--all", status=1)
 
 
+def test_a_deadline_that_a_retry_has_removed_is_said(shell: Shell) -> None:
+    async def die_late() -> None:
+        await shell.store.enqueue([new(5, timeout=-1.0)])
+        await shell.store.register("w9", 60.0, {})
+        await shell.store.claim("w9", ["q"], 0)
+
+    shell.do(die_late)
+    assert shell("retry", "job-0001", "job-0005").splitlines()[0] == (
+        "retried: 2, 1 without a deadline: it had passed"
+    )
+
+
 @pytest.mark.parametrize("action", ["retry", "replay", "discard", "cancel"])
 def test_nothing_named_is_a_mistake_in_one_line(shell: Shell, action: str) -> None:
     shell(action, status=2)
