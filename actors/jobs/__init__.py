@@ -18,6 +18,7 @@ from ._errors import (
     JobArgumentsError,
     JobError,
     JobFailedError,
+    JobSpecError,
     LeaseLostError,
     ResultTooLargeError,
     Retry,
@@ -41,6 +42,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -48,6 +50,7 @@ from ._records import (
 )
 from ._replay import Arguments
 from ._report import JobReport, StepReport, event_row, report_of, row_of
+from ._retention import Retention, prune_store
 from ._schedule import Cron, Every, Schedule
 from ._schema import SCHEMA_VERSION
 from ._sqlite import SqliteStore
@@ -92,6 +95,7 @@ __all__ = [
     "JobFailedError",
     "JobFunction",
     "JobReport",
+    "JobSpecError",
     "JobState",
     "LeaseLostError",
     "Ledger",
@@ -103,10 +107,12 @@ __all__ = [
     "NewJob",
     "Outcome",
     "PostgresStore",
+    "Prunable",
     "Query",
     "Queue",
     "QueueState",
     "ResultTooLargeError",
+    "Retention",
     "Retry",
     "Schedule",
     "SchemaError",
@@ -124,6 +130,7 @@ __all__ = [
     "Worker",
     "event_row",
     "make_token",
+    "prune_store",
     "read_token",
     "report_of",
     "row_of",

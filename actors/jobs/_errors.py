@@ -11,6 +11,23 @@ class JobError(RelightError):
     """Something about jobs went wrong."""
 
 
+class JobSpecError(JobError, ValueError, TypeError):
+    """Something about jobs was written wrong: a value out of range, or of another type than is asked for.
+
+    Raised where it is written, not when a job runs. It is a ValueError and a TypeError, whichever of the two
+    is looked for.
+
+    Args:
+        field: What was given, such as ``Worker.lease``.
+        problem: What it must be, and what it was.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+        self.problem = problem
+
+
 class StoreError(JobError):
     """The store can't be used now. Nothing was changed by the call that raised it.
 

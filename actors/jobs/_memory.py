@@ -29,6 +29,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -266,6 +267,19 @@ class MemoryStore:
         self._messages.prune(ended_before)
         self._events.prune(ended_before, _EVENTS_PRUNED * most)
         return self._jobs.prune(ended_before, most)
+
+    async def prune_ledger(self, *, before: float, most: int = 1000) -> int:
+        """Delete old entries of the ledger; see `Store.prune_ledger`."""
+        return self._ledger.prune(before, most)
+
+    async def prunable(self, *, ended_before: float, ledger_before: float) -> Prunable:
+        """Count what is old enough to be deleted; see `Store.prunable`."""
+        return Prunable(
+            jobs=len(self._jobs.ended(ended_before)),
+            events=self._events.count_before(ended_before),
+            messages=self._messages.count_before(ended_before),
+            ledger=self._ledger.count_before(ledger_before),
+        )
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:
         """Return which files some step refers to; see `Store.blobs_in_use`."""

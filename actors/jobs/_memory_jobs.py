@@ -81,13 +81,17 @@ class MemoryJobs:
             step.blob for steps in self.steps.values() for step in steps.values() if step.blob is not None
         )
 
-    def prune(self, ended_before: float, most: int) -> int:
-        """Delete up to *most* jobs that ended before a moment; returns how many."""
-        old = [
+    def ended(self, before: float) -> list[str]:
+        """Return the ids of the jobs that ended before a moment."""
+        return [
             job.id
             for job in self._jobs.values()
-            if job.state.is_final and job.finished_at is not None and job.finished_at < ended_before
-        ][:most]
+            if job.state.is_final and job.finished_at is not None and job.finished_at < before
+        ]
+
+    def prune(self, ended_before: float, most: int) -> int:
+        """Delete up to *most* jobs that ended before a moment; returns how many."""
+        old = self.ended(ended_before)[:most]
         for id_ in old:
             del self._jobs[id_], self.attempts[id_], self.steps[id_]
         return len(old)

@@ -205,6 +205,14 @@ class PostgresSession(PostgresConnection):
             (before, most),
         )
 
+    def prune_ledger(self, before: float, most: int) -> int:
+        """Delete the oldest entries of the ledger before a moment."""
+        return self.run(
+            "DELETE FROM relight_ledger WHERE ctid = ANY (ARRAY("
+            "SELECT ctid FROM relight_ledger WHERE at < ? ORDER BY at LIMIT ? FOR UPDATE SKIP LOCKED))",
+            (before, most),
+        )
+
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""
         return bool(self.rows("SELECT 1 FROM relight_pruned WHERE seq > ?", (int(cursor),)))

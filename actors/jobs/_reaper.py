@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 from math import inf
 
 import anyio
@@ -12,9 +11,8 @@ import anyio
 from ...runtime import Actor
 from ._desk import Desk
 from ._errors import BlobError
+from ._retention import Retention, forget
 
-_BATCH = 1000
-"""Jobs deleted at a time: others wait for the store meanwhile."""
 _SWEEP = 3600.0
 """Seconds between two sweeps of the files of large results."""
 
@@ -24,10 +22,10 @@ class Reaper(Actor):
 
     Args:
         desk: The worker's.
-        retention: Seconds that ended jobs are kept; None: for ever.
+        retention: How long things are kept.
     """
 
-    def __init__(self, desk: Desk, retention: float | None) -> None:
+    def __init__(self, desk: Desk, retention: Retention) -> None:
         self._desk = desk
         self._retention = retention
         self._next_sweep = -inf
@@ -47,17 +45,17 @@ class Reaper(Actor):
             rescued = await desk.insist(desk.store.reap)
             if rescued:
                 desk.kernel.events.warning("job.rescued", jobs=rescued[:100], count=len(rescued))
-            if self._retention is not None:
-                await desk.insist(partial(self._forget, self._retention))
+            if not self._retention.is_for_ever:
+                await desk.insist(self._forget)
+            if self._retention.jobs is not None:
                 await desk.insist(self._sweep)
             # Jittered, so that many workers don't look at once.
             await anyio.sleep(desk.lease / 3 * desk.kernel.rng.uniform(0.75, 1.0))
 
-    async def _forget(self, retention: float) -> None:
+    async def _forget(self) -> None:
         desk = self._desk
         now = next(iter(desk.queues.values())).clock()
-        while await desk.store.prune(ended_before=now - retention, most=_BATCH) == _BATCH:
-            pass
+        await forget(desk.store, self._retention, now)
 
     async def _sweep(self) -> None:
         """Remove the files of what is forgotten."""

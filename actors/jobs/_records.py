@@ -255,6 +255,18 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars."""
 
 
+class Prunable(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is old enough to be deleted."""
+
+    jobs: int = 0
+    """Ended ones; with their attempts and steps."""
+    events: int = 0
+    messages: int = 0
+    """Undeliverable ones."""
+    ledger: int = 0
+    """Entries of what was spent."""
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs to list. Everything given must hold."""
 

@@ -9,7 +9,18 @@ from typing import cast
 import msgspec
 
 from ._errors import CursorExpiredError
-from ._records import COUNTED, DeadGroup, Event, Job, JobDetail, JobState, Query, QueueState, Spending
+from ._records import (
+    COUNTED,
+    DeadGroup,
+    Event,
+    Job,
+    JobDetail,
+    JobState,
+    Prunable,
+    Query,
+    QueueState,
+    Spending,
+)
 from ._sql_claims import steps_of
 from ._sql_rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_of, chunks, event_of, job_of, marks, where
 from ._sql_session import SqlSession
@@ -148,6 +159,21 @@ def sums(session: SqlSession, since: float, until: float) -> list[Spending]:
         Spending(queue=str(queue), user=None if user is None else str(user), usd=float(cast("float", usd)))
         for queue, user, usd in session.rows(sql, (since, until))
     ]
+
+
+_PRUNABLE = """
+    SELECT (SELECT count(*) FROM relight_job WHERE finished_at < ? AND finished_at IS NOT NULL),
+        (SELECT count(*) FROM relight_event WHERE at < ?),
+        (SELECT count(*) FROM relight_message WHERE at < ?),
+        (SELECT count(*) FROM relight_ledger WHERE at < ?)
+"""
+
+
+def prunable(session: SqlSession, ended_before: float, ledger_before: float) -> Prunable:
+    """Count what is old enough to be deleted."""
+    found = session.rows(_PRUNABLE, (ended_before, ended_before, ended_before, ledger_before))
+    jobs, events, messages, entries = cast("tuple[int, int, int, int]", tuple(found[0]))
+    return Prunable(jobs=jobs, events=events, messages=messages, ledger=entries)
 
 
 def blobs_in_use(session: SqlSession, names: Collection[str]) -> frozenset[str]:

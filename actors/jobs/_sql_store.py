@@ -25,6 +25,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -252,6 +253,14 @@ class SqlStore:
             return writes.prune(session, ended_before, most)
 
         return await self._writer.do(prune)
+
+    async def prune_ledger(self, *, before: float, most: int = 1000) -> int:
+        """Delete old entries of the ledger; see `Store.prune_ledger`."""
+        return await self._writer.do(lambda session: session.prune_ledger(before, most))
+
+    async def prunable(self, *, ended_before: float, ledger_before: float) -> Prunable:
+        """Count what is old enough to be deleted; see `Store.prunable`."""
+        return await self._reader.do(lambda session: reads.prunable(session, ended_before, ledger_before))
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:
         """Return which files some step refers to; see `Store.blobs_in_use`."""

@@ -300,6 +300,14 @@ class _Session:
             (before, most),
         )
 
+    def prune_ledger(self, before: float, most: int) -> int:
+        """Delete the oldest entries of the ledger before a moment."""
+        return self.run(
+            "DELETE FROM relight_ledger WHERE rowid IN "
+            "(SELECT rowid FROM relight_ledger WHERE at < ? ORDER BY at LIMIT ?)",
+            (before, most),
+        )
+
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""
         return int(cursor) < int(self.first_cursor())

@@ -23,6 +23,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -283,6 +284,17 @@ class Store(Protocol):
         Up to *most* jobs and ten times as many events, the oldest: whoever else writes waits meanwhile.
         Unfinished jobs stay, however old.
         """
+        ...
+
+    async def prune_ledger(self, *, before: float, most: int = 1000) -> int:
+        """Delete up to *most* entries of the ledger from before a moment, the oldest; returns how many.
+
+        Sums of days that it reached become too small: keep at least the day in hand for budgets.
+        """
+        ...
+
+    async def prunable(self, *, ended_before: float, ledger_before: float) -> Prunable:
+        """Count what `prune` and `prune_ledger` would delete in all."""
         ...
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:

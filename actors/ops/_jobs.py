@@ -36,7 +36,7 @@ from ..jobs import (
 )
 from ._jobs_left import looked_up, reasons
 from ._jobs_parser import NOW
-from ._jobs_upkeep import migrate
+from ._jobs_upkeep import migrate, prune
 from ._tables import Printer
 
 _NOTHING = 1
@@ -255,6 +255,11 @@ async def _decide(args: argparse.Namespace, store: Store, printer: Printer, verb
     return 0 if is_whole else _say(lines)
 
 
+async def _prune(args: argparse.Namespace, store: Store, printer: Printer) -> int:
+    named = cast("str | None", args.app)
+    return await prune(args, store, printer, None if named is None else _queue(named))
+
+
 # --- what the user said -----------------------------------------------------------------------------------
 
 
@@ -321,4 +326,5 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Store, Printer], Awaitable
     "pause": _pause,
     "resume": _resume,
     "events": _events,
+    "prune": _prune,
 }

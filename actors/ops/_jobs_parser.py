@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 
 from ..jobs import JobState, LetterSource
 
 NOW = "now"
 """Stands for the cursor after the newest event."""
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_LEAST_LEDGER = 2 * _UNITS["d"]
 _STATES = tuple(str(state) for state in JobState)
 _SOURCES = tuple(str(source) for source in LetterSource)
 
@@ -105,6 +108,42 @@ def _add_queue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queue", metavar="QUEUE")
 
 
+def _age(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", text.strip())
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if seconds <= 0.0:
+        raise argparse.ArgumentTypeError(
+            f"must be a time with its unit, such as 30d, 12h or 90min, got {text!r}"
+        )
+    return seconds
+
+
+def _ledger_age(text: str) -> float:
+    seconds = _age(text)
+    if seconds < _LEAST_LEDGER:
+        raise argparse.ArgumentTypeError(
+            f"must be 2d or more, for budgets go by the sums of the day, got {text!r}"
+        )
+    return seconds
+
+
+def _add_prune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--older-than",
+        type=_age,
+        metavar="AGE",
+        help="jobs that ended so long ago, dead ones too, events and messages: 30d, 12h, 90min",
+    )
+    parser.add_argument(
+        "--ledger-older-than",
+        type=_ledger_age,
+        metavar="AGE",
+        help="what was spent so long ago; default: the ledger stays",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say how much it is, and delete nothing")
+    _add_app(parser)
+
+
 def _add_nothing(_parser: argparse.ArgumentParser) -> None:
     """Add no options."""
 
@@ -142,5 +181,6 @@ _ACTIONS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...]
     ("pause", "begin no more jobs of a queue", _add_queue),
     ("resume", "begin jobs of a queue again", _add_queue),
     ("events", "print what happened, oldest first", _add_events),
+    ("prune", "delete what ended long ago, as a worker with a retention does", _add_prune),
     ("migrate", "bring the store's tables to the version of this relight, or make them", _add_nothing),
 )

@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from ..jobs import JobReport, JobState, Letter, LetterGroup, Outcome, QueueState
+from ..jobs import JobReport, JobState, Letter, LetterGroup, Outcome, Prunable, QueueState
 
 _IDS = ("id", "newest")
 """Columns of ids."""
@@ -119,6 +119,22 @@ class Printer:
         else:
             said = f"made: a job store of version {version}"
         sys.stdout.write(f"{said}\n")
+        return None
+
+    def pruned(self, pruned: Prunable, files: int | None) -> None:
+        """Say what was deleted; *files* of large results, None: it is what would be deleted."""
+        if self._as_json:
+            facts = {"dry_run": files is None, **msgspec.structs.asdict(pruned), "files": files}
+            return _print_json(facts)
+        parts = [
+            f"{pruned.jobs} jobs",
+            f"{pruned.events} events",
+            f"{pruned.messages} messages",
+            f"{pruned.ledger} entries of the ledger",
+            *([] if files is None else [f"{files} files of results"]),
+        ]
+        verb = "would prune" if files is None else "pruned"
+        sys.stdout.write(f"{verb}: {', '.join(parts)}\n")
         return None
 
     def outcome(self, verb: str, outcome: Outcome) -> None:

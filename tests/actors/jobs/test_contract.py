@@ -14,9 +14,12 @@ from relight.actors.jobs import (
     LeaseLostError,
     MemoryStore,
     NewJob,
+    Prunable,
     Query,
+    Retention,
     Step,
     Store,
+    prune_store,
 )
 
 pytestmark = pytest.mark.anyio
@@ -653,3 +656,42 @@ async def test_a_retried_job_has_no_deadline_where_it_has_passed(store: Store) -
     assert again.job.deadline is None
     told = [event.data for event in await store.events("0") if event.kind == "retried"]
     assert told == [{"is_deadline_removed": True}]
+
+
+async def test_the_ledger_is_pruned_apart_the_oldest_first(store: Store) -> None:
+    await store.enqueue([new(number, user=f"user {number}") for number in range(1, 6)])
+    for claimed in await claim(store):
+        await store.succeed(claimed.job.id, claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+        await anyio.sleep(0.005)
+    assert await store.prune(ended_before=4e9) == 5
+    assert await store.prune_ledger(before=0.0) == 0
+    assert await store.prune_ledger(before=4e9, most=2) == 2
+    found = {each.user: each.usd for each in await store.sums(since=0.0, until=1e12)}
+    assert found == {"user 3": 1.0, "user 4": 1.0, "user 5": 1.0}
+    assert await store.prune_ledger(before=4e9) == 3
+    assert await store.spent(since=0.0) == 0.0
+
+
+async def test_what_could_be_pruned_is_counted(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+    await store.enqueue([new(2)])
+    found = await store.prunable(ended_before=4e9, ledger_before=4e9)
+    assert (found.jobs, found.events, found.messages, found.ledger) == (1, 4, 0, 1)
+    assert await store.prunable(ended_before=0.0, ledger_before=0.0) == Prunable()
+    await store.prune(ended_before=4e9)
+    assert await store.prunable(ended_before=4e9, ledger_before=0.0) == Prunable()
+
+
+async def test_a_whole_store_is_pruned_however_many_events_its_jobs_have(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    for number in range(30):
+        await store.note("job-0001", claimed.job.fence, "log", {"text": str(number)})
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+    now = 4e9
+    await prune_store(store, Retention(ledger=2 * 86_400.0), now=now)
+    assert await store.job("job-0001") is not None
+    assert await store.spent(since=0.0) == 0.0
+    await prune_store(store, Retention(jobs=60.0), now=now)
+    assert await store.prunable(ended_before=now, ledger_before=now) == Prunable()
+    assert await store.job("job-0001") is None

@@ -671,6 +671,37 @@ async def test_what_ended_long_ago_is_forgotten(stage: Stage) -> None:
         assert await stage.store.job(later) is not None
 
 
+async def test_what_was_spent_long_ago_is_forgotten_later_than_the_jobs(stage: Stage) -> None:
+    day = 86_400.0
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> None:
+        job.charge(1.0)
+
+    async with stage.system() as system:
+        await Worker(stage.queue, retention=3600.0, ledger_retention=3 * day).start(system)
+        old = await stage.queue.enqueue(work)
+        await stage.queue.enqueue(work, delay=day)
+        await anyio.sleep(3 * day - 60.0)
+        assert await stage.store.job(old) is None
+        assert await stage.store.spent(since=0.0) == 2.0
+        await anyio.sleep(120.0)
+        assert await stage.store.spent(since=0.0) == 1.0
+
+
+async def test_the_ledger_alone_may_be_forgotten(stage: Stage) -> None:
+    @stage.queue.job()
+    async def work(job: JobContext) -> None:
+        job.charge(1.0)
+
+    async with stage.system() as system:
+        await Worker(stage.queue, ledger_retention=2 * 86_400.0).start(system)
+        old = await stage.queue.enqueue(work)
+        await anyio.sleep(3 * 86_400.0)
+        assert await stage.store.job(old) is not None
+        assert await stage.store.spent(since=0.0) == 0.0
+
+
 async def test_a_worker_leaves_no_tasks_and_no_runs_behind(stage: Stage) -> None:
     @stage.queue.job(backoff=Fixed(0.5))
     async def work(job: JobContext, number: int) -> None:
@@ -698,10 +729,11 @@ def all_runs() -> list[object]:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"concurrency": 0}, "concurrency must be at least 1"),
+        ({"concurrency": 0}, "concurrency must be 1 or more"),
         ({"lease": 0.5}, "lease must be 1 or more"),
         ({"drain": -1.0}, "drain must be 0 or more"),
         ({"retention": 0.0}, "retention must be more than 0"),
+        ({"ledger_retention": 86_400.0}, "ledger_retention must be 172800 or more seconds, for budgets"),
         ({"queues": []}, "must hold a queue"),
         ({"queues": [Queue(MemoryStore()), Queue(MemoryStore())]}, "share one store"),
     ],

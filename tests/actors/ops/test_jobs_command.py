@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import sqlite3
 import sys
@@ -247,6 +248,73 @@ def test_a_queue_that_has_only_ended_jobs_is_paused_too(shell: Shell) -> None:
     shell("cancel", "--all")
     shell("queues", status=1)
     assert "paused" in shell("pause", "q")
+
+
+def test_what_is_old_is_pruned(shell: Shell) -> None:
+    shell.do(partial(shell.store.keep_messages, [a_message()], most=10))
+    counts = "0 jobs, 0 events, 1 messages, 0 entries of the ledger"  # the message is of 1970
+    assert shell("prune", "--older-than", "1h", "--dry-run") == f"would prune: {counts}\n"
+    assert shell("prune", "--older-than", "1h") == f"pruned: {counts}, 0 files of results\n"
+    assert len(shell.states()) == 4
+    would = shell.json("prune", "--older-than", "0.001s", "--dry-run")
+    assert (would["dry_run"], would["jobs"], would["files"]) == (True, 3, None)
+    done = shell.json("prune", "--older-than", "0.001s")
+    assert (done["dry_run"], done["jobs"], done["ledger"], done["files"]) == (False, 3, 0, 0)
+    assert shell.states() == ["queued"]
+    assert shell.json("prune", "--older-than", "0.001s")["jobs"] == 0
+
+
+def test_the_ledger_is_pruned_where_it_is_asked_for(shell: Shell) -> None:
+    connection = sqlite3.connect(shell.file)
+    (entries,) = connection.execute("SELECT count(*) FROM relight_ledger").fetchone()
+    connection.execute("UPDATE relight_ledger SET at = at - 40 * 86400.0 WHERE job = 'job-0001'")
+    connection.commit()
+    connection.close()
+    assert shell.json("prune", "--ledger-older-than", "2w", "--dry-run")["ledger"] == 2
+    done = shell.json("prune", "--ledger-older-than", "30d")
+    assert (done["ledger"], done["jobs"], entries) == (2, 0, 6)
+    assert len(shell.states()) == 4
+
+
+def test_files_that_no_job_refers_to_are_pruned_too(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder_app.py").write_text(
+        "from relight.actors.jobs import MemoryStore, Queue\n"
+        f"queue = Queue(MemoryStore(), 'q', blobs={str(tmp_path / 'elsewhere')!r})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
+    for folder, app in (("jobs.db.results", []), ("elsewhere", ["--app", "folder_app:queue"])):
+        file = tmp_path / folder / "ab" / ("ab" * 32)
+        file.parent.mkdir(parents=True)
+        file.write_text("large")
+        os.utime(file, (1e9, 1e9))
+        assert shell.json("prune", "--older-than", "30d", *app)["files"] == 1
+        assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--older-than", "30"],
+        ["--older-than", "0d"],
+        ["--older-than", "soon"],
+        ["--ledger-older-than", "1d"],
+        ["--ledger-older-than", "-3d"],
+    ],
+)
+def test_an_age_that_is_none_is_a_mistake(
+    shell: Shell, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["jobs", "prune", *options, "--store", str(shell.file)])
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_to_prune_nothing_is_a_mistake(shell: Shell) -> None:
+    shell("prune", "--dry-run", status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "give --older-than" in line
 
 
 READING = [["list"], ["show", "job-0001"], ["queues"], ["events"], ["dead"], ["groups"], ["pause", "q"]]

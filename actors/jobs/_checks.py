@@ -1,0 +1,81 @@
+"""Refuse what is written wrong about jobs: one line with the field, what it must be, and what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import inf
+from typing import TypeGuard
+
+from ._errors import JobSpecError
+
+
+def check_number(
+    field: str, value: object, *, least: float = 0.0, is_open: bool = False, of: str = ""
+) -> None:
+    """Refuse what is no finite number from *least* on.
+
+    Args:
+        field: Where it was given.
+        value: What was.
+        least: The smallest there may be.
+        is_open: It must be more than that.
+        of: Of what, such as ``seconds``.
+
+    Raises:
+        JobSpecError: It is none.
+    """
+    is_one = is_number(value)
+    if not is_one or not (least < value < inf if is_open else least <= value < inf):
+        what = "" if is_one else "a number, "
+        bound = f"more than {least:g}" if is_open else f"{least:g} or more"
+        unit = f" {of}" if of else ""
+        raise JobSpecError(field, f"must be {what}{bound}{unit}, and finite, got {value!r}")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Tell whether it is a number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_whole(field: str, value: object, least: int, most: int | None = None, remedy: str = "") -> None:
+    """Refuse what is no whole number within *least* to *most*.
+
+    Raises:
+        JobSpecError: It is none.
+    """
+    is_one = isinstance(value, int) and not isinstance(value, bool)
+    if not is_one or not least <= value or (most is not None and value > most):
+        what = "" if is_one else "a whole number, "
+        bounds = f"{least} or more" if most is None else f"{least}..{most}"
+        raise JobSpecError(field, f"must be {what}{bounds}, got {value!r}{remedy and f': {remedy}'}")
+
+
+def check_callable(field: str, value: object, what: str) -> None:
+    """Refuse what can't be called.
+
+    Raises:
+        JobSpecError: It can't.
+    """
+    if not callable(value):
+        raise JobSpecError(field, f"must be {what}, got {value!r}")
+
+
+def check_kind(field: str, value: object, kind: type, what: str, remedy: str) -> None:
+    """Refuse what is of another type. Its value is not told: a text may hold a password.
+
+    Raises:
+        JobSpecError: It is.
+    """
+    if not isinstance(value, kind):
+        raise JobSpecError(field, f"must be {what}, got a {type(value).__name__}: {remedy}")
+
+
+def check_ids(field: str, ids: Collection[object], remedy: str) -> None:
+    """Refuse ids that are no texts.
+
+    Raises:
+        JobSpecError: One is none.
+    """
+    for id_ in ids:
+        if not isinstance(id_, str):
+            raise JobSpecError(field, f"must be ids, which are texts, got {id_!r}: {remedy}")
