@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from math import inf
+from collections.abc import Collection, Iterable
+from math import inf, isnan
+from types import UnionType
 from typing import TypeGuard
 
 from ._errors import JobSpecError
@@ -60,7 +61,7 @@ def check_callable(field: str, value: object, what: str) -> None:
         raise JobSpecError(field, f"must be {what}, got {value!r}")
 
 
-def check_kind(field: str, value: object, kind: type, what: str, remedy: str) -> None:
+def check_kind(field: str, value: object, kind: type | UnionType, what: str, remedy: str) -> None:
     """Refuse what is of another type. Its value is not told: a text may hold a password.
 
     Raises:
@@ -79,3 +80,72 @@ def check_ids(field: str, ids: Collection[object], remedy: str) -> None:
     for id_ in ids:
         if not isinstance(id_, str):
             raise JobSpecError(field, f"must be ids, which are texts, got {id_!r}: {remedy}")
+
+
+def check_each(field: str, values: object, remedy: str) -> None:
+    """Refuse what can't be gone through, and a text, of which each letter would be meant.
+
+    Raises:
+        JobSpecError: It is that.
+    """
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise JobSpecError(field, f"must be several, got {values!r}: {remedy}")
+
+
+def check_finite(field: str, value: object) -> None:
+    """Refuse what is no finite number.
+
+    Raises:
+        JobSpecError: It is none.
+    """
+    is_one = is_number(value)
+    if not is_one or not -inf < value < inf:
+        raise JobSpecError(field, f"must be {'' if is_one else 'a number, and '}finite, got {value!r}")
+
+
+def check_timeout(field: str, value: object, of: str = "of seconds") -> None:
+    """Refuse what is no number; ``inf`` is one, for as long as it takes.
+
+    Raises:
+        JobSpecError: It is none.
+    """
+    if not is_number(value) or isnan(value):
+        raise JobSpecError(field, f"must be a number {of}, got {value!r}")
+
+
+def check_text(field: str, value: object) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        JobSpecError: It is none.
+    """
+    if not isinstance(value, str):
+        raise JobSpecError(field, f"must be a text, got {value!r}")
+
+
+def check_store(field: str, store: object) -> None:
+    """Refuse what is no store.
+
+    Raises:
+        JobSpecError: It is none.
+    """
+    if isinstance(store, type) or not hasattr(store, "opened"):
+        # Not its value: a URL may hold a password.
+        got = f"the class {store.__name__}" if isinstance(store, type) else f"a {type(store).__name__}"
+        problem = (
+            f"must be a store, got {got}: write SqliteStore('jobs.db'), or store_from_url(...) for a URL"
+        )
+        raise JobSpecError(field, problem)
+
+
+def cursor_number(after: object) -> int:
+    """Return the number that a cursor is.
+
+    Raises:
+        JobSpecError: It is no cursor.
+    """
+    if isinstance(after, str) and after.isascii() and after.isdigit() and len(after) < 20:
+        number = int(after)
+        if number < 2**63:
+            return number
+    raise JobSpecError("events: after", f"must be a cursor, as events have one, got {after!r}")

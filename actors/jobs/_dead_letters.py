@@ -9,8 +9,10 @@ import msgspec
 
 from ...runtime import redact
 from ...supervisors import System
+from ._checks import check_callable, check_each, check_ids, check_kind, check_store, check_whole
 from ._dead_messages import DeadMessages
-from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection, query_of
+from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection, check_query, query_of
+from ._errors import JobSpecError
 from ._function import AnyJobFunction
 from ._ids import IdMaker
 from ._queue import Queue
@@ -46,6 +48,9 @@ class DeadLetterOffice:
         queues: With their job functions, arguments are checked and shown by name.
         system: Whose undeliverable messages can be told again, and are shown in any case.
         clock: Seconds since 1970.
+
+    Raises:
+        JobSpecError: One of these is of another type.
     """
 
     def __init__(
@@ -56,6 +61,15 @@ class DeadLetterOffice:
         system: System | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_store("DeadLetterOffice.store", store)
+        check_each("DeadLetterOffice.queues", queues, "write queues=[queue]")
+        for queue in queues:
+            check_kind("DeadLetterOffice.queues", queue, Queue, "queues", "write queues=[queue]")
+        if system is not None:
+            check_kind(
+                "DeadLetterOffice.system", system, System, "a system", "it is what open_system() gives"
+            )
+        check_callable("DeadLetterOffice.clock", clock, "a function that returns seconds since 1970")
         self._store = store
         self._functions = {
             (queue.name, kind): function for queue in queues for kind, function in queue.functions.items()
@@ -80,7 +94,18 @@ class DeadLetterOffice:
             after: Only jobs older than this id, for the next page.
             most: So many.
             sources: Only those that come from here.
+
+        Raises:
+            JobSpecError: One of these is of another type, or out of range.
         """
+        check_query(query)
+        check_whole("letters: most", most, 1)
+        check_each("letters: sources", sources, "write sources=[LetterSource.JOB]")
+        for source in sources:
+            if source not in _SOURCES:
+                raise JobSpecError("letters: sources", f"must be of LetterSource, got {source!r}")
+        if after is not None:
+            check_ids("letters: after", [after], "it is the last job's of the page before")
         messages = [] if after is not None else await self._messages.letters(query)
         shown = [letter for letter in messages if letter.source in sources][:most]
         if len(shown) < most and LetterSource.JOB in sources:
@@ -91,6 +116,7 @@ class DeadLetterOffice:
 
     async def groups(self, query: Query = _EVERY) -> list[LetterGroup]:
         """Group dead letters by kind and cause, the largest group first."""
+        check_query(query)
         groups = await self._messages.groups(query)
         for dead in await self._store.dead_groups(query):
             groups.append(
@@ -109,6 +135,7 @@ class DeadLetterOffice:
 
     async def show(self, id: str) -> JobReport | Letter | None:  # noqa: A002 - the name people know
         """Show all there is to know of a job in any state, or of a message; None: there is none."""
+        check_ids("show: id", [id], "it is what enqueue returned, or a letter's")
         for letter in await self._messages.letters(Query(ids=frozenset({id}))):
             return letter
         detail = await self._store.job(id)
@@ -224,6 +251,12 @@ class DeadLetterOffice:
             EmptySelectionError: Nothing is selected.
             JobArgumentsError: They don't fit; jobs before the one it says so of are done.
         """
+        is_given = callable(arguments) or isinstance(arguments, Sequence)
+        if isinstance(arguments, str) or not is_given:
+            problem = (
+                f"must be a list of values, JSON as bytes, or a function of the old ones, got {arguments!r}"
+            )
+            raise JobSpecError("edit: arguments", problem)
         query = query_of(selection, _DEAD, everything=everything)
         sweep = Sweep(self._store, batch, most, should_stop)
         await sweep.jobs(query, lambda jobs: self._replay(jobs, arguments))

@@ -171,18 +171,20 @@ class Retry(JobError):  # noqa: N818 - a job raises it to say what it wants
         reason: For people.
 
     Raises:
-        ValueError: *after* is no number of seconds.
+        JobSpecError: *after* is no number of seconds, or *reason* one.
     """
 
     def __init__(self, reason: str = "asked to be tried again", *, after: float | None = None) -> None:
         super().__init__(reason)
-        _check_wait(after)
+        _check_retry(reason, after)
         self.after = after
 
 
-def _check_wait(after: object) -> None:
+def _check_retry(reason: object, after: object) -> None:
+    if isinstance(reason, int | float):
+        raise JobSpecError("Retry.reason", f"must be a text, got {reason!r}: write Retry(after=...)")
     if after is not None and not (isinstance(after, int | float) and 0.0 <= after < inf):
-        raise ValueError(f"Retry.after must be 0 or more seconds, and finite, got {after!r}")
+        raise JobSpecError("Retry.after", f"must be 0 or more seconds, and finite, got {after!r}")
 
 
 class Fail(JobError):  # noqa: N818 - a job raises it to say what it wants

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ._checks import check_callable
 from ._dead_message import DeadMessage
 from ._grouping import group_dead
 from ._memory_course import MemoryCourse
@@ -55,16 +56,20 @@ class MemoryStore:
 
     Args:
         clock: Seconds since 1970; a test's own, perhaps.
+
+    Raises:
+        JobSpecError: *clock* is no function.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        check_callable("MemoryStore.clock", clock, "a function that returns seconds since 1970")
         self._clock = clock
         self._jobs = MemoryJobs()
         self._queues = MemoryQueues(self._jobs)
         self._ledger = MemoryLedger()
         self._events = MemoryEvents(clock)
         self._course = MemoryCourse(self._jobs, self._events, self._ledger, clock)
-        self._leases: dict[str, _Lease] = {}
+        self._workers: dict[str, _Lease] = {}
         """By worker."""
         self._messages = MemoryMessages()
 
@@ -92,23 +97,23 @@ class MemoryStore:
         self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
     ) -> None:
         """Begin a worker's lease; see `Store.register`."""
-        self._leases[worker] = _Lease(self._clock() + lease, frozenset(queues))
+        self._workers[worker] = _Lease(self._clock() + lease, frozenset(queues))
         for queue in queues:
             self._queues.know(queue)
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
         """Extend the lease; see `Store.beat`."""
         now = self._clock()
-        held = self._leases.get(worker, _NO_LEASE)
+        held = self._workers.get(worker, _NO_LEASE)
         if held.ends <= now:
             return None
-        self._leases[worker] = held._replace(ends=now + lease)
+        self._workers[worker] = held._replace(ends=now + lease)
         running = self._jobs.in_state(JobState.RUNNING)
         return frozenset(job.id for job in running if job.worker == worker and job.is_cancel_requested)
 
     async def retire(self, worker: str) -> None:
         """End the lease; see `Store.retire`."""
-        self._leases.pop(worker, None)
+        self._workers.pop(worker, None)
 
     async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
         """Hand jobs to a worker; see `Store.claim`."""
@@ -117,7 +122,7 @@ class MemoryStore:
             if job.queue in queues:
                 self._course.look(job, now)
         claimed: list[Claimed] = []
-        if self._leases.get(worker, _NO_LEASE).ends <= now:
+        if self._workers.get(worker, _NO_LEASE).ends <= now:
             return claimed
         queued = self._jobs.in_state(JobState.QUEUED, queues)
         for job in sorted(queued, key=lambda job: (-job.priority, job.id)):
@@ -167,8 +172,8 @@ class MemoryStore:
     async def reap(self) -> list[str]:
         """Take the jobs of workers whose lease has ended; see `Store.reap`."""
         now = self._clock()
-        self._leases = {worker: lease for worker, lease in self._leases.items() if lease.ends > now}
-        lost = [job for job in self._jobs.in_state(JobState.RUNNING) if job.worker not in self._leases]
+        self._workers = {worker: lease for worker, lease in self._workers.items() if lease.ends > now}
+        lost = [job for job in self._jobs.in_state(JobState.RUNNING) if job.worker not in self._workers]
         for job in lost:
             self._course.rescue(job)
         return [job.id for job in lost]
@@ -202,7 +207,7 @@ class MemoryStore:
     async def queues(self, *, ended: bool = False) -> list[QueueState]:
         """Look at the queues; see `Store.queues`."""
         now = self._clock()
-        living = [lease.queues for lease in self._leases.values() if lease.ends > now]
+        living = [lease.queues for lease in self._workers.values() if lease.ends > now]
         return self._queues.states(Counter(chain.from_iterable(living)), ended=ended)
 
     async def set_queue(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import anyio
 
+from ._checks import cursor_number
 from ._errors import CursorExpiredError
 from ._records import Event, Job
 
@@ -64,7 +65,7 @@ class MemoryEvents:
         Raises:
             CursorExpiredError: Some of them have been pruned.
         """
-        first = int(after) - self._pruned
+        first = cursor_number(after) - self._pruned
         if first < 0:
             raise CursorExpiredError(after)
         found = (

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ._checks import check_each, check_ids, check_text
+from ._errors import JobSpecError
+
 
 class JobState(enum.StrEnum):
     """Where a job is."""
@@ -37,6 +40,7 @@ COUNTED = (JobState.QUEUED, JobState.WAITING, JobState.RUNNING, JobState.DEAD)
 """What of a queue is always counted: the jobs that somebody has to do with. There may be a million others."""
 
 _TO_BEGIN = (JobState.QUEUED, JobState.WAITING)
+_STATES = frozenset(JobState)
 _FINAL = frozenset({JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED})
 
 
@@ -268,7 +272,11 @@ class Prunable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs to list. Everything given must hold."""
+    """Which jobs to list. Everything given must hold.
+
+    Raises:
+        JobSpecError: Something given is of another type.
+    """
 
     states: frozenset[JobState] = frozenset()
     """Empty: any."""
@@ -278,3 +286,15 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None = None
     ids: frozenset[str] = frozenset()
     """Empty: any."""
+
+    def __post_init__(self) -> None:
+        check_each("Query.states", self.states, "write frozenset({JobState.DEAD})")
+        for state in self.states:
+            if state not in _STATES:
+                raise JobSpecError("Query.states", f"must be of JobState, got {state!r}")
+        check_each("Query.ids", self.ids, "write frozenset({id})")
+        check_ids("Query.ids", self.ids, "write frozenset({id})")
+        for field in ("queue", "kind", "user", "cause"):
+            value: object = getattr(self, field)
+            if value is not None:
+                check_text(f"Query.{field}", value)

@@ -8,6 +8,7 @@ from typing import cast
 
 import msgspec
 
+from ._checks import cursor_number
 from ._errors import CursorExpiredError
 from ._records import (
     COUNTED,
@@ -194,6 +195,7 @@ def events(
     session: SqlSession, after: str, most: int, job: str | None, user: str | None, queue: str | None
 ) -> list[Event]:
     """Return events after a cursor."""
+    cursor_number(after)
     conditions, values = "", list[object]()
     for column, value in (("job", job), ("user_key", user), ("queue", queue)):
         if value is not None:

@@ -13,7 +13,8 @@ from typing import Literal, cast
 import anyio
 
 from . import _sqlite_bulk as bulk
-from ._errors import SchemaError, StoreError
+from ._checks import check_callable, check_whole, is_number
+from ._errors import JobSpecError, SchemaError, StoreError
 from ._schema import SCHEMA_VERSION, statements
 from ._sql_rows import EVENT_COLUMNS, Row
 from ._sql_store import SqlStore
@@ -61,7 +62,7 @@ class SqliteStore(SqlStore):
         clock: Seconds since 1970; a test's own, perhaps. Asked on the store's threads.
 
     Raises:
-        ValueError: *path* is none, or an option is out of range.
+        JobSpecError: *path* is none, or an option is out of range.
     """
 
     def __init__(
@@ -73,15 +74,16 @@ class SqliteStore(SqlStore):
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_path(str(path))
+        _check_path(path)
         if synchronous not in ("full", "normal"):
-            raise ValueError(f"SqliteStore.synchronous must be 'full' or 'normal', got {synchronous!r}")
-        if not 0.0 <= busy_timeout <= _LONGEST_WAIT:
-            raise ValueError(
-                f"SqliteStore.busy_timeout must be 0 to {_LONGEST_WAIT:g} s, got {busy_timeout!r}"
-            )
-        if max_bytes is not None and max_bytes < _LEAST_BYTES:
-            raise ValueError(f"SqliteStore.max_bytes must be {_LEAST_BYTES} or more, got {max_bytes!r}")
+            problem = f"must be 'full' or 'normal', got {synchronous!r}"
+            raise JobSpecError("SqliteStore.synchronous", problem)
+        if not is_number(busy_timeout) or not 0.0 <= busy_timeout <= _LONGEST_WAIT:
+            problem = f"must be 0 to {_LONGEST_WAIT:g} s, got {busy_timeout!r}"
+            raise JobSpecError("SqliteStore.busy_timeout", problem)
+        if max_bytes is not None:
+            check_whole("SqliteStore.max_bytes", max_bytes, _LEAST_BYTES)
+        check_callable("SqliteStore.clock", clock, "a function that returns seconds since 1970")
         self.path = Path(path)
         connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes, clock)
         self._seen = 0
@@ -105,13 +107,18 @@ class SqliteStore(SqlStore):
                 self._notice()
 
 
-def _check_path(path: str) -> None:
-    if path == ":memory:":
-        raise ValueError("SqliteStore.path must be a file's, got ':memory:': write MemoryStore()")
-    if not path or "://" in path:
-        # Not its value: a URL may hold a password.
-        got = "a URL: write store_from_url(...)" if path else "''"
-        raise ValueError(f"SqliteStore.path must be a file's, got {got}")
+def _check_path(path: object) -> None:
+    problem = None
+    if not isinstance(path, str | Path):
+        problem = f"got a {type(path).__name__}"
+    elif str(path) == ":memory:":
+        problem = "got ':memory:': write MemoryStore()"
+    elif "://" in str(path):
+        problem = "got a URL: write store_from_url(...)"  # not its value: it may hold a password
+    elif not str(path):
+        problem = "got ''"
+    if problem is not None:
+        raise JobSpecError("SqliteStore.path", f"must be a file's, {problem}")
 
 
 def _name(path: Path) -> str:

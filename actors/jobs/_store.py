@@ -269,6 +269,7 @@ class Store(Protocol):
         """Return events after a cursor, none missed and none twice, in one order for everybody.
 
         Raises:
+            JobSpecError: *after* is no cursor.
             CursorExpiredError: Events after it have been pruned: look at the jobs, and read on from
                 ``last_cursor``.
         """

@@ -34,6 +34,9 @@ def store_from_url(url: str, *, must_exist: bool = False) -> Store:
         SettingsError: It names no store, or a file that is not there.
         MissingExtraError: The database's library is not installed.
     """
+    if not isinstance(url, str) or not url:  # pyright: ignore[reportUnnecessaryIsInstance]
+        got = "''" if url == "" else f"a {type(url).__name__}"
+        raise SettingsError("store", f"must be a text, got {got}: {_FORMS}")
     before, colon, _ = url.partition(":")
     scheme = before.lower() if colon else ""
     if scheme in ("", "sqlite"):
@@ -62,9 +65,13 @@ def store_url(given: str | None, environ: Mapping[str, str]) -> str:
 
 
 def _file(path: Path, *, must_exist: bool) -> Path:
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:  # too long a name, say
+        raise SettingsError("store", f"{str(path)[:80]!r} can't be a file: {error.strerror}") from None
+    if is_folder:
         raise SettingsError("store", f"{str(path)!r} is a folder: name the file in it")
-    if must_exist and not path.exists():
+    if must_exist and not is_there:
         raise SettingsError("store", f"there is no job store at {str(path)!r}: is the folder right? {_MAKE}")
     return path
 

@@ -21,6 +21,7 @@ from ._retention import Retention, check_ledger_retention, check_retention
 from ._runner import Runner
 from ._scheduler import Scheduler
 from ._store_keeper import StoreKeeper
+from ._texts import check_label
 
 _SLACK = 8.0
 """Seconds that jobs which do not give way may take before they are left behind, and their last writes."""
@@ -74,6 +75,7 @@ class Worker:
         check_whole("Worker.concurrency", concurrency, 1)
         check_number("Worker.lease", lease, least=1.0, of="seconds")
         check_number("Worker.drain", drain, of="seconds")
+        _check_id(id)
         check_retention("Worker.retention", retention)
         check_ledger_retention("Worker.ledger_retention", ledger_retention)
         check_whole("Worker.messages", messages, 0)
@@ -166,6 +168,12 @@ def _chosen(queues: object) -> Sequence[Queue]:
     for queue in chosen:
         check_kind("Worker.queues", queue, Queue, "queues", "write Worker(queue)")
     return chosen
+
+
+def _check_id(id_: object) -> None:
+    check_label("Worker.id", id_)
+    if "/" in str(id_) or not str(id_).isprintable():
+        raise JobSpecError("Worker.id", f"must be a printable name without '/', got {id_!r}")
 
 
 def _check_together(queues: Sequence[Queue]) -> None:

@@ -19,6 +19,7 @@ from ..jobs import (
     CursorExpiredError,
     DeadLetterOffice,
     Feed,
+    JobSpecError,
     JobState,
     Letter,
     LetterSource,
@@ -40,6 +41,8 @@ from ._jobs_upkeep import migrate, prune
 from ._tables import Printer
 
 _NOTHING = 1
+_NAMES = ("id", "ids", "queue", "kind", "user", "cause", "after", "job")
+"""Options that stores look for."""
 
 
 def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = None) -> int:
@@ -52,6 +55,7 @@ def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
     Raises:
         RelightError: The user's mistake, or a store that can't be used; in one line.
     """
+    _check_texts(args)
     url = store_url(cast("str | None", args.store), os.environ if environ is None else environ)
     store = store_from_url(url, must_exist=args.action != "migrate")
     if isinstance(store, MemoryStore):
@@ -64,6 +68,18 @@ def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
         if group.subgroup(KeyboardInterrupt) is None:
             raise
         raise KeyboardInterrupt from None  # wrapped up by the task groups it went through
+
+
+def _check_texts(args: argparse.Namespace) -> None:
+    """Refuse names that no store can hold, for they are no text: bytes that the shell handed on."""
+    for field in _NAMES:
+        given: object = getattr(args, field, None)
+        for text in cast("list[object]", given) if isinstance(given, list) else [given]:
+            try:
+                str(text).encode()
+            except UnicodeEncodeError:
+                option = "ID" if field in ("id", "ids") else f"--{field}"
+                raise SettingsError(option, "is no text in UTF-8", value=text) from None
 
 
 async def _carry_out(args: argparse.Namespace, store: Store) -> int:
@@ -179,7 +195,7 @@ async def _cursor(given: str | None, store: Store) -> str:
         problem = (
             "is too old: what happened right after it has been pruned; leave it out to begin with the oldest"
         )
-    except (ValueError, OverflowError):
+    except JobSpecError:
         problem = "is none of this store's cursors: give one that `jobs events` has printed"
     else:
         return given
@@ -290,7 +306,7 @@ def _queue(named: str) -> Queue:
     sys.path.insert(0, "")
     try:
         found: object = getattr(import_module(module), attribute)
-    except Exception as error:  # whatever the user's module does
+    except (Exception, SystemExit) as error:  # whatever the user's module does
         said = redact(f"{type(error).__name__}: {error}")
         raise SettingsError("--app", f"can't be imported: {said}", value=named) from error
     finally:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from math import inf
 
 from ..jobs import JobState, LetterSource
 
 NOW = "now"
 """Stands for the cursor after the newest event."""
+_MOST = 1_000_000_000
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _LEAST_LEDGER = 2 * _UNITS["d"]
 _STATES = tuple(str(state) for state in JobState)
@@ -33,8 +35,8 @@ def add_jobs_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a number from 1 on, got {text!r}")
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"must be a number, 1..{_MOST}, got {text!r}")
     return int(text)
 
 
@@ -111,7 +113,7 @@ def _add_queue(parser: argparse.ArgumentParser) -> None:
 def _age(text: str) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", text.strip())
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-    if seconds <= 0.0:
+    if not 0.0 < seconds < inf:
         raise argparse.ArgumentTypeError(
             f"must be a time with its unit, such as 30d, 12h or 90min, got {text!r}"
         )

@@ -13,6 +13,7 @@ from relight.actors.jobs import (
     Claimed,
     JobContext,
     JobFailedError,
+    JobSpecError,
     JobState,
     MemoryStore,
     Queue,
@@ -21,7 +22,7 @@ from relight.actors.jobs import (
     Worker,
 )
 from relight.runtime import StartError
-from relight.supervisors import ChildSpecError, Supervisor
+from relight.supervisors import Supervisor
 from relight.supervisors.policies import Fixed
 from relight.testing import assert_no_leaks, settle
 from tests.actors.jobs.stage import FlakyStore, Stage
@@ -753,5 +754,5 @@ def test_queues_of_a_worker_have_names_of_their_own() -> None:
     with pytest.raises(ValueError, match="names of their own"):
         Worker([Queue(store), Queue(store)])
     assert repr(Worker([Queue(store), Queue(store, "b")])) == "<Worker jobs of default, b>"
-    with pytest.raises(ChildSpecError):
-        Worker(Queue(store), id="a/b").spec()
+    with pytest.raises(JobSpecError, match="Worker.id"):
+        Worker(Queue(store), id="a/b")

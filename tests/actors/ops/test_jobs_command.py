@@ -563,3 +563,56 @@ def test_what_a_terminal_would_obey_is_not_printed(
     shell = Shell(tmp_path, capsys)
     shell.do(partial(shell.store.enqueue, [new(1, kind="\x1b[2Jdraw")]))
     assert "\x1b" not in shell("list")
+
+
+HALF = "\udcff"
+"""What Python makes of a byte that is no text."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", HALF],
+        ["list", "--queue", HALF],
+        ["list", "--after", HALF],
+        ["events", "--after", HALF],
+        ["retry", "job-0001", HALF],
+        ["discard", "--user", HALF],
+        ["pause", HALF],
+        ["edit", "job-0001", "--args", HALF],
+        ["show", "job-0001", "--app", "exiting_app:queue"],
+        ["show", "job-0001", "--app", "..app:queue"],
+        ["show", "job-0001", "--app", f"{HALF}:queue"],
+    ],
+)
+def test_what_is_no_name_is_a_mistake_in_one_line(
+    shell: Shell, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exiting_app.py").write_text("raise SystemExit(3)")
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
+    shell(*command, status=2)
+    assert shell.said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["list"], ["dead"], ["retry", "--all"], ["events"]])
+def test_a_number_that_no_store_counts_to_is_a_mistake(shell: Shell, command: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["jobs", *command, "--most", "9" * 30, "--store", str(shell.file)])
+
+
+def test_a_name_too_long_for_a_file_is_a_mistake_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "list", "--store", "a" * 5000]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_mistake_in_the_application_is_said_in_one_line(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mistaken_app.py").write_text(
+        "from relight.actors.jobs import JobBudget, MemoryStore, Queue\n"
+        "queue = Queue(MemoryStore(), budget=JobBudget(per_job='1'))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
+    shell("show", "job-0001", "--app", "mistaken_app:queue", status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "JobBudget.per_job must be a number, 0 or more US dollars, and finite, got '1'" in line
