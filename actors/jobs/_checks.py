@@ -25,9 +25,8 @@ def check_number(
     Raises:
         JobSpecError: It is none.
     """
-    is_one = is_number(value)
-    if not is_one or not (least < value < inf if is_open else least <= value < inf):
-        what = "" if is_one else "a number, "
+    if not (is_number(value) and (least < value < inf if is_open else least <= value < inf)):
+        what = "" if is_number(value) else "a number, "
         bound = f"more than {least:g}" if is_open else f"{least:g} or more"
         unit = f" {of}" if of else ""
         raise JobSpecError(field, f"must be {what}{bound}{unit}, and finite, got {value!r}")
@@ -38,15 +37,19 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Tell whether it is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_whole(field: str, value: object, least: int, most: int | None = None, remedy: str = "") -> None:
     """Refuse what is no whole number within *least* to *most*.
 
     Raises:
         JobSpecError: It is none.
     """
-    is_one = isinstance(value, int) and not isinstance(value, bool)
-    if not is_one or not least <= value or (most is not None and value > most):
-        what = "" if is_one else "a whole number, "
+    if not (is_whole(value) and least <= value and (most is None or value <= most)):
+        what = "" if is_whole(value) else "a whole number, "
         bounds = f"{least} or more" if most is None else f"{least}..{most}"
         raise JobSpecError(field, f"must be {what}{bounds}, got {value!r}{remedy and f': {remedy}'}")
 
@@ -98,9 +101,9 @@ def check_finite(field: str, value: object) -> None:
     Raises:
         JobSpecError: It is none.
     """
-    is_one = is_number(value)
-    if not is_one or not -inf < value < inf:
-        raise JobSpecError(field, f"must be {'' if is_one else 'a number, and '}finite, got {value!r}")
+    if not (is_number(value) and -inf < value < inf):
+        what = "" if is_number(value) else "a number, and "
+        raise JobSpecError(field, f"must be {what}finite, got {value!r}")
 
 
 def check_timeout(field: str, value: object, of: str = "of seconds") -> None:

@@ -251,12 +251,7 @@ class DeadLetterOffice:
             EmptySelectionError: Nothing is selected.
             JobArgumentsError: They don't fit; jobs before the one it says so of are done.
         """
-        is_given = callable(arguments) or isinstance(arguments, Sequence)
-        if isinstance(arguments, str) or not is_given:
-            problem = (
-                f"must be a list of values, JSON as bytes, or a function of the old ones, got {arguments!r}"
-            )
-            raise JobSpecError("edit: arguments", problem)
+        _check_arguments(arguments)
         query = query_of(selection, _DEAD, everything=everything)
         sweep = Sweep(self._store, batch, most, should_stop)
         await sweep.jobs(query, lambda jobs: self._replay(jobs, arguments))
@@ -312,6 +307,12 @@ class DeadLetterOffice:
 
     def _function(self, job: Job) -> AnyJobFunction | None:
         return self._functions.get((job.queue, job.kind))
+
+
+def _check_arguments(arguments: object) -> None:
+    if isinstance(arguments, str) or not (callable(arguments) or isinstance(arguments, Sequence)):
+        problem = f"must be a list of values, JSON as bytes, or a function of the old ones, got {arguments!r}"
+        raise JobSpecError("edit: arguments", problem)
 
 
 def _letter_of_job(job: Job) -> Letter:

@@ -25,8 +25,7 @@ class LargeResults:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, max_inline: int, max_size: int) -> None:
-        if folder is not None and not isinstance(folder, str | os.PathLike):
-            raise JobSpecError("Queue.blobs", f"must be the path of a folder, got {folder!r}")
+        _check_folder(folder)
         check_whole("Queue.max_inline", max_inline, 0)
         check_whole("Queue.max_result", max_size, 0)
         self._blobs = None if folder is None else Blobs(folder)
@@ -93,3 +92,8 @@ class LargeResults:
         if folder is None:
             return 0
         return await BlobSweep(folder, store.blobs_in_use).run()
+
+
+def _check_folder(folder: object) -> None:
+    if folder is not None and not isinstance(folder, str | os.PathLike):
+        raise JobSpecError("Queue.blobs", f"must be the path of a folder, got {folder!r}")

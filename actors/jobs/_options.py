@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...supervisors import FailureKind
-from ._checks import check_callable, check_finite, check_kind, check_number, check_whole
+from ._checks import check_callable, check_finite, check_kind, check_number, check_whole, is_whole
 from ._errors import JobArgumentsError, JobSpecError
 from ._function import JobOptions
 from ._records import NewJob
@@ -97,6 +97,5 @@ def check_tuple(function: object, arguments: object) -> None:
 
 
 def _check_priority(where: str, priority: object) -> None:
-    is_one = isinstance(priority, int) and not isinstance(priority, bool)
-    if not is_one or not -_FURTHEST_PRIORITY <= priority < _FURTHEST_PRIORITY:
+    if not (is_whole(priority) and -_FURTHEST_PRIORITY <= priority < _FURTHEST_PRIORITY):
         raise JobSpecError(f"{where}: priority", f"must be a whole number of 32 bits, got {priority!r}")

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from inspect import isawaitable
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import anyio
 import msgspec
@@ -171,4 +171,4 @@ def _called(name: str, f: Callable[[], Awaitable[object]]) -> Awaitable[object]:
         raise JobSpecError(
             f"step {name!r}: f", f"must be an `async def`: it returned a {type(made).__name__}"
         )
-    return cast("Awaitable[object]", made)
+    return made

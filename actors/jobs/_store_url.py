@@ -34,9 +34,7 @@ def store_from_url(url: str, *, must_exist: bool = False) -> Store:
         SettingsError: It names no store, or a file that is not there.
         MissingExtraError: The database's library is not installed.
     """
-    if not isinstance(url, str) or not url:  # pyright: ignore[reportUnnecessaryIsInstance]
-        got = "''" if url == "" else f"a {type(url).__name__}"
-        raise SettingsError("store", f"must be a text, got {got}: {_FORMS}")
+    _check_text(url)
     before, colon, _ = url.partition(":")
     scheme = before.lower() if colon else ""
     if scheme in ("", "sqlite"):
@@ -62,6 +60,12 @@ def store_url(given: str | None, environ: Mapping[str, str]) -> str:
     if not url:
         raise SettingsError("store", f"is not named: give --store FILE or set {VARIABLE}; {_FORMS}")
     return url
+
+
+def _check_text(url: object) -> None:
+    if not isinstance(url, str) or not url:
+        got = "''" if url == "" else f"a {type(url).__name__}"  # not its value: there may be a password in it
+        raise SettingsError("store", f"must be a text, got {got}: {_FORMS}")
 
 
 def _file(path: Path, *, must_exist: bool) -> Path:

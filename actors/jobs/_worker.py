@@ -163,11 +163,11 @@ class Worker:
 
 
 def _chosen(queues: object) -> Sequence[Queue]:
-    given = (queues,) if isinstance(queues, Queue) or not isinstance(queues, Iterable) else queues
-    chosen = tuple(cast("Iterable[Queue]", given))
+    is_one = isinstance(queues, Queue) or not hasattr(queues, "__iter__")
+    chosen = (queues,) if is_one else tuple(cast("Iterable[object]", queues))
     for queue in chosen:
         check_kind("Worker.queues", queue, Queue, "queues", "write Worker(queue)")
-    return chosen
+    return cast("Sequence[Queue]", chosen)
 
 
 def _check_id(id_: object) -> None:

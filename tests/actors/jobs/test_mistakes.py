@@ -42,6 +42,11 @@ SECRET = "sixteen characters or more"
 A_URL = "postgresql://me:hush@host/jobs"
 
 
+def wrong(function: Any, *arguments: Any, **options: Any) -> Callable[[], Any]:
+    """Return a call that type checkers would refuse."""
+    return partial(function, *arguments, **options)
+
+
 async def draw(job: JobContext, what: int = 1) -> None: ...
 
 
@@ -83,93 +88,94 @@ def office(method: str, *arguments: Any, **options: Any) -> Callable[[], Awaitab
 
 
 def live(**options: Any) -> LiveServer:
-    return LiveServer(**{"feed": Feed(MemoryStore()), "secret": SECRET, **options})
+    made: LiveServer = wrong(LiveServer, **{"feed": Feed(MemoryStore()), "secret": SECRET, **options})()
+    return made
 
 
 Case = tuple[Callable[[], Any], str]
 SOME = Query(kind="draw")
 
 MADE: list[Case] = [
-    (partial(JobBudget, per_job="1"), "JobBudget.per_job must be a number, 0 or more US dollars, .* got '1'"),
-    (partial(JobBudget, per_user_day=-1.0), "JobBudget.per_user_day must be 0 or more US dollars"),
-    (partial(JobBudget, per_queue_day=nan), "JobBudget.per_queue_day .* got nan"),
-    (partial(JobBudget, per_day=True), "JobBudget.per_day must be a number"),
-    (partial(Retention, jobs=0), "Retention.jobs must be more than 0 seconds"),
-    (partial(Retention, ledger="1d"), "Retention.ledger must be a number"),
-    (partial(Every, "10"), "Every.seconds must be a number, 1 or more, and finite, got '10'"),
-    (partial(Every, 10.0, offset=None), "Every.offset must be a number, and finite, got None"),
-    (partial(Cron, 5), "Cron.text must be of five fields, as in '.*', got 5"),
-    (partial(Cron, "61 * * * *"), "Cron.text '61 \\* \\* \\* \\*': minute: '61' must be within 0-59"),
-    (partial(Cron, "* * 30 2 *"), "Cron.text .* never comes"),
+    (wrong(JobBudget, per_job="1"), "JobBudget.per_job must be a number, 0 or more US dollars, .* got '1'"),
+    (wrong(JobBudget, per_user_day=-1.0), "JobBudget.per_user_day must be 0 or more US dollars"),
+    (wrong(JobBudget, per_queue_day=nan), "JobBudget.per_queue_day .* got nan"),
+    (wrong(JobBudget, per_day=True), "JobBudget.per_day must be a number"),
+    (wrong(Retention, jobs=0), "Retention.jobs must be more than 0 seconds"),
+    (wrong(Retention, ledger="1d"), "Retention.ledger must be a number"),
+    (wrong(Every, "10"), "Every.seconds must be a number, 1 or more, and finite, got '10'"),
+    (wrong(Every, 10.0, offset=None), "Every.offset must be a number, and finite, got None"),
+    (wrong(Cron, 5), "Cron.text must be of five fields, as in '.*', got 5"),
+    (wrong(Cron, "61 * * * *"), "Cron.text '61 \\* \\* \\* \\*': minute: '61' must be within 0-59"),
+    (wrong(Cron, "* * 30 2 *"), "Cron.text .* never comes"),
     *(
-        (partial(Cron, "* * * * *", timezone=zone), "Cron.timezone .* 'Europe/Berlin', got .*tzdata")
+        (wrong(Cron, "* * * * *", timezone=zone), "Cron.timezone .* 'Europe/Berlin', got .*tzdata")
         for zone in ("Mars/Base", "", "../etc/passwd", "Europe", 5, None)
     ),
-    (lambda: queue().cron("* * * * *", timezone="Mars/Base"), "Cron.timezone"),
-    (lambda: queue().every("10"), "Every.seconds"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    (partial(Queue, A_URL), "Queue.store must be a store, got a str: write SqliteStore"),
-    (partial(Queue, SqliteStore), "Queue.store must be a store, got the class SqliteStore"),
-    (partial(queue, name=5), "Queue.name must be a text, got 5"),
-    (partial(queue, name=""), "Queue.name must be 1 character or more"),
-    (partial(queue, blobs=5), "Queue.blobs must be the path of a folder, got 5"),
-    (partial(queue, max_inline="1"), "Queue.max_inline must be a whole number, 0 or more, got '1'"),
-    (partial(queue, max_result=-1), "Queue.max_result must be 0 or more"),
-    (partial(queue, budget=5.0), "Queue.budget must be a budget, got a float: write JobBudget"),
-    (partial(queue, feed="x"), "Queue.feed must be a feed"),
-    (partial(queue, clock=5), "Queue.clock must be a function"),
-    (lambda: queue().job(draw), "job: takes options by name only: write @queue.job\\(\\)"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    (partial(declare, attempts=True), "job: attempts must be a whole number, 1..100, got True"),
-    (partial(declare, backoff_by_error=5), "job: backoff_by_error must be backoffs by errors, got a int"),
-    (partial(declare, timeout=True), "job: timeout must be a number, more than 0"),
-    (partial(declare, priority=True), "job: priority must be a whole number of 32 bits, got True"),
-    (partial(declare, user="ann"), "job: user must be a function of the job's arguments, got 'ann'"),
-    (partial(declare, name=5), "job: name must be a text, got 5"),
-    (partial(declare, a_sync_function), "job a_sync_function: a job function is an `async def`"),
-    (partial(declare, 5), "a job function is an `async def`, got 5"),
-    (partial(declare, letter), "it takes the JobContext first"),
+    (wrong(queue().cron, "* * * * *", timezone="Mars/Base"), "Cron.timezone"),
+    (wrong(queue().every, "10"), "Every.seconds"),
+    (wrong(Queue, A_URL), "Queue.store must be a store, got a str: write SqliteStore"),
+    (wrong(Queue, SqliteStore), "Queue.store must be a store, got the class SqliteStore"),
+    (wrong(queue, name=5), "Queue.name must be a text, got 5"),
+    (wrong(queue, name=""), "Queue.name must be 1 character or more"),
+    (wrong(queue, blobs=5), "Queue.blobs must be the path of a folder, got 5"),
+    (wrong(queue, max_inline="1"), "Queue.max_inline must be a whole number, 0 or more, got '1'"),
+    (wrong(queue, max_result=-1), "Queue.max_result must be 0 or more"),
+    (wrong(queue, budget=5.0), "Queue.budget must be a budget, got a float: write JobBudget"),
+    (wrong(queue, feed="x"), "Queue.feed must be a feed"),
+    (wrong(queue, clock=5), "Queue.clock must be a function"),
+    (wrong(queue().job, draw), "job: takes options by name only: write @queue.job\\(\\)"),
+    (wrong(declare, attempts=True), "job: attempts must be a whole number, 1..100, got True"),
+    (wrong(declare, backoff_by_error=5), "job: backoff_by_error must be backoffs by errors, got a int"),
+    (wrong(declare, timeout=True), "job: timeout must be a number, more than 0"),
+    (wrong(declare, priority=True), "job: priority must be a whole number of 32 bits, got True"),
+    (wrong(declare, user="ann"), "job: user must be a function of the job's arguments, got 'ann'"),
+    (wrong(declare, name=5), "job: name must be a text, got 5"),
+    (wrong(declare, a_sync_function), "job a_sync_function: a job function is an `async def`"),
+    (wrong(declare, 5), "a job function is an `async def`, got 5"),
+    (wrong(declare, letter), "it takes the JobContext first"),
     (declare_twice, "job: name is 'draw', which queue 'default' has already"),
-    (partial(Worker, None), "Worker.queues must be queues, got a NoneType: write Worker\\(queue\\)"),
-    (partial(Worker, [5]), "Worker.queues must be queues, got a int"),
-    (lambda: Worker(queue(), concurrency="9"), "Worker.concurrency must be a whole number"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    (lambda: Worker(queue(), lease=inf), "Worker.lease must be 1 or more seconds, and finite, got inf"),
-    (lambda: Worker(queue(), id="a/b"), "Worker.id must be a printable name without '/', got 'a/b'"),
-    (partial(SqliteStore, 5), "SqliteStore.path must be a file's, got a int"),
-    (partial(SqliteStore, A_URL), "SqliteStore.path must be a file's, got a URL: write store_from_url"),
-    (partial(SqliteStore, "a.db", busy_timeout="1"), "SqliteStore.busy_timeout must be 0 to 3600 s, got '1'"),
-    (partial(SqliteStore, "a.db", max_bytes="1"), "SqliteStore.max_bytes must be a whole number"),
-    (partial(SqliteStore, "a.db", clock=5), "SqliteStore.clock must be a function"),
-    (partial(MemoryStore, 5), "MemoryStore.clock must be a function"),
-    (partial(Ledger, A_URL), "Ledger.store must be a store, got a str"),
-    (partial(Feed, A_URL), "Feed.store must be a store, got a str"),
-    (partial(Feed, MemoryStore(), page=0), "Feed.page must be 1..1000, got 0: no more than buffer="),
-    (lambda: queue().events(after="x"), "events: after must be a cursor, as events have one, got 'x'"),
-    (lambda: queue().events(after="9" * 19), "events: after must be a cursor"),
-    (lambda: queue().events(job=5), "subscribe: job must be a text, got 5"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    (partial(DeadLetterOffice, A_URL), "DeadLetterOffice.store must be a store, got a str"),
+    (wrong(Worker, None), "Worker.queues must be queues, got a NoneType: write Worker\\(queue\\)"),
+    (wrong(Worker, [5]), "Worker.queues must be queues, got a int"),
+    (wrong(Worker, queue(), concurrency="9"), "Worker.concurrency must be a whole number"),
+    (wrong(Worker, queue(), lease=inf), "Worker.lease must be 1 or more seconds, and finite, got inf"),
+    (wrong(Worker, queue(), id="a/b"), "Worker.id must be a printable name without '/', got 'a/b'"),
+    (wrong(SqliteStore, 5), "SqliteStore.path must be a file's, got a int"),
+    (wrong(SqliteStore, A_URL), "SqliteStore.path must be a file's, got a URL: write store_from_url"),
+    (wrong(SqliteStore, "a.db", busy_timeout="1"), "SqliteStore.busy_timeout must be 0 to 3600 s, got '1'"),
+    (wrong(SqliteStore, "a.db", max_bytes="1"), "SqliteStore.max_bytes must be a whole number"),
+    (wrong(SqliteStore, "a.db", clock=5), "SqliteStore.clock must be a function"),
+    (wrong(MemoryStore, 5), "MemoryStore.clock must be a function"),
+    (wrong(Ledger, A_URL), "Ledger.store must be a store, got a str"),
+    (wrong(Feed, A_URL), "Feed.store must be a store, got a str"),
+    (wrong(Feed, MemoryStore(), page=0), "Feed.page must be 1..1000, got 0: no more than buffer="),
+    (wrong(queue().events, after="x"), "events: after must be a cursor, as events have one, got 'x'"),
+    (wrong(queue().events, after="9" * 19), "events: after must be a cursor"),
+    (wrong(queue().events, job=5), "subscribe: job must be a text, got 5"),
+    (wrong(DeadLetterOffice, A_URL), "DeadLetterOffice.store must be a store, got a str"),
     (
-        lambda: DeadLetterOffice(MemoryStore(), queues=queue()),
+        wrong(DeadLetterOffice, MemoryStore(), queues=queue()),
         "DeadLetterOffice.queues .* write queues=\\[queue\\]",
-    ),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ),
     (
-        partial(DeadLetterOffice, MemoryStore(), queues=[5]),
+        wrong(DeadLetterOffice, MemoryStore(), queues=[5]),
         "DeadLetterOffice.queues must be queues, got a int",
     ),
-    (partial(DeadLetterOffice, MemoryStore(), system="x"), "DeadLetterOffice.system must be a system"),
-    (partial(Query, states="dead"), "Query.states must be several, got 'dead'"),
-    (partial(Query, states=["died"]), "Query.states must be of JobState, got 'died'"),
-    (partial(Query, ids="job-1"), "Query.ids must be several, got 'job-1'"),
-    (partial(Query, kind=5), "Query.kind must be a text, got 5"),
-    (partial(live, feed=MemoryStore()), "LiveServer.feed must be a Feed, got a MemoryStore"),
-    (partial(live, port=70_000), "LiveServer.port must be 0..65535, got 70000"),
-    (partial(live, host=5), "LiveServer.host must be a text, got 5"),
-    (partial(live, origins="https://a"), "LiveServer.origins must be several"),
-    (partial(live, on_ready=5), "LiveServer.on_ready must be a function of the URL, got 5"),
-    (partial(live, secret=5), "the secret of tokens must be a text, got a int"),
-    (partial(make_token, "short", "ann", 5.0), "the secret of tokens must have 16 bytes or more, got 5"),
-    (partial(make_token, SECRET, 5, 5.0), "make_token: user must be a text, got 5"),
-    (partial(make_token, SECRET, "ann", "5"), "make_token: ttl must be a number, and finite, got '5'"),
-    (partial(Retry, 60.0), "Retry.reason must be a text, got 60.0: write Retry\\(after=...\\)"),
-    (partial(Retry, "again", after="1"), "Retry.after must be 0 or more seconds, and finite, got '1'"),
+    (wrong(DeadLetterOffice, MemoryStore(), system="x"), "DeadLetterOffice.system must be a system"),
+    (wrong(Query, states="dead"), "Query.states must be several, got 'dead'"),
+    (wrong(Query, states=["died"]), "Query.states must be of JobState, got 'died'"),
+    (wrong(Query, ids="job-1"), "Query.ids must be several, got 'job-1'"),
+    (wrong(Query, kind=5), "Query.kind must be a text, got 5"),
+    (wrong(live, feed=MemoryStore()), "LiveServer.feed must be a Feed, got a MemoryStore"),
+    (wrong(live, port=70_000), "LiveServer.port must be 0..65535, got 70000"),
+    (wrong(live, host=5), "LiveServer.host must be a text, got 5"),
+    (wrong(live, origins="https://a"), "LiveServer.origins must be several"),
+    (wrong(live, on_ready=5), "LiveServer.on_ready must be a function of the URL, got 5"),
+    (wrong(live, secret=5), "the secret of tokens must be a text, got a int"),
+    (wrong(make_token, "short", "ann", 5.0), "the secret of tokens must have 16 bytes or more, got 5"),
+    (wrong(make_token, SECRET, 5, 5.0), "make_token: user must be a text, got 5"),
+    (wrong(make_token, SECRET, "ann", "5"), "make_token: ttl must be a number, and finite, got '5'"),
+    (wrong(Retry, 60.0), "Retry.reason must be a text, got 60.0: write Retry\\(after=...\\)"),
+    (wrong(Retry, "again", after="1"), "Retry.after must be 0 or more seconds, and finite, got '1'"),
 ]
 
 ASKED: list[Case] = [
@@ -180,13 +186,13 @@ ASKED: list[Case] = [
     (enqueue(unique_key=5), "enqueue: unique_key must be a text, got 5"),
     (enqueue_many(5), "enqueue_many: arguments must be several, got 5: give a tuple"),
     (enqueue_many("ab"), "enqueue_many: arguments must be several, got 'ab'"),
-    (partial(queue().wait, 5), "Queue.wait: id must be ids, which are texts, got 5"),
-    (partial(queue().wait, "a", "5"), "Queue.wait: timeout must be a number of seconds, got '5'"),
-    (partial(queue().result, "a", nan), "Queue.wait: timeout must be a number of seconds, got nan"),
-    (partial(queue().cancel, ["a", "b"]), "Queue.cancel must be ids, .* write cancel\\(\\*ids\\)"),
-    (partial(queue().limit, "x"), "Queue.limit must be a whole number, 1 or more, got 'x'"),
-    (partial(queue().limit, 0), "Queue.limit must be 1 or more, got 0: pause\\(\\) lets no job begin"),
-    (partial(Ledger(MemoryStore()).days, 0), "Ledger.days must be 1 or more, got 0"),
+    (wrong(queue().wait, 5), "Queue.wait: id must be ids, which are texts, got 5"),
+    (wrong(queue().wait, "a", "5"), "Queue.wait: timeout must be a number of seconds, got '5'"),
+    (wrong(queue().result, "a", nan), "Queue.wait: timeout must be a number of seconds, got nan"),
+    (wrong(queue().cancel, ["a", "b"]), "Queue.cancel must be ids, .* write cancel\\(\\*ids\\)"),
+    (wrong(queue().limit, "x"), "Queue.limit must be a whole number, 1 or more, got 'x'"),
+    (wrong(queue().limit, 0), "Queue.limit must be 1 or more, got 0: pause\\(\\) lets no job begin"),
+    (wrong(Ledger(MemoryStore()).days, 0), "Ledger.days must be 1 or more, got 0"),
     (office("retry", 5), "selection must be several, got 5: name an id, ids, or a Query"),
     (office("retry", [5]), "selection must be ids, which are texts, got 5"),
     (office("retry", ""), "nothing is selected"),
@@ -247,13 +253,13 @@ def test_a_store_is_named_by_a_text(url: Any) -> None:
 def test_a_wrong_postgres_store_is_refused(options: dict[str, Any], complaint: str) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(JobSpecError, match=complaint) as caught:
-        PostgresStore(**{"dsn": A_URL, **options})
+        wrong(PostgresStore, **{"dsn": A_URL, **options})()
     is_one_line(caught.value, complaint)
 
 
 def test_what_a_client_calls_a_token_is_none() -> None:
     with pytest.raises(RelightError, match="the token is no text"):
-        read_token(SECRET, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        wrong(read_token, SECRET, 5)()
 
 
 InJob = Callable[[Any], object]

@@ -754,5 +754,5 @@ def test_queues_of_a_worker_have_names_of_their_own() -> None:
     with pytest.raises(ValueError, match="names of their own"):
         Worker([Queue(store), Queue(store)])
     assert repr(Worker([Queue(store), Queue(store, "b")])) == "<Worker jobs of default, b>"
-    with pytest.raises(JobSpecError, match="Worker.id"):
+    with pytest.raises(JobSpecError, match=r"Worker.id"):
         Worker(Queue(store), id="a/b")
