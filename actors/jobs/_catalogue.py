@@ -12,6 +12,7 @@ from ...supervisors.policies import Backoff, Exponential
 from ._context import JobContext
 from ._errors import JobSpecError
 from ._function import AnyJobFunction, JobFunction, JobOptions
+from ._keys import Key
 from ._options import check_options
 from ._schedule import Cron, Every, Schedule
 from ._texts import check_label
@@ -50,11 +51,11 @@ class Catalogue:
         timeout: float | None = None,
         attempt_timeout: float | None = None,
         version: str = "",
-        unique: Callable[..., str | None] | None = None,
-        limit_key: Callable[..., str | None] | None = None,
+        unique: Key | None = None,
+        limit_key: Key | None = None,
         limit: int = 1,
         priority: int = 0,
-        user: Callable[..., str | None] | None = None,
+        user: Key | None = None,
         budget_usd: float | None = None,
     ) -> Callable[[Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]]], JobFunction[*ArgsT, ResultT]]:
         """Make an ``async def`` a job: its calls are enqueued, stored, and run by workers.
