@@ -55,7 +55,9 @@ class Desk:
         self.lease_ends = -inf
         """On the system's clock: by then another worker may have its jobs."""
         self.runs: dict[str, Run] = {}
-        """Jobs at hand."""
+        """Jobs at hand, with those whose end is being stored."""
+        self._working = 0
+        """Jobs whose function has not ended: each has a place."""
         self.is_taking = False
         """It claims jobs: from the start of its runner until its end is announced."""
         self.is_ending = False
@@ -63,7 +65,9 @@ class Desk:
         self.is_in_doubt = False
         """The store may have handed this worker jobs that nobody here runs."""
         self.wake = Bell()
-        """Something changed that may let another job begin, or end the wait for those at hand."""
+        """Something changed that may let another job begin."""
+        self._left = Bell()
+        """A job is no longer at hand."""
         self.busy = Bell()
         """A job was taken."""
         self._kernel: Kernel | None = None
@@ -79,6 +83,36 @@ class Desk:
     @kernel.setter
     def kernel(self, kernel: Kernel) -> None:
         self._kernel = kernel
+
+    # --- the places -----------------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many jobs it may claim.
+
+        A job gives up its place when its function has ended: the next one is claimed by the transaction that
+        stores its end, not by one after it. No more ends wait for a slow store than there are places.
+        """
+        return min(self.concurrency - self._working, 2 * self.concurrency - len(self.runs))
+
+    def take(self, run: Run) -> None:
+        """Take a job in hand."""
+        self.runs[run.job.id] = run
+        self._working += 1
+        self.busy.ring()
+
+    def free_place(self) -> None:
+        """Hear that a job's function has ended, or was left behind."""
+        self._working -= 1
+        self.wake.ring()
+
+    def leave(self, run: Run) -> None:
+        """Let go of a job whose end is stored, or not its worker's to store."""
+        if len(self.runs) > self.concurrency:
+            self.wake.ring()  # it may be these that nothing was claimed for
+        if self.runs.get(run.job.id) is run:  # else it was claimed again at once
+            del self.runs[run.job.id]
+        self._left.ring()
 
     # --- the lease ------------------------------------------------------------------------------------
 
@@ -170,13 +204,13 @@ class Desk:
         for run in tuple(self.runs.values()):
             run.release()
         while self.runs:
-            await self.wake.wait()
+            await self._left.wait()
 
     async def wait_empty(self, seconds: float) -> None:
         """Wait until no job is at hand, for so many seconds at the most."""
         with anyio.move_on_after(seconds):
             while self.runs:
-                await self.wake.wait()
+                await self._left.wait()
 
 
 class Bell:
