@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 
@@ -50,26 +51,20 @@ class MemoryQueues:
     def states(self, workers: Mapping[str, int], *, ended: bool) -> list[QueueState]:
         """Look at the queues, by name; see `Store.queues`."""
         counted = tuple(JobState) if ended else COUNTED
-        names = {job.queue for job in self._jobs if job.state in counted} | set(self._set)
+        jobs = self._jobs.in_state(*counted)
+        counts = Counter((job.queue, job.state) for job in jobs)
         return [
             _replace(
                 self._state(name),
-                counts=self._counts(name, counted),
+                counts={state: counts[name, state] for state in counted},
                 oldest_at=self._oldest(name),
                 workers=workers.get(name, 0),
             )
-            for name in sorted(names)
+            for name in sorted({job.queue for job in jobs} | set(self._set))
         ]
 
     def _state(self, name: str) -> QueueState:
         return self._set.get(name) or QueueState(name=name, is_paused=False, max_running=None, counts={})
-
-    def _counts(self, name: str, counted: Collection[JobState]) -> dict[JobState, int]:
-        counts = dict.fromkeys(counted, 0)
-        for job in self._jobs:
-            if job.queue == name and job.state in counts:
-                counts[job.state] += 1
-        return counts
 
     def _oldest(self, name: str) -> float | None:
         queued = self._jobs.in_state(JobState.QUEUED, queues=(name,))
