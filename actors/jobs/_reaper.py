@@ -11,14 +11,19 @@ import anyio
 from ...runtime import Actor
 from ._desk import Desk
 from ._errors import BlobError
+from ._records import JobState
 from ._retention import Retention, forget
 
 _SWEEP = 3600.0
 """Seconds between two sweeps of the files of large results."""
 
 
+_LOOK = 60.0
+"""Seconds between two looks for queues that no worker serves; whose worker is just started anew is none."""
+
+
 class Reaper(Actor):
-    """Rescue the jobs of workers that have died, and forget what ended long ago.
+    """Rescue the jobs of workers that have died, forget what ended long ago, and say what nobody does.
 
     Args:
         desk: The worker's.
@@ -30,6 +35,12 @@ class Reaper(Actor):
         self._retention = retention
         self._next_sweep = -inf
         """On the system's clock."""
+        self._next_look = -inf
+        """On the system's clock."""
+        self._unserved: frozenset[str] = frozenset()
+        """Queues whose jobs had no worker at the last look."""
+        self._told: frozenset[str] = frozenset()
+        """Those of them that were told of."""
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -49,6 +60,7 @@ class Reaper(Actor):
                 await desk.insist(self._forget)
             if self._retention.jobs is not None:
                 await desk.insist(self._sweep)
+            await desk.insist(self._look_for_unserved)
             # Jittered, so that many workers don't look at once.
             await anyio.sleep(desk.lease / 3 * desk.kernel.rng.uniform(0.75, 1.0))
 
@@ -56,6 +68,20 @@ class Reaper(Actor):
         desk = self._desk
         now = next(iter(desk.queues.values())).clock()
         await forget(desk.store, self._retention, now)
+
+    async def _look_for_unserved(self) -> None:
+        """Say, once, that jobs wait in a queue of the store that no worker serves."""
+        desk = self._desk
+        now = desk.kernel.now()
+        if now < self._next_look:
+            return
+        found = {queue.name: queue for queue in await desk.store.queues() if queue.is_unserved}
+        for name in sorted(self._unserved.intersection(found) - self._told):
+            waiting = sum(found[name].counts[state] for state in (JobState.QUEUED, JobState.WAITING))
+            desk.kernel.events.warning("worker.missing", queue=name, jobs=waiting)
+        self._told = self._unserved.intersection(found)
+        self._unserved = frozenset(found)
+        self._next_look = now + _LOOK
 
     async def _sweep(self) -> None:
         """Remove the files of what is forgotten."""

@@ -716,6 +716,26 @@ async def test_what_was_spent_long_ago_is_forgotten_later_than_the_jobs(stage: S
         assert await stage.store.spent(since=0.0) == 1.0
 
 
+async def test_a_queue_that_no_worker_serves_is_told_of_once_by_those_of_others(stage: Stage) -> None:
+    other = Queue(stage.store, "comics", clock=stage.queue.clock)
+
+    @other.job()
+    async def draw(job: JobContext) -> None: ...
+
+    async with stage.working() as system:
+        await other.enqueue_many(draw, [(), ()])
+        await anyio.sleep(50.0)
+        assert "worker.missing" not in stage.words()  # its worker may be about to start
+        await anyio.sleep(600.0)
+        assert stage.facts("worker.missing") == [{"queue": "comics", "jobs": 2}]
+        await Worker(other, id="late").start(system)
+        await anyio.sleep(120.0)
+        await system.get("late").stop()
+        await other.enqueue(draw)
+        await anyio.sleep(600.0)
+        assert [facts["jobs"] for facts in stage.facts("worker.missing")] == [2, 1]
+
+
 async def test_the_ledger_alone_may_be_forgotten(stage: Stage) -> None:
     @stage.queue.job()
     async def work(job: JobContext) -> None:
