@@ -18,9 +18,11 @@ from ._errors import (
     JobArgumentsError,
     JobError,
     JobFailedError,
+    JobSpecError,
     LeaseLostError,
     ResultTooLargeError,
     Retry,
+    SchemaError,
     StoreError,
     UnknownJobError,
     UnknownStepError,
@@ -40,6 +42,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -47,7 +50,9 @@ from ._records import (
 )
 from ._replay import Arguments
 from ._report import JobReport, StepReport, event_row, report_of, row_of
+from ._retention import Retention, prune_store
 from ._schedule import Cron, Every, Schedule
+from ._schema import SCHEMA_VERSION
 from ._sqlite import SqliteStore
 from ._store import Store
 from ._store_url import store_from_url, store_url
@@ -59,6 +64,7 @@ from ._worker import Worker
 
 __all__ = [
     "RESET",
+    "SCHEMA_VERSION",
     "Arguments",
     "Attempt",
     "BadTokenError",
@@ -89,6 +95,7 @@ __all__ = [
     "JobFailedError",
     "JobFunction",
     "JobReport",
+    "JobSpecError",
     "JobState",
     "LeaseLostError",
     "Ledger",
@@ -100,12 +107,15 @@ __all__ = [
     "NewJob",
     "Outcome",
     "PostgresStore",
+    "Prunable",
     "Query",
     "Queue",
     "QueueState",
     "ResultTooLargeError",
+    "Retention",
     "Retry",
     "Schedule",
+    "SchemaError",
     "Selection",
     "Spending",
     "Spent",
@@ -120,6 +130,7 @@ __all__ = [
     "Worker",
     "event_row",
     "make_token",
+    "prune_store",
     "read_token",
     "report_of",
     "row_of",

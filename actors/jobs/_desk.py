@@ -124,7 +124,8 @@ class Desk:
         """
         worker = f"{platform.node() or 'host'}-{os.getpid()}-{token_hex(4)}"
         began = self.kernel.now()
-        await self.store.register(worker, self.lease, {"host": platform.node(), "pid": str(os.getpid())})
+        facts = {"host": platform.node(), "pid": str(os.getpid())}
+        await self.store.register(worker, self.lease, facts, self.names)
         self.worker, self.lease_ends = worker, began + self.lease
         self.wake.ring()
 

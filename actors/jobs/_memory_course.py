@@ -9,7 +9,18 @@ import msgspec
 from ._memory_events import MemoryEvents
 from ._memory_jobs import MemoryJobs
 from ._memory_ledger import MemoryLedger
-from ._records import WAITS_KEPT, Attempt, Claimed, Failure, Job, JobState, NewJob, Step
+from ._records import (
+    DEADLINE_REMOVED,
+    WAITS_KEPT,
+    Attempt,
+    Claimed,
+    Failure,
+    Job,
+    JobState,
+    NewJob,
+    Step,
+    deadline_ahead,
+)
 
 _replace = msgspec.structs.replace
 _WORKER_LOST = "the worker was lost"
@@ -147,17 +158,18 @@ class MemoryCourse:
         """Queue an ended job again; tells whether it could be."""
         if job.state not in _RETRIED or self._jobs.holder(job.unique_key) is not None:
             return False
+        now = self._clock()
         again = _replace(
             job,
             state=JobState.QUEUED,
             attempt=0,
             fence=job.fence + 1,
-            run_at=self._clock(),
+            run_at=now,
             finished_at=None,
-            deadline=None,
+            deadline=deadline_ahead(job, now),
             is_cancel_requested=False,
         )
-        self._put(again, "retried", {})
+        self._put(again, "retried", {} if again.deadline == job.deadline else DEADLINE_REMOVED)
         return True
 
     def end(self, job: Job, state: JobState) -> JobState:

@@ -7,7 +7,7 @@ from typing import cast
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from ._errors import StoreError
+from ._errors import JobSpecError, StoreError
 
 _LASTING = {
     "28": "it refuses this user or password",  # the class of authorization errors
@@ -31,14 +31,14 @@ def name_of(dsn: str) -> str:
     """Say which database it is, without the password.
 
     Raises:
-        ValueError: The DSN can't be read.
+        JobSpecError: The DSN can't be read.
     """
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:
         # Not the cause: its text has the DSN in it, password and all.
         problem = 'the DSN can\'t be read: write "postgresql://user:password@host:5432/database"'
-        raise ValueError(problem) from None
+        raise JobSpecError("PostgresStore.dsn:", problem) from None
     host = _host(parts)
     return f"PostgreSQL {parts.get('dbname') or ''!r} at {host}:{parts.get('port') or 5432}"
 

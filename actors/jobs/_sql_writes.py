@@ -11,7 +11,7 @@ from typing import cast
 import msgspec
 
 from ._errors import LeaseLostError
-from ._records import WAITS_KEPT, Failure, Job, JobState
+from ._records import DEADLINE_REMOVED, WAITS_KEPT, Failure, Job, JobState, deadline_ahead
 from ._sql_rows import JOB_COLUMNS, chunks, job_of, marks
 from ._sql_session import SqlSession
 
@@ -45,12 +45,16 @@ def _cancel(session: SqlSession, job: Job) -> JobState:
 # --- workers --------------------------------------------------------------------------------------
 
 
-def register(session: SqlSession, worker: str, lease: float, facts: Mapping[str, str]) -> None:
-    """Begin a worker's lease."""
+def register(
+    session: SqlSession, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str]
+) -> None:
+    """Begin a worker's lease, and know its queues from now on."""
+    for queue in sorted(queues):  # in one order: two workers would wait for each other
+        _know_queue(session, queue)
     session.send(
-        "INSERT INTO relight_worker (id, expires_at, facts) VALUES (?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
-        (worker, session.now() + lease, msgspec.json.encode(facts)),
+        "INSERT INTO relight_worker (id, expires_at, facts, queues) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, queues = excluded.queues",
+        (worker, session.now() + lease, msgspec.json.encode(facts), msgspec.json.encode(sorted(queues))),
     )
 
 
@@ -170,12 +174,13 @@ def _retry(session: SqlSession, job: Job) -> bool:
     )
     if is_held or job.state not in (JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED):
         return False
+    deadline = deadline_ahead(job, now)
     session.send(
         "UPDATE relight_job SET state = 'queued', attempt = 0, fence = fence + 1, run_at = ?, "
-        "finished_at = NULL, deadline = NULL, is_cancel_requested = 0 WHERE id = ?",
-        (now, job.id),
+        "finished_at = NULL, deadline = ?, is_cancel_requested = 0 WHERE id = ?",
+        (now, deadline, job.id),
     )
-    tell_of(session, job, "retried", {})
+    tell_of(session, job, "retried", {} if deadline == job.deadline else DEADLINE_REMOVED)
     return True
 
 
@@ -189,15 +194,19 @@ def discard(session: SqlSession, ids: Collection[str]) -> list[str]:
 
 def set_queue(session: SqlSession, queue: str, *, paused: bool | None, max_running: int | None) -> None:
     """Pause, resume or limit a queue."""
-    session.send(
-        "INSERT INTO relight_queue (name, is_paused, max_running) VALUES (?, 0, NULL) ON CONFLICT DO NOTHING",
-        (queue,),
-    )
+    _know_queue(session, queue)
     if paused is not None:
         session.send("UPDATE relight_queue SET is_paused = ? WHERE name = ?", (int(paused), queue))
     if max_running is not None:
         session.send("UPDATE relight_queue SET max_running = ? WHERE name = ?", (max_running or None, queue))
     session.announce()
+
+
+def _know_queue(session: SqlSession, queue: str) -> None:
+    session.send(
+        "INSERT INTO relight_queue (name, is_paused, max_running) VALUES (?, 0, NULL) ON CONFLICT DO NOTHING",
+        (queue,),
+    )
 
 
 def prune(session: SqlSession, ended_before: float, most: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
+from inspect import isawaitable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,11 @@ import anyio
 import msgspec
 
 from ...runtime import current_request
-from ._errors import DuplicateStepError, UnknownStepError
+from ._errors import DuplicateStepError, JobSpecError, UnknownStepError
 from ._records import Step
 from ._signature import Codec
 from ._tally import Tally
-from ._texts import check_name
+from ._texts import check_label
 from ._verdict import leaves_of
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ class Steps:
 
         Raises:
             DuplicateStepError: Another step of this run has it.
-            ValueError: It can't be stored.
+            JobSpecError: It can't be stored.
         """
-        check_name("step: name", name)
+        check_label("step: name", name)
         if name in self._begun:
             raise DuplicateStepError(self._run.job.id, name)
         self._begun.add(name)
@@ -157,8 +158,17 @@ class Steps:
 
 async def _in_time(name: str, f: Callable[[], Awaitable[object]], timeout: float | None) -> object:
     if timeout is None:
-        return await f()
+        return await _called(name, f)
     with anyio.move_on_after(timeout) as scope:
-        return await f()
+        return await _called(name, f)
     assert scope.cancelled_caught
     raise TimeoutError(f"step {name!r}: not done within {timeout:g} s")
+
+
+def _called(name: str, f: Callable[[], Awaitable[object]]) -> Awaitable[object]:
+    made: object = f()
+    if not isawaitable(made):
+        raise JobSpecError(
+            f"step {name!r}: f", f"must be an `async def`: it returned a {type(made).__name__}"
+        )
+    return made

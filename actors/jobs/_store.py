@@ -23,6 +23,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -38,8 +39,17 @@ class Store(Protocol):
             newer schema. ``is_passing`` says whether waiting may help. Nothing was changed.
     """
 
-    def opened(self) -> AbstractAsyncContextManager[None]:
-        """Open it, and migrate its tables to this version; close it when the block ends."""
+    def opened(self, *, migrate: bool = True) -> AbstractAsyncContextManager[None]:
+        """Open it, and migrate its tables to this version; close it when the block ends.
+
+        Args:
+            migrate: False: use it only as it is, for one who looks at a store that belongs to others.
+                Nothing is made or changed by opening it.
+
+        Raises:
+            SchemaError: It is of a newer version; or it is of an older one, or not there, and is not to be
+                migrated.
+        """
         ...
 
     # --- who enqueues -------------------------------------------------------------------------------
@@ -58,8 +68,17 @@ class Store(Protocol):
 
     # --- workers --------------------------------------------------------------------------------------
 
-    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
-        """Begin a worker's lease of *lease* seconds. *facts*: host, process id and such, for people."""
+    async def register(
+        self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
+    ) -> None:
+        """Begin a worker's lease of *lease* seconds.
+
+        Args:
+            worker: Its id.
+            lease: Seconds.
+            facts: Host, process id and such, for people.
+            queues: What it takes jobs from.
+        """
         ...
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
@@ -174,15 +193,25 @@ class Store(Protocol):
         ...
 
     async def retry(self, ids: Collection[str]) -> list[str]:
-        """Queue dead or cancelled jobs again, with their steps and all their attempts; returns which."""
+        """Queue dead or cancelled jobs again, with their steps and all their attempts; returns which.
+
+        A deadline that lies ahead stays. One that has passed is removed: it would end the job at once.
+        """
         ...
 
     async def discard(self, ids: Collection[str]) -> list[str]:
         """Put dead jobs aside; returns which."""
         ...
 
-    async def queues(self) -> list[QueueState]:
-        """Look at the queues."""
+    async def queues(self, *, ended: bool = False) -> list[QueueState]:
+        """Look at the queues: those that have unfinished or dead jobs, were set, or had a worker.
+
+        What it costs goes by the jobs it counts, not by those that ended long ago.
+
+        Args:
+            ended: Count the jobs that have ended well, were cancelled or put aside, too. That reads the whole
+                table of jobs: seconds, where there are millions.
+        """
         ...
 
     async def set_queue(
@@ -240,6 +269,7 @@ class Store(Protocol):
         """Return events after a cursor, none missed and none twice, in one order for everybody.
 
         Raises:
+            JobSpecError: *after* is no cursor.
             CursorExpiredError: Events after it have been pruned: look at the jobs, and read on from
                 ``last_cursor``.
         """
@@ -255,6 +285,17 @@ class Store(Protocol):
         Up to *most* jobs and ten times as many events, the oldest: whoever else writes waits meanwhile.
         Unfinished jobs stay, however old.
         """
+        ...
+
+    async def prune_ledger(self, *, before: float, most: int = 1000) -> int:
+        """Delete up to *most* entries of the ledger from before a moment, the oldest; returns how many.
+
+        Sums of days that it reached become too small: keep at least the day in hand for budgets.
+        """
+        ...
+
+    async def prunable(self, *, ended_before: float, ledger_before: float) -> Prunable:
+        """Count what `prune` and `prune_ledger` would delete in all."""
         ...
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:

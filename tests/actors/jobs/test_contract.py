@@ -14,9 +14,12 @@ from relight.actors.jobs import (
     LeaseLostError,
     MemoryStore,
     NewJob,
+    Prunable,
     Query,
+    Retention,
     Step,
     Store,
+    prune_store,
 )
 
 pytestmark = pytest.mark.anyio
@@ -589,3 +592,106 @@ async def test_a_queue_says_since_when_its_oldest_job_could_begin(store: Store) 
     await claim(store)
     (queue,) = await store.queues()
     assert queue.oldest_at is None
+
+
+async def test_a_queue_says_how_many_workers_serve_it(store: Store) -> None:
+    await store.enqueue([new(1)])
+    (queue,) = await store.queues()
+    assert (queue.workers, queue.is_unserved) == (0, True)
+    await store.register("w1", LEASE, {}, [QUEUE, "other"])
+    await store.register("w2", LEASE, {}, [QUEUE])
+    await store.register("w3", 0.01, {}, [QUEUE])
+    await anyio.sleep(0.02)  # the third one's lease has ended, though nobody has said so yet
+    other, queue = await store.queues()
+    assert (queue.name, queue.workers, queue.is_unserved) == (QUEUE, 2, False)
+    assert (other.name, other.workers, other.is_unserved) == ("other", 1, False)
+    await store.register("w1", LEASE, {}, ["other"])
+    await store.retire("w2")
+    other, queue = await store.queues()
+    assert (queue.workers, queue.is_unserved, other.workers) == (0, True, 1)
+    await store.cancel(["job-0001"])
+    assert [each.is_unserved for each in await store.queues()] == [False, False]
+
+
+async def test_a_queue_counts_what_has_ended_only_where_it_is_asked_for(store: Store) -> None:
+    await store.enqueue([new(1), new(2), new(3, queue="idle")])
+    first, second = await claim(store)
+    await store.succeed(first.job.id, first.job.fence, b"1", cost_usd=0.0, retries=0)
+    await store.fail(second.job.id, second.job.fence, FAILURE, retry_in=None, spends=True)
+    await store.cancel(["job-0003"])
+    (queue,) = await store.queues()
+    counted = {JobState.QUEUED, JobState.WAITING, JobState.RUNNING, JobState.DEAD}
+    assert (queue.name, set(queue.counts), queue.counts[JobState.DEAD]) == (QUEUE, counted, 1)
+    idle, queue = await store.queues(ended=True)
+    assert (idle.name, idle.counts[JobState.CANCELLED]) == ("idle", 1)
+    assert (queue.counts[JobState.SUCCEEDED], sum(queue.counts.values())) == (1, 2)
+
+
+async def test_a_queue_that_had_a_worker_is_known_whatever_becomes_of_its_jobs(store: Store) -> None:
+    await store.register("w1", LEASE, {}, [QUEUE])
+    await store.retire("w1")
+    (queue,) = await store.queues()
+    assert (queue.name, queue.is_paused, queue.max_running, queue.workers) == (QUEUE, False, None, 0)
+    await store.set_queue(QUEUE, paused=True)
+    await store.register("w1", LEASE, {}, [QUEUE])
+    assert [each.is_paused for each in await store.queues()] == [True]
+
+
+@pytest.mark.parametrize("timeout", [3600.0, None])
+async def test_a_retried_job_keeps_a_deadline_that_lies_ahead(store: Store, timeout: float | None) -> None:
+    claimed = await begin(store, new(1, timeout=timeout))
+    await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=None, spends=True)
+    assert await store.retry(["job-0001"]) == ["job-0001"]
+    (again,) = await claim(store)
+    assert again.job.deadline == claimed.job.deadline
+    assert [event.data for event in await store.events("0") if event.kind == "retried"] == [{}]
+
+
+async def test_a_retried_job_has_no_deadline_where_it_has_passed(store: Store) -> None:
+    await store.enqueue([new(1, timeout=-1.0)])
+    assert await claim(store) == []
+    assert await state(store) is JobState.DEAD
+    await store.retry(["job-0001"])
+    (again,) = await claim(store)
+    assert again.job.deadline is None
+    told = [event.data for event in await store.events("0") if event.kind == "retried"]
+    assert told == [{"is_deadline_removed": True}]
+
+
+async def test_the_ledger_is_pruned_apart_the_oldest_first(store: Store) -> None:
+    await store.enqueue([new(number, user=f"user {number}") for number in range(1, 6)])
+    for claimed in await claim(store):
+        await store.succeed(claimed.job.id, claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+        await anyio.sleep(0.005)
+    assert await store.prune(ended_before=4e9) == 5
+    assert await store.prune_ledger(before=0.0) == 0
+    assert await store.prune_ledger(before=4e9, most=2) == 2
+    found = {each.user: each.usd for each in await store.sums(since=0.0, until=1e12)}
+    assert found == {"user 3": 1.0, "user 4": 1.0, "user 5": 1.0}
+    assert await store.prune_ledger(before=4e9) == 3
+    assert await store.spent(since=0.0) == 0.0
+
+
+async def test_what_could_be_pruned_is_counted(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+    await store.enqueue([new(2)])
+    found = await store.prunable(ended_before=4e9, ledger_before=4e9)
+    assert (found.jobs, found.events, found.messages, found.ledger) == (1, 4, 0, 1)
+    assert await store.prunable(ended_before=0.0, ledger_before=0.0) == Prunable()
+    await store.prune(ended_before=4e9)
+    assert await store.prunable(ended_before=4e9, ledger_before=0.0) == Prunable()
+
+
+async def test_a_whole_store_is_pruned_however_many_events_its_jobs_have(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    for number in range(30):
+        await store.note("job-0001", claimed.job.fence, "log", {"text": str(number)})
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+    now = 4e9
+    await prune_store(store, Retention(ledger=2 * 86_400.0), now=now)
+    assert await store.job("job-0001") is not None
+    assert await store.spent(since=0.0) == 0.0
+    await prune_store(store, Retention(jobs=60.0), now=now)
+    assert await store.prunable(ended_before=now, ledger_before=now) == Prunable()
+    assert await store.job("job-0001") is None

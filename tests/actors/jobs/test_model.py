@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 import anyio
@@ -175,9 +175,9 @@ class Stores(RuleBasedStateMachine):
     def beat(self, worker: str, lease: float) -> None:
         self.both(lambda store: store.beat(worker, lease))
 
-    @rule(worker=st.sampled_from(WORKERS))
-    def register(self, worker: str) -> None:
-        self.both(lambda store: store.register(worker, HOUR, {}))
+    @rule(worker=st.sampled_from(WORKERS), queues=st.sets(st.sampled_from(QUEUES)))
+    def register(self, worker: str, queues: Collection[str] = ()) -> None:
+        self.both(lambda store: store.register(worker, HOUR, {}, queues))
 
     @rule(worker=st.sampled_from(WORKERS))
     def retire(self, worker: str) -> None:
@@ -221,7 +221,8 @@ class Stores(RuleBasedStateMachine):
                 ],
                 [
                     (msgspec.structs.replace(queue, oldest_at=None), queue.oldest_at is None)
-                    for queue in await store.queues()
+                    for ended in (False, True)
+                    for queue in await store.queues(ended=ended)
                 ],
                 [
                     (group.kind, group.cause, group.count, group.cost_usd)
