@@ -80,10 +80,9 @@ class MemoryStore:
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
         """Extend the lease; see `Store.beat`."""
-        now = self._clock()
-        if self._workers.get(worker, -inf) <= now:
+        if worker not in self._workers:
             return None
-        self._workers[worker] = now + lease
+        self._workers[worker] = self._clock() + lease
         running = self._jobs.in_state(JobState.RUNNING)
         return frozenset(job.id for job in running if job.worker == worker and job.is_cancel_requested)
 
@@ -120,6 +119,10 @@ class MemoryStore:
         """Store a finished step; see `Store.save_step`."""
         self._course.save_step(self._jobs.owned(job, fence), step)
 
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step of a run that has lost its job; see `Store.save_late`."""
+        return any(self._course.save_late(known, run, step) for known in self._jobs.known([job]))
+
     async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""
         self._course.note(self._jobs.owned(job, fence), kind, data)
@@ -145,10 +148,16 @@ class MemoryStore:
         owned = self._course.charged(self._jobs.owned(job, fence), cost_usd, retries)
         self._course.end(owned, JobState.CANCELLED)
 
-    async def reap(self) -> list[str]:
-        """Take the jobs of workers whose lease has ended; see `Store.reap`."""
+    async def overdue(self) -> dict[str, float]:
+        """Return the workers whose lease has ended; see `Store.overdue`."""
         now = self._clock()
-        self._workers = {worker: ends for worker, ends in self._workers.items() if ends > now}
+        return {worker: ends for worker, ends in self._workers.items() if ends <= now}
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
+        """Take the jobs of workers whose lease has ended; see `Store.reap`."""
+        for worker, ended in (await self.overdue()).items():
+            if overdue is None or overdue.get(worker) == ended:
+                del self._workers[worker]
         lost = [job for job in self._jobs.in_state(JobState.RUNNING) if job.worker not in self._workers]
         for job in lost:
             self._course.rescue(job)
