@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
@@ -15,6 +15,8 @@ from ._errors import BlobError
 
 _BATCH = 1000
 """Jobs deleted at a time: others wait for the store meanwhile."""
+_SECOND_LOOK = 1.0
+"""Seconds, at least, that a worker has to give a sign of life before another takes its jobs."""
 _SWEEP = 3600.0
 """Seconds between two sweeps of the files of large results."""
 
@@ -43,15 +45,20 @@ class Reaper(Actor):
 
     async def _reap_for_ever(self) -> None:
         desk = self._desk
+        overdue: Mapping[str, float] = {}
         while True:
-            rescued = await desk.insist(desk.store.reap)
+            rescued = await desk.insist(partial(desk.store.reap, overdue))
+            # Taken only if they are still overdue at the next look: after a store was away for longer than
+            # a lease they all are, and whoever comes first must not take the jobs of those who live.
+            overdue = await desk.insist(desk.store.overdue)
             if rescued:
                 desk.kernel.events.warning("job.rescued", jobs=rescued[:100], count=len(rescued))
             if self._retention is not None:
                 await desk.insist(partial(self._forget, self._retention))
                 await desk.insist(self._sweep)
+            wait = max(_SECOND_LOOK, desk.lease / 6) if overdue else desk.lease / 3
             # Jittered, so that many workers don't look at once.
-            await anyio.sleep(desk.lease / 3 * desk.kernel.rng.uniform(0.75, 1.0))
+            await anyio.sleep(wait * desk.kernel.rng.uniform(1.0, 1.25))
 
     async def _forget(self, retention: float) -> None:
         desk = self._desk

@@ -129,17 +129,14 @@ class Steps:
         queue.large_results.check_size(self._where(name), data)
         # What a step has done may be paid for: a cancellation waits until it is stored.
         with anyio.CancelScope(shield=True):
-            blob = await run.put_result(self._where(name), data)
             step = Step(
                 name=name,
-                result=b"" if blob else data,
-                blob=blob,
                 version=version,
                 seconds=seconds,
                 cost_usd=tally.cost_usd,
                 service_retries=tally.retries,
             )
-            await run.save_step(step)
+            await run.saver.save(self._where(name), step, data)
         queue.counters.step_ended(run.job.kind, seconds)
         run.saved.absorb(tally)
 
@@ -151,7 +148,7 @@ class Steps:
             return msgspec.json.decode(stored.result, type=float)
         await self._run.checkpoint()
         with anyio.CancelScope(shield=True):
-            await self._run.save_step(Step(name=name, result=msgspec.json.encode(moment)))
+            await self._run.saver.save(self._where(name), Step(name=name), msgspec.json.encode(moment))
         return moment
 
 

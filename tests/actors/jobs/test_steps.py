@@ -12,7 +12,17 @@ import msgspec
 import pytest
 
 from relight.actors import Usage
-from relight.actors.jobs import JobContext, JobState, MemoryStore, Queue, Retry, Step, Store, Worker
+from relight.actors.jobs import (
+    JobContext,
+    JobState,
+    MemoryStore,
+    Queue,
+    Retry,
+    Step,
+    Store,
+    StoreError,
+    Worker,
+)
 from relight.runtime import Actor, Request, handles
 from relight.supervisors import Child, GuardedActor, current_attempt, open_system
 from relight.supervisors.policies import Fixed
@@ -510,6 +520,36 @@ async def test_a_large_result_waits_for_room_on_the_disk(
     assert (done, refused) == (1, 2)
 
 
+async def test_a_large_result_is_put_back_where_it_was_swept_while_it_waited(tmp_path: Path) -> None:
+    """While the store is away for long, and another worker finds that nobody refers to the file."""
+    refused = anyio.Event()
+
+    class Away(MemoryStore):
+        async def save_step(self, job: str, fence: int, step: Step) -> None:
+            if not refused.is_set():
+                (file,) = (path for path in tmp_path.rglob("*") if path.is_file())  # noqa: ASYNC240
+                file.unlink()
+                refused.set()
+                raise StoreError("a store", "away", is_passing=True)
+            await super().save_step(job, fence, step)
+
+    queue = Queue(Away(), blobs=tmp_path, max_inline=100)
+
+    async def large() -> str:
+        return "x" * 1000
+
+    @queue.job(attempts=1)
+    async def work(job: JobContext) -> int:
+        return len(await job.step("large", large))
+
+    async with open_system() as system:
+        await Worker(queue).start(system)
+        id_ = await queue.enqueue(work)
+        assert await queue.result_of(work, id_, timeout=30.0) == 1000
+    assert refused.is_set()
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1  # noqa: ASYNC240
+
+
 async def test_a_damaged_file_is_noticed_and_the_step_not_run_again(tmp_path: Path) -> None:
     store = MemoryStore()
     queue = Queue(store, blobs=tmp_path, max_inline=10)
@@ -523,7 +563,7 @@ async def test_a_damaged_file_is_noticed_and_the_step_not_run_again(tmp_path: Pa
     @queue.job(attempts=2, backoff=Fixed(0.0))
     async def work(job: JobContext) -> None:
         await job.step("large", large)
-        (file,) = (path for path in tmp_path.rglob("*") if path.is_file())  # noqa: ASYNC240
+        (file,) = (path for path in tmp_path.rglob("*") if path.is_file())  # noqa: ASYNC240 - a moment  # noqa: ASYNC240
         file.write_bytes(b"y")
         raise ValueError
 

@@ -1,0 +1,104 @@
+"""How the finished steps of one run are stored, also when that takes long, or when it comes late."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ...runtime import redact
+from ._errors import BlobError, LeaseLostError, StoreError
+from ._records import Step
+
+if TYPE_CHECKING:
+    from ._run import Run
+
+_TROUBLES = (StoreError, BlobError)
+
+
+class Saver:
+    """Store what the steps of one run have finished: it may be paid for.
+
+    While the store is away it waits, however long: the lease is not lost before the store says so. When it
+    is lost, what is at hand is stored late, if the job still has use for it, before this worker claims again.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._in_hand = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a result waits to be stored."""
+        return self._in_hand > 0
+
+    async def save(self, where: str, step: Step, data: bytes) -> None:
+        """Store a finished step. Call it in a shield.
+
+        Args:
+            where: Which one, for errors.
+            step: It, without its result.
+            data: Its result.
+
+        Raises:
+            LeaseLostError: Another worker may have the job.
+            ResultTooLargeError: The result is large, and there is no folder for it.
+            StoreError: The store can't be used, and it is of no use to wait.
+            BlobError: The same of the folder of large results.
+        """
+        self._in_hand += 1
+        if self._run.is_lost:
+            self._run.desk.late.add(self)
+        try:
+            await self._save(where, step, data)
+        finally:
+            self._in_hand -= 1
+            if not self._in_hand and self in self._run.desk.late:
+                self._run.desk.late.discard(self)
+                self._run.desk.wake.ring()
+
+    def run_lost(self) -> None:
+        """Have the worker claim nothing until what waits here is stored."""
+        if self._in_hand:
+            self._run.desk.late.add(self)
+
+    async def _save(self, where: str, step: Step, data: bytes) -> None:
+        run = self._run
+        store, job = run.desk.store, run.job
+
+        async def save() -> None:
+            await store.save_step(job.id, job.fence, await self._with_result(where, step, data))
+
+        async def save_late() -> bool:
+            return await store.save_late(job.id, job.runs, await self._with_result(where, step, data))
+
+        try:
+            await run.insist(save, of=_TROUBLES)
+        except LeaseLostError:
+            await self._save_late(step, save_late)
+            raise
+        except _TROUBLES as error:
+            if not run.is_lost:
+                raise
+            await self._save_late(step, save_late)
+            raise LeaseLostError(job.id, job.fence) from error
+
+    async def _with_result(self, where: str, step: Step, data: bytes) -> Step:
+        """Put a large result into its file: again before each try, as a sweep may have removed it."""
+        blob = await self._run.queue.large_results.put(where, data)
+        return msgspec.structs.replace(step, result=b"" if blob else data, blob=blob)
+
+    async def _save_late(self, step: Step, save: Callable[[], Awaitable[bool]]) -> None:
+        desk, events = self._run.desk, self._run.desk.kernel.events
+        facts = {"job": self._run.job.id, "kind": self._run.job.kind, "step": step.name}
+        try:
+            is_stored = await desk.insist(save, lambda: desk.is_gone, of=_TROUBLES)
+        except _TROUBLES as error:
+            reason = redact(str(error))
+        else:
+            if is_stored:
+                events.info("step.saved_late", **facts, cost_usd=step.cost_usd)
+                return
+            reason = "another run of the job has begun"
+        events.error("step.dropped", **facts, cost_usd=step.cost_usd, reason=reason)
