@@ -205,7 +205,8 @@ class Desk:
         await self.wait_empty(GRACE)
         for run in tuple(self.runs.values()):
             run.release()
-        await self.wait_empty(GRACE)
+        if self.has_lease:
+            await self.wait_empty(GRACE)
         while self.runs:
             self._leave()
             await self.wake.wait(1.0)

@@ -36,6 +36,11 @@ class Heart(Actor):
         if worker is not None:
             await self._desk.store.retire(worker)
 
+    def killed(self, reason: ExitReason) -> None:
+        """Have nobody wait for the store any more: it may be closed by now."""
+        self._desk.is_gone = True
+        self._desk.lose()
+
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
         """Beat."""
