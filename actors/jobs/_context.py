@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack, cast
 
@@ -111,6 +110,9 @@ class JobContext:
         If the process dies between the two, the step is run again: calls it makes to services carry the
         same idempotency key then. Steps may run in parallel, in a task group of yours.
 
+        A step that failed may be tried again under its name, in this run too. What had finished before may
+        be asked for again then, by the same call, and returns its stored result.
+
         Args:
             name: Unique in the job, and the same in every run.
             f: What to do.
@@ -122,7 +124,7 @@ class JobContext:
                 returned as plain JSON values.
 
         Raises:
-            DuplicateStepError: Another step of this run has the name.
+            DuplicateStepError: Another step of this run has the name: it is in hand, or has finished.
             ValueError: The name can't be stored, or is longer than 1,000 bytes.
             UnknownStepError: It was finished by another version.
             ResultTooLargeError: The result is larger than the queue keeps.
@@ -132,13 +134,14 @@ class JobContext:
             LeaseLostError: Another worker has the job; this one's run is being cancelled.
         """
         run = self._run
-        run.steps.begin(name)
+        steps, call = run.steps, (f, *args)
         codec = run.queue.codecs.find(f, args, returns)
-        stored = run.steps.stored.get(name)
-        if stored is not None:
-            return cast("ResultT", await run.steps.recall(stored, codec, version))
-        await run.check_budget()
-        return cast("ResultT", await run.steps.carry_out(name, partial(f, *args), codec, version, timeout))
+        with steps.taken(name, call) as is_again:
+            stored = await steps.find(name, is_again=is_again)
+            if stored is not None:
+                return cast("ResultT", await steps.recall(stored, codec, version))
+            await run.check_budget()
+            return cast("ResultT", await steps.carry_out(name, call, codec, version, timeout))
 
     async def ask(
         self,
@@ -162,12 +165,11 @@ class JobContext:
             NoSuchActorError: None is there now.
             RelightError: As by `step` and `Ref.ask`.
         """
-
-        async def ask(message: Request[ResultT]) -> ResultT:
-            return await self._find(to).ask(message, timeout=timeout)
-
         place = name or self._run.steps.name_by_place(type(message).__name__)
-        return await self.step(place, ask, message)
+        return await self.step(place, self._ask, message, to, timeout)
+
+    async def _ask(self, message: Request[ResultT], to: Ref | str, timeout: float | None) -> ResultT:
+        return await self._find(to).ask(message, timeout=timeout)
 
     def _find(self, to: Ref | str) -> Ref:
         if not isinstance(to, str):

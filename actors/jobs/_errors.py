@@ -55,7 +55,10 @@ class DuplicateStepError(JobError):
     """Two steps of one run have the same name, so one would be given the other's result."""
 
     def __init__(self, job: str, step: str) -> None:
-        super().__init__(f"job {job}: step {step!r} begins a second time: give every step its own name")
+        super().__init__(
+            f"job {job}: step {step!r} begins a second time, while it is in hand or finished: give every "
+            "step its own name"
+        )
         self.job = job
         self.step = step
 

@@ -18,7 +18,7 @@ from ._desk import Desk, Trouble
 from ._errors import LeaseLostError, StoreError, UnknownStepError
 from ._failure import failure_of
 from ._function import AnyJobFunction
-from ._records import Claimed, Failure, JobState
+from ._records import Claimed, Failure, JobState, Step
 from ._saver import Saver
 from ._steps import Steps
 from ._tally import Tally
@@ -92,6 +92,15 @@ class Run:
     def time_left(self) -> float:
         """Return the seconds to the job's deadline."""
         return inf if self.job.deadline is None else self.job.deadline - self.store_now()
+
+    async def stored_steps(self) -> Sequence[Step]:
+        """Return the job's steps as they are stored now.
+
+        Raises:
+            StoreError: The store can't be read, and it is of no use to wait.
+        """
+        detail = await self.insist(lambda: self.desk.store.job(self.job.id))
+        return () if detail is None else detail.steps
 
     async def check_budget(self) -> None:
         """Refuse to go on when the job, its user, its queue or everybody has spent what they may.

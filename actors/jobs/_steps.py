@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from ._verdict import leaves_of
 if TYPE_CHECKING:
     from ._run import Run
 
+Call = tuple[Callable[..., Awaitable[object]], *tuple[object, ...]]
+"""What a step does: a function and its arguments."""
 _KEPT = 32
 """Errors of steps to be remembered."""
 
@@ -32,6 +35,13 @@ class Steps:
         self._run = run
         self.stored = {step.name: step for step in stored}
         self._begun: set[str] = set()
+        self._names: set[str] = set()
+        """Of steps in hand."""
+        self._finished: dict[str, tuple[Call, int]] = {}
+        """Steps that this run has carried out: what was called, and how many had failed before."""
+        self._failures = 0
+        self._failed_calls: dict[str, tuple[Call, int]] = {}
+        """Of steps that failed: what was called last, and how many different calls that makes."""
         self._asked: Counter[str] = Counter()
         self.in_hand = 0
         """Steps being carried out."""
@@ -47,17 +57,59 @@ class Steps:
         """Return the steps that were finished before and that this run never came to."""
         return [name for name in self.stored if name not in self._begun]
 
-    def begin(self, name: str) -> None:
-        """Take a name.
+    @contextmanager
+    def taken(self, name: str, call: Call) -> Generator[bool]:
+        """Hold a name while its step is in hand; gives whether this run has carried it out before.
+
+        One that fails gives its name free, to be tried again. One that has finished is asked for again by
+        a job function that begins anew after a failure: the same call then, or it is a mistake.
 
         Raises:
             DuplicateStepError: Another step of this run has it.
             ValueError: It can't be stored.
         """
         check_name("step: name", name)
-        if name in self._begun:
+        finished = self._finished.get(name)
+        if name in self._names or (finished is not None and not self._is_repeated(call, *finished)):
             raise DuplicateStepError(self._run.job.id, name)
+        self._names.add(name)
         self._begun.add(name)
+        try:
+            yield finished is not None
+        except BaseException:
+            self._failures += 1
+            self._failed_calls[name] = call, self._count_of(name, call)
+            raise
+        else:
+            self._finished[name] = call, self._failures
+        finally:
+            self._names.discard(name)
+
+    def _is_repeated(self, call: Call, earlier: Call, failures: int) -> bool:
+        return self._failures > failures and _is_same(call, earlier)
+
+    def _count_of(self, name: str, call: Call) -> int:
+        failed = self._failed_calls.get(name)
+        if failed is None:
+            return 1
+        earlier, count = failed
+        return count if _is_same(call[1:], earlier[1:]) else count + 1
+
+    def key_of(self, name: str, call: Call) -> str:
+        """Return the idempotency key of a step. One tried again with other arguments has another."""
+        key, count = self._run.key_of(name), self._count_of(name, call)
+        return key if count == 1 else f"{key}:again-{count}"
+
+    async def find(self, name: str, *, is_again: bool) -> Step | None:
+        """Return a step that is stored; None: it is to be carried out.
+
+        Raises:
+            StoreError: The store can't be read, and it is of no use to wait.
+        """
+        if is_again and name not in self.stored:
+            steps = await self._run.stored_steps()
+            self.stored.update((step.name, step) for step in steps)
+        return self.stored.get(name)
 
     def failed_in(self, error: BaseException) -> str | None:
         """Return the step that an error, or one it is part of, came out of last; None: no step."""
@@ -87,7 +139,7 @@ class Steps:
             raise UnknownStepError(self._run.job.id, step.name, problem) from error
 
     async def carry_out(
-        self, name: str, f: Callable[[], Awaitable[object]], codec: Codec, version: str, timeout: float | None
+        self, name: str, call: Call, codec: Codec, version: str, timeout: float | None
     ) -> object:
         """Carry out a step and store its result.
 
@@ -99,14 +151,14 @@ class Steps:
         await run.checkpoint()
         kernel = run.desk.kernel
         began = kernel.now()
-        tally = Tally(run.key_of(name))
+        tally = Tally(self.key_of(name, call))
         slot = kernel.slot()
         slot.sponsor = tally
         slot.limit = inf if timeout is None else began + timeout
         token = current_request.set(slot)
         self.in_hand += 1
         try:
-            result = await _in_time(name, f, timeout)
+            result = await _in_time(name, call, timeout)
             data, value = codec.encode(self._where(name), result)
             await self._save(name, data, version, kernel.now() - began, tally)
         except BaseException as error:
@@ -142,20 +194,31 @@ class Steps:
 
     async def note_moment(self, name: str, moment: float) -> float:
         """Return the moment stored under *name*; the first time, store *moment*."""
-        self.begin(name)
-        stored = self.stored.get(name)
-        if stored is not None:
-            return msgspec.json.decode(stored.result, type=float)
-        await self._run.checkpoint()
-        with anyio.CancelScope(shield=True):
-            await self._run.saver.save(self._where(name), Step(name=name), msgspec.json.encode(moment))
-        return moment
+        with self.taken(name, (_no_call,)) as is_again:
+            stored = await self.find(name, is_again=is_again)
+            if stored is not None:
+                return msgspec.json.decode(stored.result, type=float)
+            await self._run.checkpoint()
+            with anyio.CancelScope(shield=True):
+                await self._run.saver.save(self._where(name), Step(name=name), msgspec.json.encode(moment))
+            return moment
 
 
-async def _in_time(name: str, f: Callable[[], Awaitable[object]], timeout: float | None) -> object:
+async def _no_call() -> None: ...
+
+
+def _is_same(one: object, other: object) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - of the arguments' own, numbers in arrays say
+        return False
+
+
+async def _in_time(name: str, call: Call, timeout: float | None) -> object:
+    f, *arguments = call
     if timeout is None:
-        return await f()
+        return await f(*arguments)
     with anyio.move_on_after(timeout) as scope:
-        return await f()
+        return await f(*arguments)
     assert scope.cancelled_caught
     raise TimeoutError(f"step {name!r}: not done within {timeout:g} s")

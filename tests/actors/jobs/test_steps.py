@@ -22,9 +22,17 @@ from relight.actors.jobs import (
     Store,
     StoreError,
     Worker,
+    together,
 )
 from relight.runtime import Actor, Request, handles
-from relight.supervisors import Child, GuardedActor, current_attempt, open_system
+from relight.supervisors import (
+    Child,
+    FailureKind,
+    GuardedActor,
+    ProviderError,
+    current_attempt,
+    open_system,
+)
 from relight.supervisors.policies import Fixed
 from tests.actors.jobs.stage import Stage
 
@@ -177,6 +185,153 @@ async def test_two_steps_of_one_name_are_an_error(stage: Stage) -> None:
     assert (job.state, job.attempt) == (JobState.DEAD, 1)
     assert job.error is not None
     assert "step 'a' begins a second time" in job.error
+
+
+@virtual
+async def test_a_step_in_hand_keeps_its_name_for_itself(stage: Stage) -> None:
+    async def do(seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> None:
+        await together(job.step("a", do, 2.0), job.step("a", do, 1.0))
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert (job.state, job.attempt) == (JobState.DEAD, 1)
+    assert "step 'a' begins a second time" in (job.error or "")
+
+
+@virtual
+async def test_a_step_that_failed_can_be_tried_again_under_its_name(stage: Stage) -> None:
+    tried: list[str] = []
+
+    async def draw(what: str) -> str:
+        tried.append(what)
+        if len(tried) < 3:
+            raise ConnectionError
+        return what
+
+    @stage.queue.job(backoff=Fixed(1.0))
+    async def work(job: JobContext) -> tuple[str, int]:
+        drawn = ""
+        for what in ("cat", "small cat", "dot"):
+            with suppress(ConnectionError):
+                drawn = await job.step("draw", draw, what)
+                break
+        if job.attempt == 1:
+            raise Retry
+        return drawn, job.attempt
+
+    async with stage.working():
+        id_ = await stage.queue.enqueue(work)
+        assert await stage.queue.result_of(work, id_) == ("dot", 2)
+    assert tried == ["cat", "small cat", "dot"]
+    assert [step.name for step in (await stage.detail(id_)).steps] == ["draw"]
+
+
+@virtual
+async def test_a_step_cut_short_can_be_tried_again_under_its_name(stage: Stage) -> None:
+    tried = 0
+
+    async def draw() -> int:
+        nonlocal tried
+        tried += 1
+        await anyio.sleep(10.0 if tried == 1 else 0.0)
+        return tried
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        with anyio.move_on_after(1.0):
+            return await job.step("draw", draw)
+        return await job.step("draw", draw)
+
+    async with stage.working():
+        assert await stage.queue.result_of(work, await stage.queue.enqueue(work)) == 2
+
+
+@virtual
+@pytest.mark.parametrize("is_large", [False, True])
+async def test_a_job_function_that_goes_back_after_a_failure_finds_what_is_finished(
+    stage: Stage, tmp_path: Path, is_large: bool
+) -> None:
+    """As its next run would."""
+    queue = Queue(stage.store, blobs=tmp_path, max_inline=10 if is_large else 1000, clock=anyio.current_time)
+    done: list[str] = []
+
+    async def write(what: str) -> str:
+        done.append(what)
+        return what * 20
+
+    async def paint(what: str) -> None:
+        done.append(f"paint {what}")
+        if done.count(f"paint {what}") == 1:
+            raise ConnectionError
+
+    @queue.job(attempts=1)
+    async def work(job: JobContext) -> int:
+        while True:
+            with suppress(ConnectionError):
+                text = await job.step("write", write, "a")
+                await job.step("paint", paint, "b")
+                return len(text)
+
+    async with stage.system() as system:
+        await Worker(queue).start(system)
+        assert await queue.result_of(work, await queue.enqueue(work)) == 20
+    assert done == ["a", "paint b", "paint b"]
+
+
+@virtual
+async def test_a_finished_step_is_not_mistaken_for_another_of_its_name(stage: Stage) -> None:
+    """In a loop that names all its steps alike, each would be given the first one's result."""
+
+    class Odd:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("which of these?")
+
+    async def write(what: object) -> None:
+        if isinstance(what, str) and what == "bad":
+            raise ConnectionError
+
+    @stage.queue.job()
+    async def work(job: JobContext, whats: list[str]) -> None:
+        for what in whats:
+            argument = Odd() if what == "odd" else what
+            await job.step("write", write, argument)
+            with suppress(ConnectionError):
+                await job.step("fail", write, "bad")
+
+    async with stage.working():
+        ids = [await stage.queue.enqueue(work, whats) for whats in (["a", "b"], ["odd", "odd"])]
+        for id_ in ids:
+            assert "step 'write' begins a second time" in ((await stage.queue.wait(id_)).error or "")
+
+
+@virtual
+async def test_a_call_made_again_in_one_run_has_the_same_key_and_another_call_another(stage: Stage) -> None:
+    keys: list[str] = []
+
+    class Fails(GuardedActor):
+        @handles
+        async def paint(self, message: Paint) -> Panel:
+            keys.append(current_attempt().idempotency_key)
+            raise ProviderError("painter", FailureKind.OVERLOADED, retryable=False)
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        for number in (1, 1, 2, 2):
+            with suppress(ProviderError):
+                await job.ask("painter", Paint(number), name="panel")
+
+    async with stage.working() as system:
+        await system.spawn(Child("painter", Fails))
+        id_ = await stage.queue.enqueue(work)
+        await stage.queue.wait(id_)
+    first, other = f"{id_}:panel", f"{id_}:panel:again-2"
+    assert keys == [first, first, other, other]
 
 
 async def _run(queue: Queue, id_: str) -> JobState:
