@@ -24,6 +24,7 @@ from ._errors import (
     StoreError,
     UnknownJobError,
     UnknownStepError,
+    UnstorableResultError,
 )
 from ._feed import Feed
 from ._function import JobFunction
@@ -117,6 +118,7 @@ __all__ = [
     "Subscription",
     "UnknownJobError",
     "UnknownStepError",
+    "UnstorableResultError",
     "Worker",
     "event_row",
     "make_token",

@@ -130,7 +130,8 @@ class JobContext:
             ResultTooLargeError: The result is larger than the queue keeps.
             BudgetExceededError: The job has spent its budget, or its user or queue that of the day.
             TimeoutError: It was not done in time.
-            TypeError: The result can't be stored.
+            UnstorableResultError: The result can't be stored. Each of these ends the job.
+            TypeError: It is not of its type: another attempt may bring one that is.
             LeaseLostError: Another worker has the job; this one's run is being cancelled.
         """
         run = self._run

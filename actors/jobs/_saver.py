@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...runtime import redact
-from ._errors import BlobError, LeaseLostError, StoreError
+from ._errors import BlobError, LeaseLostError, StoreError, UnstorableResultError
 from ._records import Step
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Saver:
         Raises:
             LeaseLostError: Another worker may have the job.
             ResultTooLargeError: The result is large, and there is no folder for it.
+            UnstorableResultError: The store can be used, but does not take this.
             StoreError: The store can't be used, and it is of no use to wait.
             BlobError: The same of the folder of large results.
         """
@@ -80,7 +81,7 @@ class Saver:
             raise
         except _TROUBLES as error:
             if not run.is_lost:
-                raise
+                raise refused(where, data, error) from error
             await self._save_late(step, save_late)
             raise LeaseLostError(job.id, job.fence) from error
 
@@ -98,7 +99,14 @@ class Saver:
             reason = redact(str(error))
         else:
             if is_stored:
-                events.info("step.saved_late", **facts, cost_usd=step.cost_usd)
+                events.info("job.step_saved_late", **facts, cost_usd=step.cost_usd)
                 return
             reason = "another run of the job has begun"
-        events.error("step.dropped", **facts, cost_usd=step.cost_usd, reason=reason)
+        events.error("job.step_dropped", **facts, cost_usd=step.cost_usd, reason=reason)
+
+
+def refused(where: str, data: bytes, error: Exception) -> Exception:
+    """Return what a store's *error* means for a result: another attempt would make the same."""
+    if isinstance(error, StoreError) and error.is_of_value:
+        return UnstorableResultError(where, str(error), len(data))
+    return error

@@ -210,8 +210,8 @@ async def test_a_worker_that_ends_while_the_store_is_away_does_not_wait_for_ever
         await anyio.sleep(30.0)
         began = anyio.current_time()
     assert anyio.current_time() - began < 30.0
-    assert sorted(str(facts["step"]) for facts in stage.facts("step.dropped")) == ["a", "b"]
-    assert {facts["reason"] for facts in stage.facts("step.dropped")} == {
+    assert sorted(str(facts["step"]) for facts in stage.facts("job.step_dropped")) == ["a", "b"]
+    assert {facts["reason"] for facts in stage.facts("job.step_dropped")} == {
         "a store: the disk is full, make room"
     }
 
@@ -267,7 +267,7 @@ async def test_a_result_whose_job_was_taken_and_not_begun_is_stored_late_and_use
     kinds = await pair.stage.kinds(job.id)
     assert kinds[:3] == ["enqueued", "started", "rescued"]
     assert [kinds.count(kind) for kind in ("step", "step_dropped")] == [2, 0]
-    assert [facts["step"] for facts in pair.stage.facts("step.saved_late")] == ["picture"]
+    assert [facts["step"] for facts in pair.stage.facts("job.step_saved_late")] == ["picture"]
     assert await pair.store.spent(since=0.0) == 0.5
 
 
@@ -279,7 +279,7 @@ async def test_a_result_whose_job_another_has_begun_is_dropped_and_its_cost_note
     (dropped,) = [event for event in await pair.stage.events(job.id) if event.kind == "step_dropped"]
     assert (dropped.data["name"], dropped.data["cost_usd"]) == ("picture", 0.5)
     assert (job.cost_usd, await pair.store.spent(since=0.0, user="ann")) == (1.0, 1.0)
-    (said,) = pair.stage.facts("step.dropped")
+    (said,) = pair.stage.facts("job.step_dropped")
     assert said["reason"] == "another run of the job has begun"
 
 

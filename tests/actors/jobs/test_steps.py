@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import anyio
 import msgspec
@@ -644,8 +645,9 @@ async def test_a_large_result_goes_to_a_file_and_comes_back(tmp_path: Path) -> N
     assert (done, step.result, detail.job.result) == (1, b"", b"1000")
 
 
-async def test_a_large_result_waits_for_room_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("trouble", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+async def test_a_large_result_waits_until_its_folder_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: int
 ) -> None:
     """What the step did is paid for: it is not done again because a disk is full."""
     store = MemoryStore()
@@ -657,7 +659,7 @@ async def test_a_large_result_waits_for_room_on_the_disk(
         nonlocal refused
         if refused < 2:
             refused += 1
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(trouble, os.strerror(trouble))
         fsync(handle)
 
     async def large() -> str:
@@ -746,15 +748,101 @@ async def test_a_result_too_large_says_what_to_do(limits: dict[str, int]) -> Non
     assert "1002 bytes, more than 10" in (detail.job.error or "")
 
 
+def _ring() -> list[object]:
+    ring: list[object] = []
+    ring.append(ring)
+    return ring
+
+
+UNSTORABLE = [object(), {("a", "b"): 1}, _ring()]
+
+
 @virtual
-async def test_a_result_that_can_not_be_stored_says_so(stage: Stage) -> None:
-    @stage.queue.job(attempts=1)
+@pytest.mark.parametrize("result", UNSTORABLE, ids=["object", "keys", "ring"])
+async def test_a_result_that_can_not_be_stored_is_paid_for_once(stage: Stage, result: object) -> None:
+    """Another attempt would cost the same money and give the same."""
+    done: list[str] = []
+
+    async def odd():  # type: ignore[no-untyped-def]
+        done.append("odd")
+        return result
+
+    @stage.queue.job(attempts=5)
     async def work(job: JobContext) -> None:
-        await job.step("odd", _do, object())
+        await job.step("odd", odd)
+
+    async with stage.working():
+        id_ = await stage.queue.enqueue(work)
+        job = await stage.queue.wait(id_)
+    assert (job.state, job.attempt, done) == (JobState.DEAD, 1, ["odd"])
+    assert "step 'odd': its result can't be stored" in (job.error or "")
+    assert "return what JSON holds" in (job.error or "")
+    assert (job.cause or "").startswith("odd: UnstorableResultError")
+
+
+@virtual
+async def test_a_jobs_own_result_that_can_not_be_stored_is_the_end(stage: Stage) -> None:
+    @stage.queue.job(attempts=5)
+    async def work(job: JobContext) -> object:
+        return object()
 
     async with stage.working():
         job = await stage.queue.wait(await stage.queue.enqueue(work))
-    assert "step 'odd': its result can't be stored" in (job.error or "")
+    assert (job.state, job.attempt) == (JobState.DEAD, 1)
+    assert f"job {job.id}: its result can't be stored" in (job.error or "")
+
+
+@virtual
+async def test_a_result_of_another_type_is_tried_again(stage: Stage) -> None:
+    """What a model says next may be what was asked for."""
+    said: list[object] = ["half an emoji \ud83d", {"number": "one"}, {"number": 1}]
+
+    async def ask() -> Panel:
+        return cast("Panel", said.pop(0))
+
+    @stage.queue.job(attempts=5, backoff=Fixed(1.0))
+    async def work(job: JobContext) -> tuple[int, int]:
+        return (await job.step("ask", ask)).number, job.attempt
+
+    async with stage.working():
+        assert await stage.queue.result_of(work, await stage.queue.enqueue(work)) == (1, 3)
+
+
+@virtual
+@pytest.mark.parametrize("what", ["step", "job"])
+async def test_a_result_that_the_store_does_not_take_is_paid_for_once(what: str) -> None:
+    class Picky(MemoryStore):
+        def check(self, data: bytes) -> None:
+            if len(data) > 100:
+                raise StoreError("a store", "string or blob too big", is_passing=False, is_of_value=True)
+
+        async def save_step(self, job: str, fence: int, step: Step) -> None:
+            self.check(step.result)
+            await super().save_step(job, fence, step)
+
+        async def succeed(
+            self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int
+        ) -> None:
+            self.check(result)
+            await super().succeed(job, fence, result, cost_usd=cost_usd, retries=retries)
+
+    stage = Stage(Picky(anyio.current_time))
+    done: list[str] = []
+
+    async def draw() -> str:
+        done.append("draw")
+        return "x" * 200
+
+    @stage.queue.job(attempts=5)
+    async def work(job: JobContext) -> str:
+        return await (job.step("draw", draw) if what == "step" else draw())
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert (job.state, job.attempt, done) == (JobState.DEAD, 1, ["draw"])
+    where = f"job {job.id}, step 'draw'" if what == "step" else f"job {job.id}"
+    assert f"{where}: its result (202 bytes) can't be stored: a store: string or blob" in (job.error or "")
+    assert "worker.lease_lost" not in stage.words()
 
 
 @virtual
