@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -25,12 +25,13 @@ from relight.actors.jobs import (
     Worker,
     together,
 )
-from relight.runtime import Actor, Request, handles
+from relight.runtime import Actor, Request, StreamRequest, handles
 from relight.supervisors import (
     Child,
     FailureKind,
     GuardedActor,
     ProviderError,
+    StreamBrokenError,
     current_attempt,
     open_system,
 )
@@ -461,6 +462,47 @@ async def test_asks_are_steps_with_the_jobs_own_idempotency_keys(stage: Stage) -
     assert detail.job.cost_usd == pytest.approx(0.06)
     assert [step.cost_usd for step in detail.steps] == [0.02, 0.02, 0.02]
     assert await stage.store.spent(since=0.0) == pytest.approx(0.06)
+
+
+class Talk(StreamRequest[Panel], frozen=True):
+    breaks: bool = False
+
+
+class Speaker(GuardedActor):
+    """Says what it cost in its last part, or with the news that it broke."""
+
+    @handles
+    async def talk(self, message: Talk) -> AsyncGenerator[Panel]:
+        yield Panel(1)
+        if message.breaks:
+            raise StreamBrokenError("speaker", partial=Panel(1, Usage(usd=0.01)))
+        yield Panel(2, Usage(usd=0.03))
+
+
+@virtual
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_what_a_stream_cost_is_its_steps(stage: Stage, leaves: bool) -> None:
+    async def listen(talk: Talk) -> int:
+        heard = 0
+        with suppress(StreamBrokenError):
+            async with speaker.stream(talk) as parts:
+                async for part in parts:
+                    heard += 1
+                    if leaves and part.number == 2:
+                        break
+        return heard
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> list[int]:
+        return [await job.step("well", listen, Talk()), await job.step("broken", listen, Talk(breaks=True))]
+
+    async with stage.working() as system:
+        speaker = await system.spawn(Child("speaker", Speaker))
+        id_ = await stage.queue.enqueue(work)
+        assert await stage.queue.result_of(work, id_) == [2, 1]
+    detail = await stage.detail(id_)
+    assert {step.name: step.cost_usd for step in detail.steps} == {"well": 0.03, "broken": 0.01}
+    assert (detail.job.cost_usd, await stage.store.spent(since=0.0)) == (0.04, 0.04)
 
 
 @virtual
