@@ -113,7 +113,8 @@ class Desk:
 
     def renew(self, began: float) -> None:
         """Note that the store has extended the lease, as asked at the moment *began*."""
-        was_over, self.lease_ends = not self.has_lease, began + self.lease
+        was_over = not self.has_lease
+        self.lease_ends = began + self.lease
         if was_over:
             self._renewed.ring()
             self.wake.ring()
@@ -161,8 +162,8 @@ class Desk:
         while True:
             try:
                 done = await write()
-            except tuple(of) as error:
-                if not error.is_passing or is_vain():
+            except (StoreError, BlobError) as error:
+                if not isinstance(error, tuple(of)) or not error.is_passing or is_vain():
                     raise
                 self.store_failed(error)
                 tries += 1

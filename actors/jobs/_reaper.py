@@ -56,9 +56,9 @@ class Reaper(Actor):
             if self._retention is not None:
                 await desk.insist(partial(self._forget, self._retention))
                 await desk.insist(self._sweep)
-            wait = max(_SECOND_LOOK, desk.lease / 6) if overdue else desk.lease / 3
             # Jittered, so that many workers don't look at once.
-            await anyio.sleep(wait * desk.kernel.rng.uniform(1.0, 1.25))
+            wait = max(_SECOND_LOOK, desk.lease / 6) * 1.25 if overdue else desk.lease / 3
+            await anyio.sleep(wait * desk.kernel.rng.uniform(0.8, 1.0))
 
     async def _forget(self, retention: float) -> None:
         desk = self._desk

@@ -139,10 +139,13 @@ class Run:
         if self.is_lost:
             raise LeaseLostError(self.job.id, self.job.fence)
         try:
-            return await self.desk.insist(write, lambda: self.is_lost or self.desk.is_gone, of=of)
+            return await self.desk.insist(write, self._is_vain, of=of)
         except LeaseLostError:
             self.lose()
             raise
+
+    def _is_vain(self) -> bool:
+        return self.is_lost or self.desk.is_gone
 
     async def sleep(self, moment: float) -> None:
         """Wait until a moment of the store's clock: shortly in place, else without a slot."""
@@ -188,7 +191,9 @@ class Run:
     def _give_up(self) -> None:
         """Go on without a function that swallows its cancellation: its fence is old from now on."""
         if self.saver.is_busy and not self.desk.is_gone:
-            self._give_up_in(UNWIND)  # it waits for the store, and what it holds may be paid for
+            # It waits for the store, and what it holds may be paid for.
+            self._cancel_timers()
+            self._give_up_in(UNWIND)
         elif not self._is_over:
             self.desk.kernel.events.error("job.stuck", job=self.job.id, kind=self.job.kind)
             self._is_over = True
@@ -288,9 +293,13 @@ class Run:
         )
         self.desk.lose()
 
-    def _leave(self) -> None:
+    def _cancel_timers(self) -> None:
         for timer in self._timers:
             timer.cancel()
+        self._timers.clear()
+
+    def _leave(self) -> None:
+        self._cancel_timers()
         if self.desk.runs.get(self.job.id) is self:
             del self.desk.runs[self.job.id]
         self.desk.wake.ring()

@@ -6,6 +6,7 @@ A function that raises `JobError` has changed nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from secrets import token_hex
 from typing import cast
 
 import msgspec
@@ -123,7 +124,15 @@ def end_cancelled(session: SqlSession, job: str, fence: int, cost_usd: float, re
 
 def overdue(session: SqlSession) -> dict[str, float]:
     """Return the workers whose lease has ended, and when."""
-    rows = session.rows("SELECT id, expires_at FROM relight_worker WHERE expires_at <= ?", (session.now(),))
+    now = session.now()
+    rows = session.rows("SELECT id, expires_at FROM relight_worker WHERE expires_at <= ?", (now,))
+    if rows:
+        # It has to write: who looks while nobody can, on a full disk say, would find that nobody lives.
+        probe = f"look-{token_hex(4)}"
+        session.send(
+            "INSERT INTO relight_worker (id, expires_at, facts) VALUES (?, ?, ?)", (probe, now, b"{}")
+        )
+        session.send("DELETE FROM relight_worker WHERE id = ?", (probe,))
     return dict(cast("list[tuple[str, float]]", rows))
 
 

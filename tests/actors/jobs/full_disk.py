@@ -9,7 +9,8 @@ import json
 import resource
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -34,12 +35,19 @@ class SqlSession(Protocol):
         ...
 
 
-def limit_files(path: Path) -> Callable[[], None]:
-    """Let no file grow beyond the largest of the store; returns what ends that."""
-    largest = max(file.stat().st_size for file in path.parent.glob(f"{path.name}*") if file.is_file())
+@asynccontextmanager
+async def full(store: SqliteStore, how: str) -> AsyncGenerator[None]:
+    """Let no file of the store grow, or let SQLite's have no more pages than it has."""
+    if how == "pages":
+        await limit_pages(store, 1)
+        yield
+        await limit_pages(store, 1_000_000)
+        return
+    files = (file for file in store.path.parent.glob(f"{store.path.name}*") if file.is_file())
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(file.stat().st_size for file in files), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 async def limit_pages(store: SqliteStore, most: int) -> None:
@@ -78,16 +86,9 @@ async def main(path: Path, how: str) -> None:
         ids = await queue.enqueue_many(comic, [(number,) for number in range(JOBS)])
         while len(paid) < JOBS * 2:  # noqa: ASYNC110 - nobody tells
             await anyio.sleep(0.01)
-        if how == "file":
-            make_room = limit_files(path)
-        else:
-            await limit_pages(store, 1)
-        await anyio.sleep(FULL)
-        paid_while_full = sum(paid.values())
-        if how == "file":
-            make_room()
-        else:
-            await limit_pages(store, 1_000_000)
+        async with full(store, how):
+            await anyio.sleep(FULL)
+            paid_while_full = sum(paid.values())
         for id_ in ids:
             await queue.wait(id_, timeout=60.0)
     print(json.dumps({"paid": paid, "said": said, "paid_while_full": paid_while_full}))
