@@ -19,7 +19,7 @@ from ._errors import LeaseLostError, StoreError, UnknownStepError
 from ._failure import failure_of
 from ._function import AnyJobFunction
 from ._records import Claimed, Failure, JobState, Step
-from ._saver import Saver, refused
+from ._saver import Saver, refusal_of
 from ._steps import Steps
 from ._tally import Tally
 from ._verdict import leaves_of
@@ -261,10 +261,8 @@ class Run:
         except LeaseLostError:
             self._why = End.LOST
         except Exception as problem:  # noqa: BLE001 - the store's: it must not end the system
-            result = self._result
-            await self._settle_anyhow(
-                problem if result is None else refused(f"job {self.job.id}", result, problem)
-            )
+            refusal = refusal_of(f"job {self.job.id}", self._result or b"", problem)
+            await self._settle_anyhow(refusal or problem)
         finally:
             if self.is_lost:
                 self.desk.is_in_doubt = True  # where only its runner was lost, the store has it as ours still

@@ -80,8 +80,11 @@ class Saver:
             await self._save_late(step, save_late)
             raise
         except _TROUBLES as error:
+            if refusal := refusal_of(where, data, error):
+                raise refusal from error
             if not run.is_lost:
-                raise refused(where, data, error) from error
+                self._tell_dropped(step, redact(str(error)))
+                raise
             await self._save_late(step, save_late)
             raise LeaseLostError(job.id, job.fence) from error
 
@@ -91,22 +94,27 @@ class Saver:
         return msgspec.structs.replace(step, result=b"" if blob else data, blob=blob)
 
     async def _save_late(self, step: Step, save: Callable[[], Awaitable[bool]]) -> None:
-        desk, events = self._run.desk, self._run.desk.kernel.events
-        facts = {"job": self._run.job.id, "kind": self._run.job.kind, "step": step.name}
+        desk = self._run.desk
         try:
             is_stored = await desk.insist(save, lambda: desk.is_gone, of=_TROUBLES)
         except _TROUBLES as error:
-            reason = redact(str(error))
+            self._tell_dropped(step, redact(str(error)))
+            return
+        if is_stored:
+            desk.kernel.events.info("job.step_saved_late", **self._facts(step))
         else:
-            if is_stored:
-                events.info("job.step_saved_late", **facts, cost_usd=step.cost_usd)
-                return
-            reason = "another run of the job has begun"
-        events.error("job.step_dropped", **facts, cost_usd=step.cost_usd, reason=reason)
+            self._tell_dropped(step, "another run of the job has begun")
+
+    def _tell_dropped(self, step: Step, reason: str) -> None:
+        self._run.desk.kernel.events.error("job.step_dropped", **self._facts(step), reason=reason)
+
+    def _facts(self, step: Step) -> dict[str, object]:
+        job = self._run.job
+        return {"job": job.id, "kind": job.kind, "step": step.name, "cost_usd": step.cost_usd}
 
 
-def refused(where: str, data: bytes, error: Exception) -> Exception:
-    """Return what a store's *error* means for a result: another attempt would make the same."""
+def refusal_of(where: str, data: bytes, error: Exception) -> UnstorableResultError | None:
+    """Return what it means that a store has something against a result; None: its *error* is no such."""
     if isinstance(error, StoreError) and error.is_of_value:
         return UnstorableResultError(where, str(error), len(data))
-    return error
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING
@@ -40,8 +40,8 @@ class Steps:
         self._finished: dict[str, tuple[Call, int]] = {}
         """Steps that this run has carried out: what was called, and how many had failed before."""
         self._failures = 0
-        self._failed_calls: dict[str, tuple[Call, int]] = {}
-        """Of steps that failed: what was called last, and how many different calls that makes."""
+        self._failed_calls: dict[str, list[tuple[object, ...]]] = {}
+        """Of steps that failed: the arguments, each once."""
         self._asked: Counter[str] = Counter()
         self.in_hand = 0
         """Steps being carried out."""
@@ -78,7 +78,9 @@ class Steps:
             yield finished is not None
         except BaseException:
             self._failures += 1
-            self._failed_calls[name] = call, self._count_of(name, call)
+            tried = self._failed_calls.setdefault(name, [])
+            if _place_of(call[1:], tried) == len(tried):
+                tried.append(call[1:])
             raise
         else:
             self._finished[name] = call, self._failures
@@ -88,17 +90,10 @@ class Steps:
     def _is_repeated(self, call: Call, earlier: Call, failures: int) -> bool:
         return self._failures > failures and _is_same(call, earlier)
 
-    def _count_of(self, name: str, call: Call) -> int:
-        failed = self._failed_calls.get(name)
-        if failed is None:
-            return 1
-        earlier, count = failed
-        return count if _is_same(call[1:], earlier[1:]) else count + 1
-
     def key_of(self, name: str, call: Call) -> str:
         """Return the idempotency key of a step. One tried again with other arguments has another."""
-        key, count = self._run.key_of(name), self._count_of(name, call)
-        return key if count == 1 else f"{key}:again-{count}"
+        key, place = self._run.key_of(name), _place_of(call[1:], self._failed_calls.get(name, ()))
+        return f"{key}:again-{place + 1}" if place else key
 
     async def find(self, name: str, *, is_again: bool) -> Step | None:
         """Return a step that is stored; None: it is to be carried out.
@@ -205,6 +200,12 @@ class Steps:
 
 
 async def _no_call() -> None: ...
+
+
+def _place_of(arguments: tuple[object, ...], tried: Sequence[tuple[object, ...]]) -> int:
+    """Return the first place at which *tried* has these arguments, or the one after its last."""
+    places = (place for place, earlier in enumerate(tried) if _is_same(arguments, earlier))
+    return next(places, len(tried))
 
 
 def _is_same(one: object, other: object) -> bool:
