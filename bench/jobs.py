@@ -193,9 +193,9 @@ async def _drain(store: Store, operations: int, crowd: int) -> float:
 
         async def work(one: Claimed) -> None:
             nonlocal free, has_room
-            await _end(store, one)
-            free += 1
+            free += 1  # for the next one, which the transaction that stores this end will claim
             has_room.set()
+            await _end(store, one)
 
         while left:
             has_room = anyio.Event()

@@ -18,14 +18,13 @@ from __future__ import annotations
 import contextvars
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
 import anyio
 import anyio.abc
 
-from ._parking import Backend, Slot
+from ._parking import Backend, Procedure, Slot
 
 BATCH = 64
 """Messages a worker handles before it lets the event loop run."""
@@ -33,10 +32,6 @@ QUANTUM = 500e-6
 """Seconds of processor time a batch may take before the next one is halved."""
 KEEP = 256
 """Idle workers kept for later."""
-
-
-Procedure = Callable[[], Coroutine[object, object, None]]
-"""Something asynchronous to be run once."""
 
 
 class Work(Protocol):
@@ -153,8 +148,8 @@ class Dispatcher:
     __slots__ = (
         "_backend",
         "_context",
-        "_group",
         "_idle",
+        "_start",
         "_workers",
         "_workers_peak",
         "armed",
@@ -164,7 +159,7 @@ class Dispatcher:
 
     def __init__(self, backend: Backend, group: anyio.abc.TaskGroup) -> None:
         self._backend = backend
-        self._group = group
+        self._start = backend.starter_in(group)
         # Workers start in a copy of the context the system was opened in, never of a handler's:
         # what one actor binds must not be seen by others.
         self._context = contextvars.copy_context()
@@ -199,7 +194,7 @@ class Dispatcher:
 
     def start_soon(self, procedure: Procedure) -> None:
         """Run *procedure* in a task of its own, in the context the system was opened in."""
-        self._context.copy().run(lambda: self._group.start_soon(procedure))
+        self._context.copy().run(self._start, procedure)
 
     def statistics(self) -> DispatchStatistics:
         """Look at the pool."""

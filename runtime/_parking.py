@@ -15,11 +15,12 @@ from any task of the same thread, before or after it is awaited. The traps it av
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
+import anyio.abc
 import msgspec
 import trio
 
@@ -230,6 +231,12 @@ def _asyncio_slot(create_future: Callable[[], asyncio.Future[object]]) -> type[S
     return AsyncioSlot
 
 
+Procedure = Callable[[], Coroutine[object, object, None]]
+"""Something asynchronous to be run once."""
+Starter = Callable[[Procedure], object]
+"""Starts a task that runs a procedure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """What the runtime needs of the event loop it runs on."""
@@ -250,6 +257,9 @@ class Backend:
     run_soon: Callable[[Callable[[], object]], object]
     """Have something called on the loop's thread, soon. The one thing here that any thread may call, and
     a signal handler too. Raises RuntimeError when the loop has ended."""
+    starter_in: Callable[[anyio.abc.TaskGroup], Starter]
+    """Return what starts tasks in a task group, the last that the running task has opened. On trio it is
+    the nursery itself: anyio makes a handle, a scope and an event for each task, which nobody asks for."""
     coroutine_of: Callable[[object], object]
     """The outermost coroutine of a task, for those who look at its frames."""
 
@@ -267,6 +277,7 @@ def current_backend() -> Backend:
         asyncio.current_task,
         _is_asyncio_failure,
         loop.call_soon_threadsafe,
+        lambda group: group.start_soon,
         lambda task: cast("asyncio.Task[object]", task).get_coro(),
     )
 
@@ -300,5 +311,6 @@ def _trio_backend() -> Backend:
         trio.lowlevel.current_task,
         _is_trio_failure,
         trio.lowlevel.current_trio_token().run_sync_soon,
+        lambda _group: trio.lowlevel.current_task().child_nurseries[-1].start_soon,
         lambda task: cast("trio.lowlevel.Task", task).coro,
     )

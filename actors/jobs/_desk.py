@@ -56,7 +56,9 @@ class Desk:
         self.lease_ends = -inf
         """On the system's clock: by then another worker may have its jobs."""
         self.runs: dict[str, Run] = {}
-        """Jobs at hand."""
+        """Jobs at hand, with those whose end is being stored."""
+        self._working = 0
+        """Jobs whose function has not ended: each has a place."""
         self.is_taking = False
         """It claims jobs: from the start of its runner until its end is announced."""
         self.is_ending = False
@@ -64,7 +66,9 @@ class Desk:
         self.is_in_doubt = False
         """The store may have handed this worker jobs that nobody here runs."""
         self.wake = Bell()
-        """Something changed that may let another job begin, or end the wait for those at hand."""
+        """Something changed that may let another job begin."""
+        self._left = Bell()
+        """A job is no longer at hand."""
         self.busy = Bell()
         """A job was taken."""
         self.late: set[Saver] = set()
@@ -87,6 +91,36 @@ class Desk:
     @kernel.setter
     def kernel(self, kernel: Kernel) -> None:
         self._kernel = kernel
+
+    # --- the places -----------------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many jobs it may claim.
+
+        A job gives up its place when its function has ended: the next one is claimed by the transaction that
+        stores its end, not by one after it. No more ends wait for a slow store than there are places.
+        """
+        return min(self.concurrency - self._working, 2 * self.concurrency - len(self.runs))
+
+    def take(self, run: Run) -> None:
+        """Take a job in hand."""
+        self.runs[run.job.id] = run
+        self._working += 1
+        self.busy.ring()
+
+    def free_place(self) -> None:
+        """Hear that a job's function has ended, or was left behind."""
+        self._working -= 1
+        self.wake.ring()
+
+    def leave(self, run: Run) -> None:
+        """Let go of a job whose end is stored, or not its worker's to store."""
+        if len(self.runs) > self.concurrency:
+            self.wake.ring()  # it may be these that nothing was claimed for
+        if self.runs.get(run.job.id) is run:  # else it was claimed again at once
+            del self.runs[run.job.id]
+        self._left.ring()
 
     # --- the lease ------------------------------------------------------------------------------------
 
@@ -209,10 +243,10 @@ class Desk:
         if self.has_lease:
             await self.wait_empty(GRACE)
         while self.runs:
-            self._leave()
-            await self.wake.wait(1.0)
+            self._leave_the_store()
+            await self._left.wait(1.0)
 
-    def _leave(self) -> None:
+    def _leave_the_store(self) -> None:
         """Wait no longer for a store, or a folder, that is away: what it can't be told now is lost."""
         self.is_gone = True
         if self.has_lease:
@@ -224,7 +258,7 @@ class Desk:
         """Wait until no job is at hand, for so many seconds at the most."""
         with anyio.move_on_after(seconds):
             while self.runs:
-                await self.wake.wait()
+                await self._left.wait()
 
 
 class Bell:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections.abc import Callable
 from hashlib import sha256
 from secrets import randbits
 
-_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789abcdefghjkmnpqrstvwxyz")
-_LENGTH = 26
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's, of base 32."""
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]
+_SHIFTS = range(120, -1, -10)
+"""Where the 13 pairs of digits begin."""
 _RANDOM_BITS = 80
 
 
@@ -44,6 +46,4 @@ def _stamp(moment: float) -> int:
 
 
 def _text(number: int) -> str:
-    # Base 32 is written by eight characters at a time, of which six are left over.
-    written = b32encode((number << 30).to_bytes(20))[:_LENGTH]
-    return written.translate(_CROCKFORD).decode()
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])

@@ -93,13 +93,12 @@ class MemoryStore:
     async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
         """Hand jobs to a worker; see `Store.claim`."""
         now = self._clock()
-        for job in self._jobs:
-            if job.queue in queues:
-                self._course.look(job, now)
+        for job in self._jobs.in_state(JobState.QUEUED, JobState.WAITING, queues=queues):
+            self._course.look(job, now)
         claimed: list[Claimed] = []
         if self._workers.get(worker, -inf) <= now:
             return claimed
-        queued = self._jobs.in_state(JobState.QUEUED, queues)
+        queued = self._jobs.in_state(JobState.QUEUED, queues=queues)
         for job in sorted(queued, key=lambda job: (-job.priority, job.id)):
             if len(claimed) == most:
                 break
@@ -111,7 +110,7 @@ class MemoryStore:
         """Return the seconds until the next waiting job is due; see `Store.next_due`."""
         waiting = [
             min(job.run_at, inf if job.deadline is None else job.deadline)
-            for job in self._jobs.in_state(JobState.WAITING, queues)
+            for job in self._jobs.in_state(JobState.WAITING, queues=queues)
         ]
         return max(0.0, min(waiting) - self._clock()) if waiting else None
 

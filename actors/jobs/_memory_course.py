@@ -58,9 +58,7 @@ class MemoryCourse:
         return job.id
 
     def look(self, job: Job, now: float) -> None:
-        """Let a waiting job become due, and one whose deadline has passed die."""
-        if job.state not in (JobState.QUEUED, JobState.WAITING):
-            return
+        """Let a queued or waiting job become due, or die when its deadline has passed."""
         if job.deadline is not None and job.deadline <= now:
             self._die(job, _TOO_LATE)
         elif job.state is JobState.WAITING and job.run_at <= now:

@@ -7,12 +7,16 @@ from collections.abc import Collection, Iterator
 from ._errors import LeaseLostError
 from ._records import Attempt, Job, JobDetail, JobState, Query, Step
 
+_UNFINISHED = (JobState.QUEUED, JobState.WAITING, JobState.RUNNING)
+
 
 class MemoryJobs:
     """Jobs by id, each with the attempts that failed and the steps it has finished."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
+        self._by_state: dict[JobState, dict[str, Job]] = {state: {} for state in JobState}
+        """The same jobs: those that have ended are many, and seldom asked for."""
         self.attempts: dict[str, list[Attempt]] = {}
         """Of each job."""
         self.steps: dict[str, dict[str, Step]] = {}
@@ -30,9 +34,12 @@ class MemoryJobs:
 
     def put(self, job: Job) -> None:
         """Keep a job, in place of what it was before."""
-        if job.id not in self._jobs:
+        before = self._jobs.get(job.id)
+        if before is None:
             self.attempts[job.id], self.steps[job.id] = [], {}
-        self._jobs[job.id] = job
+        elif before.state is not job.state:
+            del self._by_state[before.state][job.id]
+        self._jobs[job.id] = self._by_state[job.state][job.id] = job
 
     def known(self, ids: Collection[str]) -> list[Job]:
         """Return those of *ids* that are there."""
@@ -53,15 +60,16 @@ class MemoryJobs:
         """Return the unfinished job that has a unique key."""
         if unique_key is None:
             return None
-        held = (job for job in self._jobs.values() if job.unique_key == unique_key and not job.state.is_final)
+        held = (job for job in self.in_state(*_UNFINISHED) if job.unique_key == unique_key)
         return next(held, None)
 
-    def in_state(self, state: JobState, queues: Collection[str] | None = None) -> list[Job]:
-        """Return the jobs in a state, of some queues or of all."""
+    def in_state(self, *states: JobState, queues: Collection[str] | None = None) -> list[Job]:
+        """Return the jobs in some states, of some queues or of all."""
         return [
             job
-            for job in self._jobs.values()
-            if job.state is state and (queues is None or job.queue in queues)
+            for state in states
+            for job in self._by_state[state].values()
+            if queues is None or job.queue in queues
         ]
 
     def found(self, query: Query) -> list[Job]:
@@ -84,12 +92,17 @@ class MemoryJobs:
     def prune(self, ended_before: float, most: int) -> int:
         """Delete up to *most* jobs that ended before a moment; returns how many."""
         old = [
-            job.id
+            job
             for job in self._jobs.values()
             if job.state.is_final and job.finished_at is not None and job.finished_at < ended_before
         ][:most]
-        for id_ in old:
-            del self._jobs[id_], self.attempts[id_], self.steps[id_]
+        for job in old:
+            del (
+                self._jobs[job.id],
+                self._by_state[job.state][job.id],
+                self.attempts[job.id],
+                self.steps[job.id],
+            )
         return len(old)
 
 

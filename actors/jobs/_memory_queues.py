@@ -34,7 +34,7 @@ class MemoryQueues:
     def has_room(self, job: Job) -> bool:
         """Tell whether a queued job may begin now, as far as its queue and its key are concerned."""
         queue = self._state(job.queue)
-        running = self._jobs.in_state(JobState.RUNNING, (job.queue,))
+        running = self._jobs.in_state(JobState.RUNNING, queues=(job.queue,))
         if queue.is_paused or (queue.max_running is not None and len(running) >= queue.max_running):
             return False
         if job.limit_key is None:
@@ -59,5 +59,5 @@ class MemoryQueues:
         return counts
 
     def _oldest(self, name: str) -> float | None:
-        queued = self._jobs.in_state(JobState.QUEUED, (name,))
+        queued = self._jobs.in_state(JobState.QUEUED, queues=(name,))
         return min((job.run_at for job in queued), default=None)

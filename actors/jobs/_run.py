@@ -196,15 +196,14 @@ class Run:
             self._give_up_in(UNWIND)
         elif not self._is_over:
             self.desk.kernel.events.error("job.stuck", job=self.job.id, kind=self.job.kind)
-            self._is_over = True
+            self._end_work()
             self.desk.kernel.start_soon(partial(self._settle, None))
 
     # --- its course -----------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin, in a task of its own."""
-        self.desk.runs[self.job.id] = self
-        self.desk.busy.ring()
+        self.desk.take(self)
         self._give_up_in(self._scope.deadline - self._began + UNWIND)
         self.desk.kernel.start_soon(self._go)
 
@@ -216,8 +215,12 @@ class Run:
             self._leave()  # the system goes down; the job is rescued when the lease has ended
             raise
         if not self._is_over:
-            self._is_over = True
+            self._end_work()
             await self._settle(error)
+
+    def _end_work(self) -> None:
+        self._is_over = True
+        self.desk.free_place()
 
     async def _work(self) -> BaseException | None:
         kernel = self.desk.kernel
@@ -298,9 +301,9 @@ class Run:
 
     def _leave(self) -> None:
         self._cancel_timers()
-        if self.desk.runs.get(self.job.id) is self:
-            del self.desk.runs[self.job.id]
-        self.desk.wake.ring()
+        if not self._is_over:
+            self._end_work()
+        self.desk.leave(self)
 
     async def _write_end(self, error: BaseException | None) -> None:
         store, job, tally = self.desk.store, self.job, self.tally

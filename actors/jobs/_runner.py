@@ -66,7 +66,7 @@ class Runner(Actor):
     async def _claim_for_ever(self) -> None:
         desk = self._desk
         while True:
-            room = desk.concurrency - len(desk.runs)
+            room = desk.room
             if not desk.is_taking or desk.worker is None or desk.late or room <= 0:
                 await desk.wake.wait()
                 continue

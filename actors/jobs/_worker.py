@@ -38,7 +38,7 @@ class Worker:
 
     Args:
         queues: What it takes jobs from; all of one store.
-        concurrency: Jobs it runs at a time.
+        concurrency: Jobs it runs at a time. One whose function has ended makes room for the next.
         lease: Seconds without a sign of life after which other workers take its jobs.
         drain: Seconds that jobs may go on when it ends; then they are given back at their next step, or five
             seconds later wherever they are, to go on at another worker from there.

@@ -558,6 +558,32 @@ async def test_an_end_that_can_not_be_stored_is_said_and_the_job_rescued() -> No
     assert "job.end_not_stored" in stage.words()
 
 
+async def test_the_next_job_begins_while_the_end_of_the_last_is_stored_but_not_without_bound() -> None:
+    class Slow(MemoryStore):
+        async def succeed(
+            self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int
+        ) -> None:
+            await anyio.sleep(100.0)
+            await super().succeed(job, fence, result, cost_usd=cost_usd, retries=retries)
+
+    stage = Stage(Slow(anyio.current_time))
+    begun: list[tuple[int, float]] = []
+    gauge = Gauge()
+
+    @stage.queue.job()
+    async def work(job: JobContext, number: int) -> None:
+        begun.append((number, round(anyio.current_time())))
+        await gauge.stay("worker", 10.0)
+
+    async with stage.working(concurrency=1):
+        ids = await stage.queue.enqueue_many(work, [(number,) for number in range(4)])
+        states = await wait_all(stage, ids)
+    assert states == [JobState.SUCCEEDED] * 4
+    # Two are at hand with one place: one that works, and one whose end is on its way.
+    assert begun == [(0, 0), (1, 10), (2, 110), (3, 120)]
+    assert gauge.peaks == {"worker": 1}
+
+
 async def test_an_end_that_the_store_does_not_take_is_a_failure() -> None:
     class Picky(MemoryStore):
         async def succeed(
