@@ -216,6 +216,8 @@ class Desk:
 
     def store_answered(self, of: Sequence[Trouble] = (StoreError,)) -> None:
         """Say that it is back, if it was away."""
+        if not self._troubles:
+            return
         for one in of:
             if self._troubles.pop(one, None) is not None:
                 self.kernel.events.info("store.recovered")

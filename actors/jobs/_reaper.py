@@ -55,7 +55,8 @@ class Reaper(Actor):
                 desk.kernel.events.warning("job.rescued", jobs=rescued[:100], count=len(rescued))
             if self._retention is not None:
                 await desk.insist(partial(self._forget, self._retention))
-                await desk.insist(self._sweep)
+                if not overdue:  # who may still live may still store a step with a file of long ago
+                    await desk.insist(self._sweep)
             # Jittered, so that many workers don't look at once.
             wait = max(_SECOND_LOOK, desk.lease / 6) * 1.25 if overdue else desk.lease / 3
             await anyio.sleep(wait * desk.kernel.rng.uniform(0.8, 1.0))

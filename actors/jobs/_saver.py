@@ -33,13 +33,12 @@ class Saver:
         """Tell whether a result waits to be stored."""
         return self._in_hand > 0
 
-    async def save(self, where: str, step: Step, data: bytes) -> None:
+    async def save(self, where: str, step: Step) -> None:
         """Store a finished step. Call it in a shield.
 
         Args:
             where: Which one, for errors.
-            step: It, without its result.
-            data: Its result.
+            step: It, with its result, however large.
 
         Raises:
             LeaseLostError: Another worker may have the job.
@@ -52,7 +51,7 @@ class Saver:
         if self._run.is_lost:
             self._run.desk.late.add(self)
         try:
-            await self._save(where, step, data)
+            await self._save(where, step)
         finally:
             self._in_hand -= 1
             if not self._in_hand and self in self._run.desk.late:
@@ -64,15 +63,15 @@ class Saver:
         if self._in_hand:
             self._run.desk.late.add(self)
 
-    async def _save(self, where: str, step: Step, data: bytes) -> None:
+    async def _save(self, where: str, step: Step) -> None:
         run = self._run
         store, job = run.desk.store, run.job
 
         async def save() -> None:
-            await store.save_step(job.id, job.fence, await self._with_result(where, step, data))
+            await store.save_step(job.id, job.fence, await self._in_place(where, step))
 
         async def save_late() -> bool:
-            return await store.save_late(job.id, job.runs, await self._with_result(where, step, data))
+            return await store.save_late(job.id, job.runs, await self._in_place(where, step))
 
         try:
             await run.insist(save, of=_TROUBLES)
@@ -80,7 +79,7 @@ class Saver:
             await self._save_late(step, save_late)
             raise
         except _TROUBLES as error:
-            if refusal := refusal_of(where, data, error):
+            if refusal := refusal_of(where, step.result, error):
                 raise refusal from error
             if not run.is_lost:
                 self._tell_dropped(step, redact(str(error)))
@@ -88,10 +87,10 @@ class Saver:
             await self._save_late(step, save_late)
             raise LeaseLostError(job.id, job.fence) from error
 
-    async def _with_result(self, where: str, step: Step, data: bytes) -> Step:
+    async def _in_place(self, where: str, step: Step) -> Step:
         """Put a large result into its file: again before each try, as a sweep may have removed it."""
-        blob = await self._run.queue.large_results.put(where, data)
-        return msgspec.structs.replace(step, result=b"" if blob else data, blob=blob)
+        blob = await self._run.queue.large_results.put(where, step.result)
+        return msgspec.structs.replace(step, result=b"", blob=blob) if blob else step
 
     async def _save_late(self, step: Step, save: Callable[[], Awaitable[bool]]) -> None:
         desk = self._run.desk

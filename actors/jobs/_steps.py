@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -57,9 +56,8 @@ class Steps:
         """Return the steps that were finished before and that this run never came to."""
         return [name for name in self.stored if name not in self._begun]
 
-    @contextmanager
-    def taken(self, name: str, call: Call) -> Generator[bool]:
-        """Hold a name while its step is in hand; gives whether this run has carried it out before.
+    def taken(self, name: str, call: Call) -> Taken:
+        """Hold a name while its step is in hand.
 
         One that fails gives its name free, to be tried again. One that has finished is asked for again by
         a job function that begins anew after a failure: the same call then, or it is a mistake.
@@ -74,25 +72,26 @@ class Steps:
             raise DuplicateStepError(self._run.job.id, name)
         self._names.add(name)
         self._begun.add(name)
-        try:
-            yield finished is not None
-        except BaseException:
-            self._failures += 1
-            tried = self._failed_calls.setdefault(name, [])
-            if _place_of(call[1:], tried) == len(tried):
-                tried.append(call[1:])
-            raise
-        else:
-            self._finished[name] = call, self._failures
-        finally:
-            self._names.discard(name)
+        return Taken(self, name, call, is_again=finished is not None)
 
     def _is_repeated(self, call: Call, earlier: Call, failures: int) -> bool:
         return self._failures > failures and _is_same(call, earlier)
 
+    def ended(self, name: str, call: Call, *, is_failed: bool) -> None:
+        """Hear that a step is no longer in hand."""
+        self._names.discard(name)
+        if not is_failed:
+            self._finished[name] = call, self._failures
+            return
+        self._failures += 1
+        tried = self._failed_calls.setdefault(name, [])
+        if _place_of(call[1:], tried) == len(tried):
+            tried.append(call[1:])
+
     def key_of(self, name: str, call: Call) -> str:
         """Return the idempotency key of a step. One tried again with other arguments has another."""
-        key, place = self._run.key_of(name), _place_of(call[1:], self._failed_calls.get(name, ()))
+        key, tried = self._run.key_of(name), self._failed_calls.get(name)
+        place = 0 if tried is None else _place_of(call[1:], tried)
         return f"{key}:again-{place + 1}" if place else key
 
     async def find(self, name: str, *, is_again: bool) -> Step | None:
@@ -172,18 +171,19 @@ class Steps:
 
     async def _save(self, name: str, data: bytes, version: str, seconds: float, tally: Tally) -> None:
         run = self._run
-        queue = run.queue
-        queue.large_results.check_size(self._where(name), data)
+        where, queue = self._where(name), run.queue
+        queue.large_results.check_size(where, data)
         # What a step has done may be paid for: a cancellation waits until it is stored.
         with anyio.CancelScope(shield=True):
             step = Step(
                 name=name,
+                result=data,
                 version=version,
                 seconds=seconds,
                 cost_usd=tally.cost_usd,
                 service_retries=tally.retries,
             )
-            await run.saver.save(self._where(name), step, data)
+            await run.saver.save(where, step)
         queue.counters.step_ended(run.job.kind, seconds)
         run.saved.absorb(tally)
 
@@ -195,8 +195,30 @@ class Steps:
                 return msgspec.json.decode(stored.result, type=float)
             await self._run.checkpoint()
             with anyio.CancelScope(shield=True):
-                await self._run.saver.save(self._where(name), Step(name=name), msgspec.json.encode(moment))
+                step = Step(name=name, result=msgspec.json.encode(moment))
+                await self._run.saver.save(self._where(name), step)
             return moment
+
+
+class Taken:
+    """A name that is held; see `Steps.taken`."""
+
+    # A class, as a generator takes three times as long.
+    __slots__ = ("_call", "_is_again", "_name", "_steps")
+
+    def __init__(self, steps: Steps, name: str, call: Call, *, is_again: bool) -> None:
+        self._steps = steps
+        self._name = name
+        self._call = call
+        self._is_again = is_again
+
+    def __enter__(self) -> bool:
+        """Tell whether this run has carried the step out before."""
+        return self._is_again
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Give the name free, or note that its step has finished."""
+        self._steps.ended(self._name, self._call, is_failed=kind is not None)
 
 
 async def _no_call() -> None: ...
