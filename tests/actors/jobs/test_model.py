@@ -128,7 +128,7 @@ class Stores(RuleBasedStateMachine):
         done = Step(name=step, result=b"[1]", cost_usd=usd, service_retries=1)
         self.both(lambda store: store.save_step(name(number), self.fence(number) - old, done))
 
-    @rule(number=numbers, step=st.sampled_from("abc"), usd=costs, run=st.integers(0, 3))
+    @rule(number=numbers, step=st.sampled_from("abc"), usd=costs, run=st.integers(1, 3))
     def save_late(self, number: int, step: str, usd: float, run: int) -> None:
         done = Step(name=step, result=b"[3]", cost_usd=usd, service_retries=1)
         self.both(lambda store: store.save_late(name(number), run, done))
