@@ -226,7 +226,7 @@ class Desk:
 
     def open(self) -> None:
         """Claim jobs, unless the system ends."""
-        self.is_taking = not self.is_ending
+        self.is_taking, self.is_gone = not self.is_ending, False
 
     def close(self) -> None:
         """Claim nothing more until a runner starts again."""
