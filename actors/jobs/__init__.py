@@ -26,6 +26,7 @@ from ._errors import (
     StoreError,
     UnknownJobError,
     UnknownStepError,
+    UnstorableResultError,
 )
 from ._feed import Feed
 from ._function import JobFunction
@@ -127,6 +128,7 @@ __all__ = [
     "Subscription",
     "UnknownJobError",
     "UnknownStepError",
+    "UnstorableResultError",
     "Worker",
     "event_row",
     "make_token",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack, cast
 
 from ...runtime import NoSuchActorError, Ref, Request, redact, redact_mapping
@@ -116,6 +115,9 @@ class JobContext:
         If the process dies between the two, the step is run again: calls it makes to services carry the
         same idempotency key then. Steps may run in parallel, in a task group of yours.
 
+        A step that failed may be tried again under its name, in this run too. What had finished before may
+        be asked for again then, by the same call, and returns its stored result.
+
         Args:
             name: Unique in the job, and the same in every run.
             f: What to do.
@@ -127,25 +129,27 @@ class JobContext:
                 returned as plain JSON values.
 
         Raises:
-            DuplicateStepError: Another step of this run has the name.
+            DuplicateStepError: Another step of this run has the name: it is in hand, or has finished.
             JobSpecError: The name can't be stored, or is longer than 1,000 bytes; *f* can't be called, or an
-                option is out of range; the result can't be stored.
+                option is out of range; the result is not of its type: another attempt may bring one that is.
             UnknownStepError: It was finished by another version.
             ResultTooLargeError: The result is larger than the queue keeps.
             BudgetExceededError: The job has spent its budget, or its user or queue that of the day.
             TimeoutError: It was not done in time.
+            UnstorableResultError: The result can't be stored. Each of these ends the job.
             LeaseLostError: Another worker has the job; this one's run is being cancelled.
         """
         run = self._run
         if timeout is not None or version != "" or not callable(f):
             _check_step(name, f, version, timeout)
-        run.steps.begin(name)
+        steps, call = run.steps, (f, *args)
         codec = run.queue.codecs.find(f, args, returns)
-        stored = run.steps.stored.get(name)
-        if stored is not None:
-            return cast("ResultT", await run.steps.recall(stored, codec, version))
-        await run.check_budget()
-        return cast("ResultT", await run.steps.carry_out(name, partial(f, *args), codec, version, timeout))
+        with steps.taken(name, call) as is_again:
+            stored = await steps.find(name, is_again=is_again)
+            if stored is not None:
+                return cast("ResultT", await steps.recall(stored, codec, version))
+            await run.check_budget()
+            return cast("ResultT", await steps.carry_out(name, call, codec, version, timeout))
 
     async def ask(
         self,
@@ -169,14 +173,13 @@ class JobContext:
             NoSuchActorError: None is there now.
             RelightError: As by `step` and `Ref.ask`.
         """
-
-        async def ask(message: Request[ResultT]) -> ResultT:
-            return await self._find(to).ask(message, timeout=timeout)
-
         check_kind("ask: to", to, _TO, "a ref, or an actor's path or name", "write ask(ref, message)")
         check_kind("ask: message", message, Request, "a request", "write ask(ref, Paint(...))")
         place = name or self._run.steps.name_by_place(type(message).__name__)
-        return await self.step(place, ask, message)
+        return await self.step(place, self._ask, message, to, timeout)
+
+    async def _ask(self, message: Request[ResultT], to: Ref | str, timeout: float | None) -> ResultT:
+        return await self._find(to).ask(message, timeout=timeout)
 
     def _find(self, to: Ref | str) -> Ref:
         if not isinstance(to, str):

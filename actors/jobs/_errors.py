@@ -38,12 +38,14 @@ class StoreError(JobError):
         store: Which one, without a password.
         problem: What is wrong, and what to do about it.
         is_passing: Waiting may help: it is locked, full, or away.
+        is_of_value: It does not take this value; any other it would.
     """
 
-    def __init__(self, store: str, problem: str, *, is_passing: bool) -> None:
+    def __init__(self, store: str, problem: str, *, is_passing: bool, is_of_value: bool = False) -> None:
         super().__init__(f"{store}: {problem}")
         self.store = store
         self.is_passing = is_passing
+        self.is_of_value = is_of_value
 
 
 class SchemaError(StoreError):
@@ -99,7 +101,10 @@ class DuplicateStepError(JobError):
     """Two steps of one run have the same name, so one would be given the other's result."""
 
     def __init__(self, job: str, step: str) -> None:
-        super().__init__(f"job {job}: step {step!r} begins a second time: give every step its own name")
+        super().__init__(
+            f"job {job}: step {step!r} begins a second time, while it is in hand or finished: give every "
+            "step its own name"
+        )
         self.job = job
         self.step = step
 
@@ -132,7 +137,7 @@ class BlobError(JobError):
         folder: Where it is.
         name: SHA-256 of what it holds.
         problem: What is wrong.
-        is_passing: Waiting may help: the disk is full.
+        is_passing: Waiting may help: the folder can't be written, because the disk is full, say.
     """
 
     def __init__(self, folder: str, name: str, problem: str, *, is_passing: bool = False) -> None:
@@ -151,6 +156,26 @@ class ResultTooLargeError(JobError):
         self.where = where
         self.size = size
         self.limit = limit
+
+
+class UnstorableResultError(JobError, TypeError):
+    """A result can't be stored, whatever the attempt: it is nothing that JSON holds, or no store takes it.
+
+    Args:
+        where: Which job, or which step of it.
+        problem: What is wrong.
+        size: Bytes it takes; None: it can't be written at all.
+    """
+
+    def __init__(self, where: str, problem: str, size: int | None = None) -> None:
+        takes = "" if size is None else f" ({size} bytes)"
+        super().__init__(
+            f"{where}: its result{takes} can't be stored: {problem}: return what JSON holds (Structs, "
+            "dataclasses, lists, dicts, numbers, text), or keep it elsewhere and return where"
+        )
+        self.where = where
+        self.problem = problem
+        self.size = size
 
 
 class CursorExpiredError(JobError):

@@ -103,11 +103,10 @@ class MemoryStore:
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
         """Extend the lease; see `Store.beat`."""
-        now = self._clock()
-        held = self._workers.get(worker, _NO_LEASE)
-        if held.ends <= now:
+        held = self._workers.get(worker)
+        if held is None:
             return None
-        self._workers[worker] = held._replace(ends=now + lease)
+        self._workers[worker] = held._replace(ends=self._clock() + lease)
         running = self._jobs.in_state(JobState.RUNNING)
         return frozenset(job.id for job in running if job.worker == worker and job.is_cancel_requested)
 
@@ -143,6 +142,10 @@ class MemoryStore:
         """Store a finished step; see `Store.save_step`."""
         self._course.save_step(self._jobs.owned(job, fence), step)
 
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step of a run that has lost its job; see `Store.save_late`."""
+        return any(self._course.save_late(known, run, step) for known in self._jobs.known([job]))
+
     async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""
         self._course.note(self._jobs.owned(job, fence), kind, data)
@@ -168,10 +171,16 @@ class MemoryStore:
         owned = self._course.charged(self._jobs.owned(job, fence), cost_usd, retries)
         self._course.end(owned, JobState.CANCELLED)
 
-    async def reap(self) -> list[str]:
-        """Take the jobs of workers whose lease has ended; see `Store.reap`."""
+    async def overdue(self) -> dict[str, float]:
+        """Return the workers whose lease has ended; see `Store.overdue`."""
         now = self._clock()
-        self._workers = {worker: lease for worker, lease in self._workers.items() if lease.ends > now}
+        return {worker: lease.ends for worker, lease in self._workers.items() if lease.ends <= now}
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
+        """Take the jobs of workers whose lease has ended; see `Store.reap`."""
+        for worker, ended in (await self.overdue()).items():
+            if overdue is None or overdue.get(worker) == ended:
+                del self._workers[worker]
         lost = [job for job in self._jobs.in_state(JobState.RUNNING) if job.worker not in self._workers]
         for job in lost:
             self._course.rescue(job)

@@ -20,6 +20,8 @@ from ._records import (
     NewJob,
     Step,
     deadline_ahead,
+    is_same_step,
+    told_of_drop,
 )
 
 _replace = msgspec.structs.replace
@@ -86,6 +88,19 @@ class MemoryCourse:
         steps[step.name] = _replace(step, at=self._clock())
         job = self.charged(job, step.cost_usd, step.service_retries)
         self._put(job, "step", {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd})
+
+    def save_late(self, job: Job, run: int, step: Step) -> bool:
+        """Store a step, if no run has begun since the one that finished it; see `Store.save_late`."""
+        stored = self._jobs.steps[job.id].get(step.name)
+        if stored is not None and is_same_step(stored, step):
+            return True
+        if stored is None and job.runs == run:
+            self.save_step(job, step)
+            return True
+        told = told_of_drop(run, step)
+        if not self._events.has_told(job.id, "step_dropped", told):
+            self._put(self.charged(job, step.cost_usd, step.service_retries), "step_dropped", told)
+        return False
 
     def note(self, job: Job, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""

@@ -39,6 +39,10 @@ class MemoryEvents:
         self._events.append(event)
         self.wake()
 
+    def has_told(self, job: str, kind: str, data: Mapping[str, object]) -> bool:
+        """Tell whether this was told of a job before."""
+        return any((event.job, event.kind, event.data) == (job, kind, data) for event in self._events)
+
     def wake(self) -> None:
         """Wake who waits for a change."""
         self._changed.set()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf
 
 import anyio
@@ -14,6 +15,8 @@ from ._errors import BlobError
 from ._records import JobState
 from ._retention import Retention, forget
 
+_SECOND_LOOK = 1.0
+"""Seconds, at least, that a worker has to give a sign of life before another takes its jobs."""
 _SWEEP = 3600.0
 """Seconds between two sweeps of the files of large results."""
 
@@ -52,17 +55,23 @@ class Reaper(Actor):
 
     async def _reap_for_ever(self) -> None:
         desk = self._desk
+        overdue: Mapping[str, float] = {}
         while True:
-            rescued = await desk.insist(desk.store.reap)
+            rescued = await desk.insist(partial(desk.store.reap, overdue))
+            # Taken only if they are still overdue at the next look: after a store was away for longer than
+            # a lease they all are, and whoever comes first must not take the jobs of those who live.
+            overdue = await desk.insist(desk.store.overdue)
             if rescued:
                 desk.kernel.events.warning("job.rescued", jobs=rescued[:100], count=len(rescued))
             if not self._retention.is_for_ever:
                 await desk.insist(self._forget)
-            if self._retention.jobs is not None:
+            # Who may still live may still store a step with a file of long ago.
+            if self._retention.jobs is not None and not overdue:
                 await desk.insist(self._sweep)
             await desk.insist(self._look_for_unserved)
             # Jittered, so that many workers don't look at once.
-            await anyio.sleep(desk.lease / 3 * desk.kernel.rng.uniform(0.75, 1.0))
+            wait = max(_SECOND_LOOK, desk.lease / 6) * 1.25 if overdue else desk.lease / 3
+            await anyio.sleep(wait * desk.kernel.rng.uniform(0.8, 1.0))
 
     async def _forget(self) -> None:
         desk = self._desk

@@ -172,6 +172,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """When it was stored; the store sets it."""
 
 
+def is_same_step(stored: Step, step: Step) -> bool:
+    """Tell whether what is stored is *step* itself, and not what another run has made of it."""
+    return msgspec.structs.replace(stored, at=step.at) == step
+
+
+def told_of_drop(run: int, step: Step) -> dict[str, object]:
+    """Return what the event says of a step whose result is not used."""
+    return {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd, "run": run}
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run of a job ended without a result."""
 
@@ -196,7 +206,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     kind: str
     """``enqueued``, ``started``, ``progress``, ``step``, ``log``, ``retrying``, ``waiting``, ``succeeded``,
-    ``dead``, ``cancelled``, ``rescued``, ``released``, ``retried``, ``discarded``."""
+    ``dead``, ``cancelled``, ``rescued``, ``released``, ``retried``, ``discarded``, ``step_dropped``."""
     at: float
     data: Mapping[str, object] = {}
 

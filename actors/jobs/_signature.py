@@ -13,7 +13,7 @@ import msgspec
 
 from ...runtime import Message, reply_type
 from ._context import JobContext
-from ._errors import JobArgumentsError, JobSpecError
+from ._errors import JobArgumentsError, JobSpecError, UnstorableResultError
 
 _UNKNOWN = object
 _PLACE = re.compile(r"\$\[(\d+)\]")
@@ -134,13 +134,16 @@ class Codec:
         """Encode a result; returns it, and what a later run will see of it.
 
         Raises:
-            JobSpecError: It can't be stored, or is not of the type it should be.
+            UnstorableResultError: It can't be stored: nor could another of its kind.
+            JobSpecError: This one is not of the type it should be, or holds text that is none.
         """
         try:
             data = msgspec.json.encode(value)
             return data, self._decoder.decode(data)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise JobSpecError(f"{where}:", f"its result can't be stored: {error}") from error
+        except (TypeError, RecursionError) as error:
+            raise UnstorableResultError(where, str(error)) from error
 
     def decode(self, data: bytes) -> object:
         """Decode a stored result.

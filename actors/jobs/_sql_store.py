@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from . import _sql_claims as claims
+from . import _sql_late as late
 from . import _sql_messages as letters
 from . import _sql_reads as reads
 from . import _sql_writes as writes
@@ -124,6 +125,10 @@ class SqlStore:
         """Store a finished step; see `Store.save_step`."""
         await self._writer.do(Together(self._bulk.save_steps, StepWrite(job, fence, step)))
 
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step of a run that has lost its job; see `Store.save_late`."""
+        return await self._writer.do(lambda session: late.save_late(session, job, run, step))
+
     async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""
         await self._writer.do(Together(self._bulk.note, NoteWrite(job, fence, kind, data)))
@@ -148,9 +153,13 @@ class SqlStore:
         """End a job that was asked to end; see `Store.end_cancelled`."""
         await self._writer.do(lambda session: writes.end_cancelled(session, job, fence, cost_usd, retries))
 
-    async def reap(self) -> list[str]:
+    async def overdue(self) -> dict[str, float]:
+        """Return the workers whose lease has ended; see `Store.overdue`."""
+        return await self._writer.do(writes.overdue)
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
         """Take the jobs of workers whose lease has ended; see `Store.reap`."""
-        return await self._writer.do(writes.reap)
+        return await self._writer.do(lambda session: writes.reap(session, overdue))
 
     # --- people ---------------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ _LASTING = {
     sqlite3.SQLITE_NOTADB: "it is no SQLite database: name another file",
     sqlite3.SQLITE_PERM: "it may not be read: change the file's permissions",
 }
+_OF_VALUE = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
+"""What it has against a value, and not for itself."""
 
 
 class SqliteStore(SqlStore):
@@ -326,7 +328,7 @@ class _Session:
     def _translated(self, error: sqlite3.DatabaseError) -> StoreError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         problem = _PASSING.get(code) or _LASTING.get(code) or str(error)
-        return self._error(problem, is_passing=code in _PASSING)
+        return self._error(problem, is_passing=code in _PASSING, is_of_value=code in _OF_VALUE)
 
-    def _error(self, problem: str, *, is_passing: bool) -> StoreError:
-        return StoreError(_name(self._path), problem, is_passing=is_passing)
+    def _error(self, problem: str, *, is_passing: bool, is_of_value: bool = False) -> StoreError:
+        return StoreError(_name(self._path), problem, is_passing=is_passing, is_of_value=is_of_value)

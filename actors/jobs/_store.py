@@ -82,7 +82,10 @@ class Store(Protocol):
         ...
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
-        """Extend the lease; returns ids of its jobs that are to be cancelled. None: the lease was lost."""
+        """Extend the lease; returns ids of its jobs that are to be cancelled.
+
+        Also one that has ended, as long as nobody has taken its jobs. None: they were taken.
+        """
         ...
 
     async def retire(self, worker: str) -> None:
@@ -108,6 +111,22 @@ class Store(Protocol):
 
         Raises:
             LeaseLostError: Another owner has the job.
+        """
+        ...
+
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step that a run finished which has lost its job, if no run has begun since.
+
+        If one has, the step is dropped: the other run may have done it itself, or gone another way. Its
+        cost is noted all the same, and an event ``step_dropped`` tells of it. May be asked more than once.
+
+        Args:
+            job: Its id.
+            run: Number of the run (`Job.runs`).
+            step: What it has finished.
+
+        Returns:
+            Whether it is stored.
         """
         ...
 
@@ -170,11 +189,19 @@ class Store(Protocol):
         """
         ...
 
-    async def reap(self) -> list[str]:
+    async def overdue(self) -> dict[str, float]:
+        """Return the workers whose lease has ended, and when. A write: after what was being written."""
+        ...
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
         """Take the jobs of workers whose lease has ended; returns their ids.
 
         They are queued again with their steps, or dead where their attempts are used up. One that has
         finished a step since it was claimed is given its attempt back: it is not what kills its worker.
+
+        Args:
+            overdue: Only of these, from `overdue`, where they have given no sign of life since; and of
+                those that have no lease at all. None: of all.
         """
         ...
 

@@ -129,9 +129,17 @@ class FlakyStore(MemoryStore):
         self.check()
         return await super().end_cancelled(job, fence, cost_usd=cost_usd, retries=retries)
 
-    async def reap(self) -> list[str]:
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
         self.check()
-        return await super().reap()
+        return await super().save_late(job, run, step)
+
+    async def overdue(self) -> dict[str, float]:
+        self.check()
+        return await super().overdue()
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
+        self.check()
+        return await super().reap(overdue)
 
     async def keep_messages(self, messages: Sequence[DeadMessage], *, most: int) -> None:
         self.check()

@@ -10,6 +10,7 @@ from relight.actors.jobs import (
     Claimed,
     CursorExpiredError,
     Failure,
+    JobDetail,
     JobState,
     LeaseLostError,
     MemoryStore,
@@ -56,6 +57,12 @@ async def state(store: Store, number: int = 1) -> JobState:
     detail = await store.job(f"job-{number:04}")
     assert detail is not None
     return detail.job.state
+
+
+async def detail_of(store: Store, number: int = 1) -> JobDetail:
+    detail = await store.job(f"job-{number:04}")
+    assert detail is not None
+    return detail
 
 
 def names(claimed: Sequence[Claimed]) -> list[str]:
@@ -326,6 +333,103 @@ async def test_the_jobs_of_a_lost_worker_are_rescued_with_a_new_fence(store: Sto
     (again,) = await claim(store, worker="w2")
     assert again.job.id == first.job.id
     assert again.job.attempt == 2
+
+
+async def test_a_lease_that_has_ended_is_extended_while_nobody_has_taken_its_jobs(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await lose(store, "w1")
+    assert list(await store.overdue()) == ["w1"]
+    assert await store.claim("w1", [QUEUE], 1) == []
+    assert await store.beat("w1", LEASE) == frozenset()
+    assert await store.overdue() == {}
+    assert await store.reap() == []
+    await store.save_step(claimed.job.id, claimed.job.fence, Step(name="a"))
+
+
+async def test_a_worker_that_gives_a_sign_of_life_between_two_looks_is_not_reaped(store: Store) -> None:
+    await store.enqueue([new(1), new(2)])
+    (first,) = await claim(store, most=1)
+    await claim(store, most=1, worker="w2")
+    await lose(store, "w1")
+    await lose(store, "w2")
+    overdue = await store.overdue()
+    assert sorted(overdue) == ["w1", "w2"]
+    await store.beat("w2", LEASE)
+    await lose(store, "w2")
+    assert await store.reap({}) == []
+    assert await store.reap(overdue) == [first.job.id]
+    assert list(await store.overdue()) == ["w2"]
+    await store.retire("w2")
+    assert len(await store.reap({})) == 1
+
+
+PAID = Step(name="paid", result=b"[1]", cost_usd=0.5, seconds=1.5, service_retries=2)
+
+
+@pytest.mark.parametrize("end", ["queued", "dead", "cancelled", "waiting"])
+async def test_a_step_of_a_lost_run_is_stored_late_if_no_other_run_has_begun(store: Store, end: str) -> None:
+    claimed = await begin(store, new(1, max_attempts=1 if end == "dead" else 5, user="ann"))
+    id_, run = claimed.job.id, claimed.job.runs
+    if end == "waiting":
+        await store.fail(id_, claimed.job.fence, FAILURE, retry_in=60.0, spends=True)
+    else:
+        if end == "cancelled":
+            await store.cancel([id_])
+        await lose(store, "w1")
+        await store.reap()
+    before = (await detail_of(store)).job
+    for _ in range(2):  # the answer to the first may have been lost
+        assert await store.save_late(id_, run, PAID)
+    detail = await detail_of(store)
+    assert (detail.job.state, [step.name for step in detail.steps]) == (JobState(end), ["paid"])
+    assert (detail.job.fence, detail.job.runs) == (before.fence, run)
+    assert detail.job.cost_usd == before.cost_usd + 0.5
+    assert detail.job.service_retries == before.service_retries + 2
+    assert await store.spent(since=0.0, user="ann") == before.cost_usd + 0.5
+    told = [event.data for event in await store.events("0") if event.kind == "step"]
+    assert told == [{"name": "paid", "seconds": 1.5, "cost_usd": 0.5}]
+    if end == "queued":
+        (again,) = await claim(store, worker="w2")
+        assert [(step.name, step.result) for step in again.steps] == [("paid", b"[1]")]
+
+
+@pytest.mark.parametrize("is_done_there", [False, True])
+async def test_a_step_of_a_lost_run_is_dropped_and_paid_if_another_run_has_begun(
+    store: Store, is_done_there: bool
+) -> None:
+    claimed = await begin(store, new(1, user="ann"))
+    id_, run = claimed.job.id, claimed.job.runs
+    await lose(store, "w1")
+    await store.reap()
+    (other,) = await claim(store, worker="w2")
+    if is_done_there:
+        await store.save_step(id_, other.job.fence, Step(name="paid", result=b"[2]", cost_usd=0.25))
+    for _ in range(2):
+        assert not await store.save_late(id_, run, PAID)
+    detail = await detail_of(store)
+    there = 0.25 if is_done_there else 0.0
+    assert [step.result for step in detail.steps] == ([b"[2]"] if is_done_there else [])
+    assert (detail.job.state, detail.job.fence, detail.job.worker) == (
+        JobState.RUNNING,
+        other.job.fence,
+        "w2",
+    )
+    assert detail.job.cost_usd == there + 0.5
+    assert await store.spent(since=0.0, user="ann") == there + 0.5
+    told = [event.data for event in await store.events("0") if event.kind == "step_dropped"]
+    assert told == [{"name": "paid", "seconds": 1.5, "cost_usd": 0.5, "run": run}]
+    await store.succeed(id_, other.job.fence, b"1", cost_usd=0.0, retries=0)
+
+
+async def test_a_step_stored_before_its_answer_was_lost_is_recognised_and_charged_once(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.save_step(claimed.job.id, claimed.job.fence, PAID)
+    await lose(store, "w1")
+    await store.reap()
+    await claim(store, worker="w2")
+    assert await store.save_late(claimed.job.id, claimed.job.runs, PAID)
+    assert (await detail_of(store)).job.cost_usd == 0.5
+    assert not await store.save_late("nobody", 1, PAID)
 
 
 async def test_a_worker_without_a_lease_gets_nothing(store: Store) -> None:

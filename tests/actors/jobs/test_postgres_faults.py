@@ -3,6 +3,7 @@
 import signal
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -321,3 +322,12 @@ async def test_what_another_process_stores_is_heard_of(
                 await store.enqueue([new(int(listen))])
                 with anyio.fail_after(30.0):  # of the sixty it would wait at most
                     await heard.wait()
+
+
+async def test_a_value_that_is_refused_says_that_it_is_the_value(store: PostgresStore) -> None:
+    await store.enqueue([new(1)])
+    (claimed,) = await begin(store)
+    with pytest.raises(StoreError) as caught:
+        await store.save_step(claimed.job.id, claimed.job.fence, Step(name=cast("str", None)))
+    assert (caught.value.is_passing, caught.value.is_of_value) == (False, True)
+    await store.save_step(claimed.job.id, claimed.job.fence, Step(name="a"))

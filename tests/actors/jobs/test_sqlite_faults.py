@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -383,3 +384,14 @@ async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
                 pass
     with pytest.raises(StoreError, match="not open"):
         await store.queues()
+
+
+async def test_a_value_that_is_refused_says_that_it_is_the_value(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "jobs.db")
+    async with store.opened():
+        await store.enqueue([new(1)])
+        (claimed,) = await begin(store)
+        with pytest.raises(StoreError) as caught:
+            await store.save_step(claimed.job.id, claimed.job.fence, Step(name=cast("str", None)))
+        assert (caught.value.is_passing, caught.value.is_of_value) == (False, True)
+        await store.save_step(claimed.job.id, claimed.job.fence, Step(name="a"))

@@ -499,29 +499,6 @@ async def test_a_store_that_is_away_is_waited_for_and_jobs_go_on() -> None:
     assert (await stage.job(id_)).runs == 1
 
 
-async def test_jobs_end_when_the_store_is_away_for_longer_than_the_lease() -> None:
-    store = FlakyStore()
-    stage = Stage(store)
-    ended: list[float] = []
-
-    @stage.queue.job()
-    async def work(job: JobContext) -> int:
-        try:
-            await anyio.sleep(100.0)
-        finally:
-            ended.append(anyio.current_time())
-        return job.runs
-
-    async with stage.working(lease=15.0):
-        id_ = await stage.queue.enqueue(work)
-        await anyio.sleep(1.0)
-        store.is_away = True
-        await anyio.sleep(30.0)
-        store.is_away = False
-        assert await stage.queue.result_of(work, id_) == 2
-    assert ended[0] <= 17.0
-
-
 async def test_a_store_that_is_broken_for_good_fails_the_worker() -> None:
     store = FlakyStore()
     stage = Stage(store)
