@@ -6,7 +6,7 @@ What is expected here was measured with the SDKs or read in their source. Where 
 
 import gc
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from itertools import pairwise
 
 import anthropic
@@ -30,7 +30,7 @@ LEFT_BEHIND = r"ignore:Async generator '(openai|anthropic|httpx2|httpcore2)\.:Re
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings(LEFT_BEHIND)]
 
 Attributes = Mapping[str, object]
-Call = Callable[[AsyncOpenAI, AsyncAnthropic], Awaitable[object]]
+Call = Callable[[AsyncOpenAI, AsyncAnthropic], Coroutine[None, None, object]]
 
 
 @pytest.fixture(params=["trio", "asyncio"])
