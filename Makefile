@@ -2,17 +2,19 @@
 #
 #     make test PYTHON=python3.12 VENV=.venv-3.12     choose the interpreter, keep its environment apart
 #     make test ARGS="-k breaker"                     pass arguments on (test, demo, bench, check-otp)
-#     make test WORKERS=0                             run the tests in one process; else one a core
+#     make test WORKERS=0                             run the tests in one process; else one more than there are cores
 
 PYTHON ?=
 VENV ?= .venv
 ARGS ?=
 SCENARIOS ?= 500
 BIN = $(VENV)/bin
-WORKERS ?= auto
-PYTEST = -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) + 1 )))
+PYTEST = -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 export PYTHON
+# The suite starts hundreds of interpreters: they are not to compile relight each time.
+unexport PYTHONDONTWRITEBYTECODE
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ help:
 	@echo "make test       run the tests"
 	@echo "make test-dev   test runtime and supervisors in Python's development mode, warnings as errors"
 	@echo "make bench      run the benchmarks"
-	@echo "make check      everything CI checks: lint, types, imports, coverage, check-otp, wheel-test"
+	@echo "make check      everything CI checks: lint, types, imports, coverage of the tests on the wheel, check-otp"
 	@echo "make check-otp  run random trees through relight and through Erlang/OTP (SCENARIOS=500), if it is there"
 	@echo "make format     let ruff rewrite the code"
 	@echo "make clean      remove environments, caches and build results"
@@ -34,9 +36,11 @@ demo: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python -m relight bench $(ARGS)
 
-# COVERAGE=1 measures while it tests, so that CI need not run the suite twice.
-test: $(VENV)/.ready
-	$(if $(COVERAGE),rm -f .coverage .coverage.* && $(BIN)/python -m coverage run,$(BIN)/python) $(PYTEST)
+# COVERAGE=1 measures while it tests. WHEEL=1 tests the wheel: built, installed, and from an empty folder.
+# With both, CI needs to run the suite but once.
+test: $(VENV)/.ready $(if $(WHEEL),$(VENV)/.ready-lint)
+	$(if $(COVERAGE),rm -f .coverage .coverage.*)
+	$(if $(WHEEL),COVERAGE=$(COVERAGE) tools/wheel-test.sh $(VENV),$(BIN)/python$(if $(COVERAGE), -m coverage run)) $(PYTEST)
 
 # Development mode shows what is otherwise silent: coroutines never awaited, files and loops never closed,
 # slow callbacks. Hooks that cannot raise (sys.unraisablehook) are pytest's to report, as errors too.
@@ -44,7 +48,7 @@ test-dev: $(VENV)/.ready
 	$(BIN)/python -X dev -W error $(PYTEST) tests/runtime tests/supervisors tests/faults
 
 check: $(VENV)/.ready-lint
-	@MAKE="$(MAKE)" $(BIN)/python tools/check.py $(or $(PARTS),lint types imports coverage check-otp wheel-test)
+	@MAKE="$(MAKE)" $(BIN)/python tools/check.py $(or $(PARTS),lint types imports coverage check-otp)
 
 # Installs no Erlang: without one it says where to get it, and passes.
 check-otp: $(VENV)/.ready
@@ -73,7 +77,7 @@ imports: $(VENV)/.ready-lint
 	$(BIN)/lint-imports --no-logo
 
 coverage:
-	@$(MAKE) --no-print-directory test COVERAGE=1
+	@$(MAKE) --no-print-directory test WHEEL=1 COVERAGE=1
 	@$(MAKE) --no-print-directory coverage-report
 
 coverage-report: $(VENV)/.ready
@@ -81,8 +85,8 @@ coverage-report: $(VENV)/.ready
 	$(BIN)/python -m coverage report --skip-covered
 	$(BIN)/python -m coverage report --include='runtime/*,supervisors/*' --skip-covered --show-missing
 
-wheel-test: $(VENV)/.ready-lint
-	@tools/wheel-test.sh $(VENV)
+wheel-test:
+	@$(MAKE) --no-print-directory test WHEEL=1
 
 clean:
 	rm -rf .venv .venv-* build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache \

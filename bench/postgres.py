@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -43,9 +45,7 @@ class PostgresServer:
         # A short path: a socket's is 107 bytes at most. Readable for the user the server runs as.
         self.folder = Path(tempfile.mkdtemp(prefix="relight-pg-", dir="/tmp"))
         self._data = self.folder / "data"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
         try:
@@ -142,6 +142,15 @@ class PostgresServer:
         name = f"jobs_{os.getpid()}_{self._databases}"
         self.sql(f"CREATE DATABASE {name}")
         return name
+
+
+def _free_port() -> int:
+    """Find one that no client is given while the server is stopped: those are from 32768 on."""
+    while True:
+        port = random.SystemRandom().randrange(16_384, 32_768)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def _user() -> pwd.struct_passwd:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ backend itself can do."""
 
 UNITS = {
     "tests/actors/jobs/test_blob_sweep.py": ("relight.actors.jobs._blob_sweep", "relight.actors.jobs._blobs"),
+    "tests/actors/jobs/test_plans.py": (
+        "relight.actors.jobs._sql_reads",
+        "relight.actors.jobs._sql_session",
+    ),
     "tests/actors/jobs/test_postgres_session.py": (
         "relight.actors.jobs._postgres_route",
         "relight.actors.jobs._postgres_session",
@@ -137,10 +142,16 @@ RULES = (upward, past_the_face, backend, extra, operations)
 def violations(root: Path, rule: Callable[[Path, Import], str | None]) -> Iterator[str]:
     """Yield what breaks *rule* in the package at *root*, one line each."""
     for path in modules(root):
-        source = (root / path).read_text()
-        for found in imports_of(source, module_name(path), is_package=path.name == "__init__.py"):
+        for found in _imports(root, path):
             if reason := rule(path, found):
                 yield f"{path}:{found.line}: {found.target}: {reason}"
+
+
+@cache
+def _imports(root: Path, path: Path) -> list[Import]:
+    """Read a module once for all rules."""
+    source = (root / path).read_text()
+    return list(imports_of(source, module_name(path), is_package=path.name == "__init__.py"))
 
 
 @pytest.mark.parametrize("rule", RULES)

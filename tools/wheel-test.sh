@@ -1,5 +1,7 @@
 #!/bin/sh
-# Build the wheel and run the suite against it, from an empty folder: tools/wheel-test.sh VENV
+# Build the wheel and run the suite against it, from an empty folder:
+#
+#     [COVERAGE=1] tools/wheel-test.sh VENV -m pytest ARGUMENT...
 #
 # In the clone a package or data file that the wheel lacks would be found beside the tests.
 set -eu
@@ -7,6 +9,7 @@ set -eu
 root=$(pwd -P)
 tools=$1/bin
 venv=$1-wheel
+shift
 
 rm -rf dist
 echo "relight: building the wheel"
@@ -19,8 +22,9 @@ trap 'rm -rf "$empty"' EXIT
 cd "$empty"
 python=$root/$venv/bin/python
 "$python" -P -c 'import relight, sys; sys.exit("site-packages" not in relight.__file__ and relight.__file__)'
-"$python" -P -m pytest -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
-    -n "${WORKERS:-auto}" --dist loadfile \
+# Measured in the wheel, reported under the names of the clone: see [tool.coverage.paths].
+"$python" -P ${COVERAGE:+-m coverage run --rcfile="$root/pyproject.toml" --data-file="$root/.coverage"} "$@" \
+    -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
     -o addopts="--import-mode=importlib --confcutdir='$root/tests' -ra --strict-markers --strict-config" "$root/tests"
 # --verifytypes looks the package up in the first python on PATH and heeds no other setting. It ends with an
 # error for attributes whose types it has to infer; those are counted, types that nobody knows are refused.

@@ -16,7 +16,7 @@ from ._errors import StoreError
 from ._postgres_errors import broken, refused, unreachable
 from ._postgres_pipeline import CollectingConnection, StatementPipeline
 from ._postgres_route import Route
-from ._postgres_setup import Database, migrate
+from ._postgres_setup import Database, check_version, migrate
 from ._sql_rows import Row
 
 _GRACE = 5.0
@@ -37,13 +37,14 @@ class PostgresConnection:
     Args:
         database: Where.
         route: What is known of the way there.
-        is_writer: It has transactions, in a pipeline; else each statement is alone. It migrates the tables.
+        is_writer: It has transactions, in a pipeline; else each statement is alone.
+        migrates: The writer migrates the tables; else it refuses those of another version.
 
     Raises:
         StoreError: The database can't be reached or used.
     """
 
-    def __init__(self, database: Database, route: Route, *, is_writer: bool) -> None:
+    def __init__(self, database: Database, route: Route, *, is_writer: bool, migrates: bool) -> None:
         self._database = database
         self._name = database.name
         self._route = route
@@ -60,7 +61,7 @@ class PostgresConnection:
         try:
             if is_writer:
                 with self._translated():
-                    migrate(connection, database)
+                    (migrate if migrates else check_version)(connection, database)
         except BaseException:
             self.close()
             raise

@@ -13,8 +13,8 @@ from zlib import crc32
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from ._errors import StoreError
-from ._schema import MIGRATIONS, statements
+from ._errors import JobSpecError, SchemaError
+from ._schema import SCHEMA_VERSION, statements
 from ._sql_rows import Row
 
 if TYPE_CHECKING:
@@ -104,11 +104,11 @@ def check_schema(schema: str | None) -> None:
     """See that it is a name that needs no quotes.
 
     Raises:
-        ValueError: It is none.
+        JobSpecError: It is none.
     """
     if schema is not None and not _SCHEMA.fullmatch(schema):
-        problem = "schema must be a name of small letters, digits and _, at most 63 of them"
-        raise ValueError(f"{problem}, got {schema!r}")
+        problem = "must be a name of small letters, digits and _, at most 63 of them"
+        raise JobSpecError("PostgresStore.schema", f"{problem}, got {schema!r}")
 
 
 def migrate(connection: psycopg.Connection[Row], database: Database) -> None:
@@ -119,7 +119,7 @@ def migrate(connection: psycopg.Connection[Row], database: Database) -> None:
         database: Where.
 
     Raises:
-        StoreError: They are of a newer version.
+        SchemaError: They are of a newer version.
         psycopg.Error: The server refuses.
     """
     with connection.transaction():
@@ -128,18 +128,40 @@ def migrate(connection: psycopg.Connection[Row], database: Database) -> None:
         _migrate(connection, database)
 
 
+def check_version(connection: psycopg.Connection[Row], database: Database) -> None:
+    """Refuse tables of another version, and touch nothing.
+
+    Args:
+        connection: The one that writes.
+        database: Where.
+
+    Raises:
+        SchemaError: They are of another version, or not there.
+        psycopg.Error: The server refuses.
+    """
+    with connection.transaction():
+        connection.execute(database.settings(is_writer=True, is_local=True).encode())
+        is_there = _is_there(connection, "to_regclass", "relight_schema")
+        found = _version(connection) if is_there else 0
+    if found != SCHEMA_VERSION:
+        raise SchemaError(database.name, found, SCHEMA_VERSION)
+
+
+def _version(connection: psycopg.Connection[Row]) -> int:
+    rows = connection.execute("SELECT max(version) FROM relight_schema").fetchall()
+    return cast("int | None", rows[0][0]) or 0
+
+
 def _migrate(connection: psycopg.Connection[Row], database: Database) -> None:
     # Each is asked for before it is made: a user who may not make any is told so even where it is there.
     if database.schema and not _is_there(connection, "to_regnamespace", database.schema):
         connection.execute(f"CREATE SCHEMA {database.schema}".encode())
     if not _is_there(connection, "to_regclass", "relight_schema"):
         connection.execute("CREATE TABLE relight_schema (version INTEGER NOT NULL)")
-    rows = connection.execute("SELECT max(version) FROM relight_schema").fetchall()
-    found = cast("int | None", rows[0][0]) or 0
-    if found > len(MIGRATIONS):
-        problem = f"its schema is of version {found}, this relight knows {len(MIGRATIONS)}: upgrade relight"
-        raise StoreError(database.name, problem, is_passing=False)
-    for version in range(found + 1, len(MIGRATIONS) + 1):
+    found = _version(connection)
+    if found > SCHEMA_VERSION:
+        raise SchemaError(database.name, found, SCHEMA_VERSION)
+    for version in range(found + 1, SCHEMA_VERSION + 1):
         for statement in statements(version, _WORDS):
             connection.execute(statement.encode())
         connection.execute("INSERT INTO relight_schema VALUES (%s)", (version,))

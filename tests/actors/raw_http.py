@@ -1,5 +1,6 @@
 """A server that answers with bytes written by hand: for what no decent server would send."""
 
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -88,9 +89,12 @@ async def serve(*replies: Reply, port: int = 0) -> AsyncGenerator[RawServer, Non
 
 
 async def free_port() -> int:
-    """Find a port nobody listens on."""
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-        return listener.extra(anyio.abc.SocketAttribute.local_port)
+    """Find a port nobody listens on, and that no client is given either, as those from 32768 on are."""
+    while True:
+        port = random.SystemRandom().randrange(16_384, 32_768)
+        with suppress(OSError):
+            async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port):
+                return port
 
 
 async def _read_request(stream: anyio.abc.SocketStream) -> bytes | None:

@@ -20,16 +20,16 @@ GET = HttpRequest("GET", "/thing")
 
 async def test_a_call_waits_for_what_the_headers_of_the_last_answer_said() -> None:
     headers = ("x-ratelimit-limit-requests: 10", "x-ratelimit-remaining-requests: 0")
-    slow = http(204, b"", *headers, "x-ratelimit-reset-requests: 1s")
+    slow = http(204, b"", *headers, "x-ratelimit-reset-requests: 5s")
     policy = Policy(rate_limit=RateLimit())
     async with serve(slow, http(204)) as server, open_system() as system:
         ref = await system.spawn(Child("svc", lambda: HttpService(server.url), policy=policy))
         await ref.ask(GET)
         with pytest.raises(RateLimitedError) as refused:
-            await ref.ask(GET, timeout=0.01)
+            await ref.ask(GET, timeout=0.3)
         assert refused.value.retry_after is not None
         await ref.ask(GET)
-        assert server.times[1] - server.times[0] >= 0.09
+        assert server.times[1] - server.times[0] >= 0.45
 
 
 async def test_without_a_rate_limit_headers_are_not_followed() -> None:
@@ -60,7 +60,7 @@ def completion(tokens: int) -> bytes:
 
 
 async def test_a_chat_is_charged_by_its_usage_and_refused_by_its_estimate() -> None:
-    limit = RateLimit(tokens_per_minute=1e6, burst=60.0)
+    limit = RateLimit(tokens_per_minute=1e6, burst=120.0)  # there are enough: the money is what is short
     policy = Policy(cost_budget=CostBudget(usd_per_day=1.0), rate_limit=limit)
     chat = ChatCompletion(model="m", messages=(ChatMessage("user", "hello"),), max_tokens=200_000)
     async with serve(completion(900_000)) as server, open_system() as system:
@@ -76,7 +76,7 @@ async def test_a_chat_is_charged_by_its_usage_and_refused_by_its_estimate() -> N
         assert found.spending.first_usd == pytest.approx(0.9)
         assert found.rate_limit is not None
         assert found.rate_limit.tokens_left is not None
-        assert found.rate_limit.tokens_left <= 300_000
+        assert found.rate_limit.tokens_left <= 1_600_000  # the estimates alone would leave 1,800,000
         assert found.rate_limit.reports == 0
 
 

@@ -173,7 +173,7 @@ async def test_the_servers_wait_is_kept() -> None:
 
 async def test_a_server_that_hangs_is_timed_out_and_asked_again() -> None:
     async with serve(HANG, http(200)) as server, open_system() as system:
-        ref = await spawn(system, server.url, attempt_timeout=0.25)
+        ref = await spawn(system, server.url, attempt_timeout=1.0)
         assert (await ref.ask(GET)).status == 200
     assert len(server.requests) == 2
 
@@ -187,7 +187,7 @@ async def test_errors_name_the_child_where_the_class_names_no_provider() -> None
 
 async def test_a_post_that_got_no_answer_in_time_is_not_sent_twice() -> None:
     async with serve(HANG) as server, open_system() as system:
-        ref = await spawn(system, server.url, attempt_timeout=0.25)
+        ref = await spawn(system, server.url, attempt_timeout=1.0)
         with pytest.raises(ProviderError) as caught:
             await ref.ask(HttpRequest("POST", "/thing", body=b"x"))
     assert caught.value.kind is FailureKind.TIMEOUT

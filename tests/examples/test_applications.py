@@ -25,7 +25,7 @@ Run = Callable[[Fakes, Options, Say], Coroutine[None, None, Outcome]]
 APPLICATIONS = {"comic_maker": studio.run, "video_maker": production.run}
 BOTH = pytest.mark.parametrize("run", APPLICATIONS.values(), ids=APPLICATIONS.keys())
 OPTIONS = Options(count=2, rate=0.15)
-CALM = Options(count=2, rate=0.0, lease=1.0)
+CALM = Options(count=2, rate=0.0, lease=30.0)
 AGENTS = sorted(
     path
     for folder in ("comic_maker", "video_maker")

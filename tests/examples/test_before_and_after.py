@@ -57,10 +57,20 @@ async def openai(anyio_backend: object) -> AsyncIterator[Fakes]:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # the loops written by hand sleep with asyncio
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_the_page_says_what_is_measured(trouble: str, openai: Fakes) -> None:
+    """Waits are a fiftieth of the real ones, so that a machine with other work spoils some measurements."""
     logging.getLogger("examples").setLevel(logging.CRITICAL)
-    figures = await measure(trouble, openai)
     claims = [row for row in ROWS if row[0] == trouble]
     assert claims
-    for _, what, by_hand, on_relight in claims:
-        for side, claim in (("by hand", by_hand), ("relight", on_relight)):
-            assert fits(claim, counted(what, figures[side])), (what, side, claim, figures)
+    spoilt: list[object] = []
+    while len(spoilt) < 5:
+        figures = await measure(trouble, openai)
+        wrong = [
+            (what, side, claim)
+            for _, what, by_hand, on_relight in claims
+            for side, claim in (("by hand", by_hand), ("relight", on_relight))
+            if not fits(claim, counted(what, figures[side]))
+        ]
+        if not wrong:
+            return
+        spoilt.append((wrong, figures))
+    raise AssertionError(spoilt)

@@ -53,6 +53,12 @@ class Checker:
             if block.language == "console" and "not run" not in block.notes:
                 yield from self._wrong_commands(block)
 
+    def shown_files(self) -> Iterator[Path]:
+        """Yield the files that are run because the document says what they print."""
+        for index, block in enumerate(self.blocks):
+            if _is_shown(block) and self._promised_output(index) is not None:
+                yield self.root / block.notes["from"]
+
     def _at(self, block: Block, problem: str) -> str:
         return f"{self.document.name}:{block.line}: {problem}"
 

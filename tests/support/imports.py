@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 
 class Import(NamedTuple):
@@ -35,15 +35,20 @@ def imports_of(source: str, module: str, *, is_package: bool) -> Iterator[Import
                 yield Import(origin, alias.name, statement.lineno, is_eager)
 
 
-def _statements(node: ast.AST, *, is_eager: bool) -> Iterator[tuple[ast.AST, bool]]:
-    for child in ast.iter_child_nodes(node):
-        yield child, is_eager
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for branch, runs in ((child.body, False), (child.orelse, is_eager)):
-                yield from _statements(ast.Module(branch, []), is_eager=runs)
-        else:
-            is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            yield from _statements(child, is_eager=is_eager and not is_function)
+def _statements(block: ast.AST, *, is_eager: bool) -> Iterator[tuple[ast.stmt, bool]]:
+    """Yield the statements within *block*, those of its own blocks too. Expressions hold none."""
+    for name, held in ast.iter_fields(block):
+        if not isinstance(held, list):
+            continue
+        is_skipped = (
+            name == "body" and isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+        )
+        for child in cast("list[object]", held):
+            if isinstance(child, ast.stmt):
+                yield child, is_eager and not is_skipped
+            if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+                is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+                yield from _statements(child, is_eager=is_eager and not is_skipped and not is_function)
 
 
 def _resolved(statement: ast.ImportFrom, package: str) -> str:

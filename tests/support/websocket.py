@@ -94,6 +94,6 @@ async def connect(url: str, *headers: tuple[str, str]) -> AsyncGenerator[WebSock
     assert parts.port is not None
     async with await anyio.connect_tcp(parts.hostname, parts.port) as stream:
         client = WebSocketClient(stream)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await client.open(parts.netloc, parts.path, headers)
         yield client

@@ -32,7 +32,7 @@ def served() -> Iterator[Fakes]:
 
 @pytest.fixture
 async def client(anyio_backend: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=5.0) as client:
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=60.0) as client:
         yield client
 
 

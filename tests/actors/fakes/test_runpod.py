@@ -29,7 +29,7 @@ async def states(runpod: Ask, job: str, last: set[str]) -> tuple[list[str], dict
     """Poll *job* until its status is in *last*; return the states seen, each once, and the last reply."""
     seen: list[str] = []
     body: dict[str, Any] = {}
-    with anyio.fail_after(5.0):
+    with anyio.fail_after(30.0):
         while not seen or seen[-1] not in last:
             body = (await runpod("GET", f"status/{job}")).json()
             if body["status"] not in seen:
@@ -54,10 +54,10 @@ def pixels(png: bytes) -> bytes:
 
 
 async def test_a_job_goes_through_its_states_and_ends_with_an_image(fakes: Fakes, runpod: Ask) -> None:
-    await fakes.script("runpod", [Step(queue_seconds=0.05, run_seconds=0.05)])
+    await fakes.script("runpod", [Step(queue_seconds=0.5, run_seconds=0.5)])
     seen, body = await states(runpod, await submit(runpod), {"COMPLETED"})
     assert seen == ["IN_QUEUE", "IN_PROGRESS", "COMPLETED"]
-    assert body["delayTime"] == body["executionTime"] == 50
+    assert body["delayTime"] == body["executionTime"] == 500
     assert len(pixels(b64decode(body["output"]["images"][0]))) == 64 * (1 + 64 * 3)
 
 

@@ -39,7 +39,7 @@ def documents(text: str) -> list[Event]:
 
 async def wait_ended(fakes: Fakes, provider: str) -> LogEntry:
     """Wait until the fake has done with its requests; return the last."""
-    with anyio.fail_after(5.0):
+    with anyio.fail_after(30.0):
         while (await fakes.statistics(provider)).in_flight:  # noqa: ASYNC110 - another process
             await anyio.sleep(0.01)
     return (await fakes.log(provider))[-1]

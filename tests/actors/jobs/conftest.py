@@ -9,25 +9,13 @@ from types import FrameType
 import pytest
 
 from relight.actors.jobs import MemoryStore, PostgresStore, SqliteStore, Store
-from relight.bench.postgres import HOW, PostgresServer, find_binaries
+from relight.bench.postgres import PostgresServer
 
 from . import poolers
 from .poolers import PgBouncer, find_pgbouncer
 
 Pool = Callable[..., PgBouncer]
 """Starts a pooler before the tests' PostgreSQL: its mode, and more of its settings."""
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """Start a PostgreSQL for all tests."""
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip(HOW)
-    pytest.importorskip("psycopg")
-    server = PostgresServer(binaries)
-    yield server
-    server.remove()
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +64,9 @@ def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return MemoryStore()
     if request.param == "sqlite":
         return SqliteStore(tmp_path / "jobs.db")
-    server: PostgresServer | PgBouncer = request.getfixturevalue("postgres")
-    if request.param != "postgres":
-        server = request.getfixturevalue("shared_pools")(request.param.partition(" ")[0])
+    if request.param == "postgres":
+        return PostgresStore(request.getfixturevalue("dsn"))
+    server: PgBouncer = request.getfixturevalue("shared_pools")(request.param.partition(" ")[0])
     database, schemas = request.getfixturevalue("shared_database")
     return PostgresStore(server.dsn(database), schema=next(schemas))
 

@@ -100,7 +100,7 @@ async def test_a_worker_with_a_retention_sweeps_by_itself(tmp_path: Path) -> Non
     async with open_system() as system:
         system.events.listen(lambda name, facts: swept.set() if name == "job.results_swept" else None)
         await Worker(queue, retention=1000.0).start(system)
-        with anyio.fail_after(10.0):
+        with anyio.fail_after(60.0):
             await swept.wait()
             assert orphan not in files(folder)
             id_ = await queue.enqueue(work)
@@ -123,7 +123,7 @@ async def test_a_folder_that_can_not_be_swept_is_told_of_and_stops_nobody(tmp_pa
     async with open_system() as system:
         system.events.listen(lambda name, facts: told.set() if name == "job.results_not_swept" else None)
         await Worker(queue, retention=1000.0).start(system)
-        with anyio.fail_after(10.0):
+        with anyio.fail_after(60.0):
             await told.wait()
             assert await queue.result(await queue.enqueue(work)) == "done"
 

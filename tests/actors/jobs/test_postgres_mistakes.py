@@ -119,14 +119,14 @@ def test_a_mistake_is_told_in_one_line_by_the_store_and_by_the_command_line(
     assert words in message
     assert len(message.splitlines()) == 1
     assert caught.value.is_passing is is_passing
-    assert main(["jobs", "list", "--store", dsn]) == 2
-    listed = capsys.readouterr().err
+    assert main(["jobs", "migrate", "--store", dsn]) == 2
+    migrated = capsys.readouterr().err
     assert main(["demo", "--no-dashboard", "--comics", "1", "--store", dsn]) == 2
     demo = capsys.readouterr().err
-    assert listed == f"relight: {message}\n"
+    assert migrated == f"relight: {message}\n"
     assert demo == f"relight demo: error: {message}\n"
     for secret in ("s3cret", PASSWORD, "poor-and-secret"):
-        assert secret not in "".join(traceback.format_exception(caught.value)) + listed + demo
+        assert secret not in "".join(traceback.format_exception(caught.value)) + migrated + demo
 
 
 def test_who_may_not_make_tables_can_work_with_those_an_owner_made(postgres: PostgresServer) -> None:

@@ -24,9 +24,8 @@ def session_at(dsn: str, route: Route | None = None) -> PostgresSession:
     return PostgresSession(database_at(dsn), route or Route(), is_writer=True)
 
 
-def test_between_two_statements_the_server_knows_that_a_transaction_is_idle(postgres: PostgresServer) -> None:
+def test_between_two_statements_the_server_knows_that_a_transaction_is_idle(dsn: str) -> None:
     # Else it would not end that of a process that is stopped, and nobody could claim until it goes on.
-    dsn = postgres.dsn(postgres.new_database())
     session = session_at(dsn)
     session.begin()
     session.lock_claims()
@@ -38,9 +37,8 @@ def test_between_two_statements_the_server_knows_that_a_transaction_is_idle(post
     session.close()
 
 
-def test_nothing_is_sent_before_an_answer_is_wanted(postgres: PostgresServer) -> None:
+def test_nothing_is_sent_before_an_answer_is_wanted(dsn: str) -> None:
     # A process that is stopped with half a transaction sent would hold its locks, and no timeout ends it.
-    dsn = postgres.dsn(postgres.new_database())
     session = session_at(dsn)
     session.begin()
     session.lock_claims()
@@ -54,8 +52,7 @@ def test_nothing_is_sent_before_an_answer_is_wanted(postgres: PostgresServer) ->
     session.close()
 
 
-def test_a_session_makes_one_transaction_after_another(postgres: PostgresServer) -> None:
-    dsn = postgres.dsn(postgres.new_database())
+def test_a_session_makes_one_transaction_after_another(dsn: str) -> None:
     session = session_at(dsn)
     for _ in range(2):  # the pipeline stays open between transactions
         session.begin()

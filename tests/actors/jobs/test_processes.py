@@ -38,12 +38,12 @@ async def test_four_processes_share_a_store(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     where = str(tmp_path / "jobs.db")
-    if kind != "sqlite":
+    if kind == "postgres":
+        where = request.getfixturevalue("dsn")
+    if kind == "transaction pooler":  # 18 connections to it share 5 of the server
         server: PostgresServer = request.getfixturevalue("postgres")
-        where = server.dsn(server.new_database())
-        if kind == "transaction pooler":  # 18 connections to it share 5 of the server
-            pool: Pool = request.getfixturevalue("pool")
-            where = pool("transaction", default_pool_size=5).dsn(server.new_database())
+        pool: Pool = request.getfixturevalue("pool")
+        where = pool("transaction", default_pool_size=5).dsn(server.new_database())
     store = open_store(kind, where)
     async with store.opened():
         await store.set_queue(QUEUE, max_running=MOST_RUNNING)

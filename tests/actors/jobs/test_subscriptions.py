@@ -9,13 +9,14 @@ import pytest
 
 from relight.actors.jobs import Event, Feed, Queue, Store, Subscription
 from tests.actors.jobs.desk_help import kill, new
+from tests.actors.jobs.faults import until
 
 pytestmark = pytest.mark.anyio
 
 
 async def take(subscription: Subscription, count: int) -> list[Event]:
     found: list[Event] = []
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async for event in subscription:
             found.append(event)
             if len(found) == count:
@@ -75,20 +76,24 @@ async def test_a_waiting_subscriber_is_woken(store: Store) -> None:
 async def test_another_subscriber_reads_on_when_the_one_that_reads_has_left(store: Store) -> None:
     feed = Feed(store)
     heard: list[str] = []
+    begun: list[Subscription] = []
     async with anyio.create_task_group() as group:
 
         async def listen(scope: anyio.CancelScope, count: int) -> None:
+            subscription = feed.subscribe()
+            await subscription.begin()
+            begun.append(subscription)
             with scope:
-                heard.extend(jobs_of(await take(feed.subscribe(), count)))
+                heard.extend(jobs_of(await take(subscription, count)))
 
         first = anyio.CancelScope()
         group.start_soon(listen, first, 1)
-        await anyio.wait_all_tasks_blocked()
+        await until(lambda: len(begun) == 1)
         group.start_soon(listen, anyio.CancelScope(), 2)
+        await until(lambda: len(begun) == 2)
         await anyio.wait_all_tasks_blocked()
         first.cancel()
         await anyio.wait_all_tasks_blocked()
-        await anyio.sleep(0.05)
         await store.enqueue([new(1), new(2)])
     assert heard == ["job-0001", "job-0002"]
 
@@ -97,15 +102,20 @@ async def test_one_reader_feeds_all(store: Store) -> None:
     counting = _Counting(store)
     feed = Feed(cast("Store", counting))
     heard: list[int] = []
+    begun: list[Subscription] = []
     before = 0
     async with anyio.create_task_group() as group:
         for _ in range(20):
 
             async def listen() -> None:
-                heard.append(len(await take(feed.subscribe(), 30)))
+                subscription = feed.subscribe()
+                await subscription.begin()
+                begun.append(subscription)
+                heard.append(len(await take(subscription, 30)))
 
             group.start_soon(listen)
-        await anyio.sleep(0.2)
+        await until(lambda: len(begun) == 20)
+        await anyio.wait_all_tasks_blocked()
         before = counting.reads
         for number in range(30):
             await store.enqueue([new(number)])

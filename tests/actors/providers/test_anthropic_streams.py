@@ -281,7 +281,7 @@ async def test_nothing_is_waited_for_after_the_end_marker() -> None:
 
     async with serve(linger) as server:
         anthropic = Anthropic("k", base_url=server.url)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             async with anthropic.lifespan():
                 await drain(anthropic, [])
 

@@ -126,7 +126,7 @@ async def test_a_reader_who_leaves_hangs_up_and_the_cost_is_told() -> None:
         openai = await spawn(system, server.url)
         async with openai.stream(ASK, timeout=30.0) as chunks:
             assert (await anext(aiter(chunks))).text == "Hel"
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await hung_up.wait()
     (fields,) = told()
     assert fields == {
@@ -160,7 +160,7 @@ async def test_a_deadline_ends_a_stream_and_hangs_up() -> None:
         openai = await spawn(system, server.url)
         with pytest.raises(TimeoutError):
             await read(openai, timeout=0.5)
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await hung_up.wait()
 
 
@@ -237,6 +237,6 @@ async def test_readers_who_leave_at_any_moment_leave_nothing_behind() -> None:
         await assert_no_leaks(system, timers=False)
         # The slots are free, and the client's pool works.
         assert len(await openai.ask(ASK)) == 21
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while open_connections:  # noqa: ASYNC110 - any of them may be the last to close
                 await anyio.sleep(0.01)

@@ -172,11 +172,11 @@ async def test_a_thousand_random_cancellations_over_sockets_leave_nothing(
             assert tally.total == made <= 20 * CANCELLATIONS
         assert tally.answered > 0
 
-        await assert_no_leaks(system, timeout=10.0)
+        await assert_no_leaks(system, timeout=60.0)
         # Each slot has given its connection back or closed it.
         assert open_files() - files <= SLOTS * len(refs) + 8
         jobs = portal.call(fakes.statistics, "runpod").jobs
-        with anyio.fail_after(5.0):
+        with anyio.fail_after(30.0):
             while jobs.keys() & {"IN_QUEUE", "IN_PROGRESS"}:
                 await anyio.sleep(0.01)
                 jobs = portal.call(fakes.statistics, "runpod").jobs

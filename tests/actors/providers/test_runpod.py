@@ -219,7 +219,7 @@ async def test_a_server_that_does_not_answer_holds_up_a_cancellation_for_three_s
             await anyio.sleep(0.01)
         times.append(anyio.current_time())
         group.cancel_scope.cancel()
-    assert 2.9 <= times[1] - times[0] < 6.0
+    assert 2.9 <= times[1] - times[0] < 30.0  # it would hang for ever
 
 
 @pytest.mark.parametrize(("duplicate_ok", "retryable"), [(False, False), (True, None)])

@@ -273,7 +273,7 @@ async def test_what_would_fail_again_is_sent_once(message: Request[object], code
 async def test_silence_is_waited_out_and_asked_again_where_that_does_no_harm(
     message: Request[object], times: int
 ) -> None:
-    async with serve(HANG, http_json(200, [])) as server, running(server.url, attempt_timeout=0.25) as ref:
+    async with serve(HANG, http_json(200, [])) as server, running(server.url, attempt_timeout=1.0) as ref:
         with pytest.raises(ProviderError, match="timeout") if times == 1 else nullcontext():
             await ref.ask(message)
     assert len(server.requests) == times
@@ -296,7 +296,7 @@ async def test_a_duplicate_after_a_lost_answer_is_the_calls_own(servers: Servers
 
 async def test_a_duplicate_after_silence_is_the_calls_own_too() -> None:
     duplicate = http_json(409, {"code": "23505", "message": "duplicate key"})
-    async with serve(HANG, duplicate) as server, running(server.url, attempt_timeout=0.25) as ref:
+    async with serve(HANG, duplicate) as server, running(server.url, attempt_timeout=1.0) as ref:
         message = msgspec.structs.replace(KEYED, is_returned=False)
         assert await ref.ask(message) == Rows(rows=(), is_echo=True)
 

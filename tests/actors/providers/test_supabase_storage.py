@@ -140,7 +140,7 @@ async def test_an_upload_that_must_not_overwrite_is_sent_once(reply: bytes) -> N
 async def test_silence_is_asked_again_where_that_does_no_harm(message: Request[str], times: int) -> None:
     async with (
         serve(HANG, http_json(200, {"Key": "k"}), http_json(200, {"Key": "k"})) as server,
-        running(server.url, attempt_timeout=0.25) as ref,
+        running(server.url, attempt_timeout=1.0) as ref,
     ):
         if times == 1:
             with pytest.raises(ProviderError, match="timeout"):

@@ -21,8 +21,8 @@ def where(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Say where the store is."""
     if kind == "sqlite":
         return str(tmp_path / "jobs.db")
-    server: PostgresServer = request.getfixturevalue("postgres")
     if kind == "postgres":
-        return server.dsn(server.new_database())
+        return str(request.getfixturevalue("dsn"))
+    server: PostgresServer = request.getfixturevalue("postgres")
     pool: Pool = request.getfixturevalue("pool")
     return pool("transaction", default_pool_size=5).dsn(server.new_database())

@@ -119,7 +119,8 @@ class Watched:
 
     async def claim(self, worker: str, queues: list[str], most: int) -> list[Claimed]:
         """Hand out jobs, and write down under which fences."""
-        claimed = await self._store.claim(worker, queues, most)
+        call = cast("Callable[..., Awaitable[list[Claimed]]]", self.__getattr__("claim"))
+        claimed = await call(worker, queues, most)
         for one in claimed:
             self._log.write("claimed", one.job.id, fence=one.job.fence)
         return [Claimed(job=one.job) for one in claimed] if self._forgets else claimed
@@ -129,6 +130,14 @@ class Watched:
         call = cast("Callable[..., Awaitable[None]]", self.__getattr__("save_step"))
         await call(job, fence, step)
         self._log.write("recorded", job, step.name, fence)
+
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step of a run that has lost its job, and write down that it is stored."""
+        call = cast("Callable[..., Awaitable[bool]]", self.__getattr__("save_late"))
+        is_stored = await call(job, run, step)
+        if is_stored:
+            self._log.write("recorded", job, step.name)
+        return is_stored
 
 
 class Busy:
