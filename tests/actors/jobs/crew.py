@@ -16,7 +16,8 @@ from relight.actors.jobs import Claimed, NewJob, PostgresStore, SqliteStore, Sto
 
 QUEUE = "crew"
 IDLE = 0.7
-"""Seconds without work after which it ends. Monotonic time is one for all processes of a machine."""
+"""Seconds without work after which it ends, once it has enqueued all of its own. Monotonic time is one for
+all processes of a machine."""
 
 
 def open_store(kind: str, where: str) -> Store:
@@ -33,6 +34,7 @@ async def main(kind: str, where: str, name: str, jobs: int) -> None:
         await store.register(name, 600.0, {})
 
         async def enqueue() -> None:
+            nonlocal has_more, last
             for number in range(jobs):
                 job = NewJob(
                     id=f"{number:04}-{name}",
@@ -43,6 +45,7 @@ async def main(kind: str, where: str, name: str, jobs: int) -> None:
                 )
                 await store.enqueue([job])
                 await anyio.sleep(dice.random() * 0.004)
+            has_more, last = False, time.monotonic()
 
         async def run(one: Claimed) -> None:
             began = time.monotonic()
@@ -50,10 +53,10 @@ async def main(kind: str, where: str, name: str, jobs: int) -> None:
             runs.append((one.job.id, began, time.monotonic()))
             await store.succeed(one.job.id, one.job.fence, b"1", cost_usd=0.0, retries=0)
 
+        has_more, last = True, time.monotonic()
         async with anyio.create_task_group() as group:
             group.start_soon(enqueue)
-            last = time.monotonic()
-            while time.monotonic() < last + IDLE:
+            while has_more or time.monotonic() < last + IDLE:
                 claimed = await store.claim(name, [QUEUE], 4)
                 for one in claimed:
                     last = time.monotonic()
