@@ -63,7 +63,7 @@ class Desk:
         """It claims jobs: from the start of its runner until its end is announced."""
         self.is_ending = False
         """The system ends: no runner begins to claim again."""
-        self.is_in_doubt = False
+        self.may_have_orphans = False
         """The store may have handed this worker jobs that nobody here runs."""
         self.wake = Bell()
         """Something changed that may let another job begin."""
@@ -76,7 +76,7 @@ class Desk:
         self.is_gone = False
         """The worker ends, and with it what is still to be stored."""
         self._renewed = Bell()
-        self._is_in_doubt = False
+        self._is_lease_in_doubt = False
         """Its lease has ended, and the store could not be asked whether somebody took its jobs."""
         self._kernel: Kernel | None = None
         self._troubles: dict[Trouble, str] = {}
@@ -153,20 +153,20 @@ class Desk:
         if was_over:
             self._renewed.ring()
             self.wake.ring()
-        if self._is_in_doubt:
-            self._is_in_doubt = False
+        if self._is_lease_in_doubt:
+            self._is_lease_in_doubt = False
             self.kernel.events.info("worker.lease_renewed", worker=self.worker, jobs=len(self.runs))
 
     def doubt(self) -> None:
         """Note that the lease has ended, and that the store can't say whether somebody took the jobs."""
-        if not self._is_in_doubt:
-            self._is_in_doubt = True
+        if not self._is_lease_in_doubt:
+            self._is_lease_in_doubt = True
             self.kernel.events.warning("worker.lease_in_doubt", worker=self.worker, jobs=len(self.runs))
 
     def lose(self) -> None:
         """Give up the lease and what is at hand: others have it by now."""
         worker, self.worker, self.lease_ends = self.worker, None, -inf
-        self._is_in_doubt = False
+        self._is_lease_in_doubt = False
         if worker is not None:
             self.kernel.events.error("worker.lease_lost", worker=worker, jobs=len(self.runs))
         for run in tuple(self.runs.values()):

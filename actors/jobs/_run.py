@@ -268,7 +268,8 @@ class Run:
             await self._settle_anyhow(refusal or problem)
         finally:
             if self.is_lost:
-                self.desk.is_in_doubt = True  # where only its runner was lost, the store has it as ours still
+                # Where only its runner was lost, the store has it as ours still.
+                self.desk.may_have_orphans = True
                 self.desk.kernel.events.warning("job.lost", job=self.job.id, kind=self.job.kind)
             self._leave()
 

@@ -45,7 +45,7 @@ class Runner(Actor):
     def killed(self, reason: ExitReason) -> None:
         """Cancel the jobs at hand. The store may go too, so the next runner or the reaper gives them back."""
         self._desk.close()
-        self._desk.is_in_doubt = True
+        self._desk.may_have_orphans = True
         for run in tuple(self._desk.runs.values()):
             run.lose()
 
@@ -80,24 +80,30 @@ class Runner(Actor):
     async def _claim(self, worker: str, room: int) -> int:
         """Claim jobs and begin them; returns how many."""
         desk = self._desk
-        if desk.is_in_doubt:
-            await self._give_back_orphans(worker)
-        # A claim that fails or is cancelled may have been made: the store's answer got lost.
-        desk.is_in_doubt = True
-        claimed = await desk.store.claim(worker, desk.names, room)
-        for each in claimed:
-            await self._begin(each, worker)
-        desk.is_in_doubt = False
+        try:
+            claimed = await desk.store.claim(worker, desk.names, room)
+            for each in claimed:
+                await self._begin(each, worker)
+        except BaseException:
+            desk.may_have_orphans = True  # it may have been made, or is made yet: its answer got lost
+            raise
+        if desk.may_have_orphans:
+            await self._give_back_orphans(worker)  # not before: an earlier claim may have been on its way
         return len(claimed)
 
     async def _give_back_orphans(self, worker: str) -> None:
         """Give back what the store has handed to this worker and nobody here runs."""
         desk = self._desk
-        running = await desk.store.jobs(Query(states=frozenset({JobState.RUNNING})), most=_MOST_RUNNING)
-        for job in running:
-            if job.worker == worker and job.id not in desk.runs:
-                with suppress(LeaseLostError):
-                    await desk.store.release(job.id, job.fence, cost_usd=0.0, retries=0)
+        desk.may_have_orphans = False  # now: a run may be lost meanwhile
+        try:
+            running = await desk.store.jobs(Query(states=frozenset({JobState.RUNNING})), most=_MOST_RUNNING)
+            for job in running:
+                if job.worker == worker and job.id not in desk.runs:
+                    with suppress(LeaseLostError):
+                        await desk.store.release(job.id, job.fence, cost_usd=0.0, retries=0)
+        except BaseException:
+            desk.may_have_orphans = True
+            raise
 
     async def _wait_for_due(self) -> None:
         desk, looked_at = self._desk, self._desk.kernel.now()

@@ -1,11 +1,14 @@
 """A worker on a real store, in real time: what is in the file is enough to go on."""
 
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import anyio
 import pytest
 
-from relight.actors.jobs import JobContext, JobState, Queue, SqliteStore, Worker
+from relight.actors.jobs import Claimed, JobContext, JobState, Queue, SqliteStore, Worker
 from relight.supervisors import open_system
 from relight.supervisors.policies import Fixed
 
@@ -90,3 +93,45 @@ async def test_a_running_job_is_cancelled_long_before_its_lease_is_renewed(tmp_p
         with anyio.fail_after(30.0):  # it takes a second
             await queue.cancel(id_)
             assert (await queue.wait(id_)).state is JobState.CANCELLED
+
+
+class HeldUpStore(SqliteStore):
+    """A store whose file another process writes to while jobs are claimed for the first time."""
+
+    def __init__(self, path: Path, other: sqlite3.Connection) -> None:
+        super().__init__(path, busy_timeout=60.0)
+        self._other = other
+        self.is_claiming = anyio.Event()
+        self.is_claimed_again = anyio.Event()
+
+    async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
+        if self.is_claiming.is_set():
+            self.is_claimed_again.set()
+        else:
+            self._other.execute("BEGIN IMMEDIATE")
+            self.is_claiming.set()
+        return await super().claim(worker, queues, most)
+
+
+async def test_a_claim_on_its_way_when_its_runner_dies_loses_no_job(tmp_path: Path) -> None:
+    """What it hands out is not there yet when the next runner begins: it is stored later."""
+    path = tmp_path / "jobs.db"
+    async with SqliteStore(path).opened():
+        pass
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        queue = Queue(store := HeldUpStore(path, other))
+
+        @queue.job()
+        async def work(job: JobContext) -> int:
+            return job.runs
+
+        async with store.opened():
+            id_ = await queue.enqueue(work)
+        async with open_system() as system:
+            await Worker(queue).start(system)
+            with anyio.fail_after(60.0):
+                await store.is_claiming.wait()
+                system.kill(system.get("jobs/runner"))
+                await store.is_claimed_again.wait()
+                other.execute("COMMIT")
+                assert await queue.result_of(work, id_) == 2

@@ -422,6 +422,37 @@ async def test_a_runner_that_is_killed_gives_up_its_jobs_and_a_new_one_goes_on(s
     assert "worker.lease_lost" not in stage.words()
 
 
+async def test_a_job_that_gives_way_late_is_given_back_though_jobs_are_being_claimed() -> None:
+    class Slow(FlakyStore):
+        async def claim(self, worker: str, queues: Sequence[str], most: int) -> list[Claimed]:
+            claimed = await super().claim(worker, queues, most)
+            await anyio.sleep(0.5)
+            return claimed
+
+    stage = Stage(Slow())
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        if job.runs == 1:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(2.0)
+        return job.runs
+
+    @stage.queue.job()
+    async def other(job: JobContext) -> None: ...
+
+    async with stage.working() as system:
+        id_ = await stage.queue.enqueue(work)
+        await anyio.sleep(1.0)
+        system.kill(system.get("jobs/runner"))
+        await anyio.sleep(1.75)
+        await stage.queue.enqueue(other)  # it is being claimed when the first job ends
+        assert await stage.queue.result_of(work, id_) == 2
+
+
 async def test_jobs_of_a_claim_whose_answer_got_lost_are_given_back() -> None:
     class Deaf(FlakyStore):
         is_deaf = False
