@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from hashlib import sha256
 from inspect import isawaitable
 from math import inf
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ Call = tuple[Callable[..., Awaitable[object]], *tuple[object, ...]]
 """What a step does: a function and its arguments."""
 _KEPT = 32
 """Errors of steps to be remembered."""
+_LARGE = 1000
+"""Bytes beyond which arguments are remembered by their hash: a job may have many steps, and pictures."""
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
 class Steps:
@@ -40,7 +44,7 @@ class Steps:
         self._finished: dict[str, tuple[Call, int]] = {}
         """Steps that this run has carried out: what was called, and how many had failed before."""
         self._failures = 0
-        self._failed_calls: dict[str, list[tuple[object, ...]]] = {}
+        self._failed_calls: dict[str, list[Sequence[object]]] = {}
         """Of steps that failed: the arguments, each once."""
         self._asked: Counter[str] = Counter()
         self.in_hand = 0
@@ -76,23 +80,24 @@ class Steps:
         return Taken(self, name, call, is_again=finished is not None)
 
     def _is_repeated(self, call: Call, earlier: Call, failures: int) -> bool:
-        return self._failures > failures and _is_same(call, earlier)
+        return self._failures > failures and _is_same(_noted(call), earlier)
 
     def ended(self, name: str, call: Call, *, is_failed: bool) -> None:
         """Hear that a step is no longer in hand."""
         self._names.discard(name)
         if not is_failed:
-            self._finished[name] = call, self._failures
+            self._finished[name] = _noted(call), self._failures
             return
         self._failures += 1
         tried = self._failed_calls.setdefault(name, [])
-        if _place_of(call[1:], tried) == len(tried):
-            tried.append(call[1:])
+        arguments = _noted(call)[1:]
+        if _place_of(arguments, tried) == len(tried):
+            tried.append(arguments)
 
     def key_of(self, name: str, call: Call) -> str:
         """Return the idempotency key of a step. One tried again with other arguments has another."""
         key, tried = self._run.key_of(name), self._failed_calls.get(name)
-        place = 0 if tried is None else _place_of(call[1:], tried)
+        place = 0 if tried is None else _place_of(_noted(call)[1:], tried)
         return f"{key}:again-{place + 1}" if place else key
 
     async def find(self, name: str, *, is_again: bool) -> Step | None:
@@ -225,7 +230,17 @@ class Taken:
 async def _no_call() -> None: ...
 
 
-def _place_of(arguments: tuple[object, ...], tried: Sequence[tuple[object, ...]]) -> int:
+def _noted(call: Call) -> Call:
+    """Return what is remembered of a call."""
+    f, *arguments = call
+    try:
+        data = _ENCODER.encode(arguments)
+    except Exception:  # noqa: BLE001 - arguments may be anything
+        return call
+    return call if len(data) <= _LARGE else (f, sha256(data).digest())
+
+
+def _place_of(arguments: Sequence[object], tried: Sequence[Sequence[object]]) -> int:
     """Return the first place at which *tried* has these arguments, or the one after its last."""
     places = (place for place, earlier in enumerate(tried) if _is_same(arguments, earlier))
     return next(places, len(tried))

@@ -1,12 +1,14 @@
 """Steps: done once, whatever happens to the run around them."""
 
 import errno
+import gc
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import cast
+from weakref import ref
 
 import anyio
 import msgspec
@@ -14,6 +16,7 @@ import pytest
 
 from relight.actors import Usage
 from relight.actors.jobs import (
+    DuplicateStepError,
     JobContext,
     JobState,
     MemoryStore,
@@ -313,6 +316,41 @@ async def test_a_finished_step_is_not_mistaken_for_another_of_its_name(stage: St
 
 
 @virtual
+async def test_large_arguments_of_a_finished_step_are_let_go_and_known_again(stage: Stage) -> None:
+    """A job with a thousand pictures would hold all of them until it ends."""
+    done: list[str] = []
+
+    class Picture(msgspec.Struct, weakref=True):
+        of: str
+        data: bytes = bytes(100_000)
+
+    async def frame(picture: Picture) -> str:
+        done.append(picture.of)
+        return f"[{picture.of}]"
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> str:
+        first = Picture("a cat")
+        is_kept = ref(first)
+        await job.step("first", frame, first)
+        del first
+        gc.collect()
+        assert is_kept() is None
+        with suppress(ConnectionError):
+            await job.step("second", fail)
+        again = await job.step("first", frame, Picture("a cat"))
+        with pytest.raises(DuplicateStepError):
+            await job.step("first", frame, Picture("a dog"))
+        return again
+
+    async def fail() -> None:
+        raise ConnectionError
+
+    async with stage.working():
+        assert await stage.queue.result_of(work, await stage.queue.enqueue(work)) == "[a cat]"
+    assert done == ["a cat"]
+
+
 async def test_a_call_made_again_in_one_run_has_the_same_key_and_another_call_another(stage: Stage) -> None:
     keys: list[str] = []
 
