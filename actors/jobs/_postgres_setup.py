@@ -123,7 +123,7 @@ def migrate(connection: psycopg.Connection[Row], database: Database) -> None:
         psycopg.Error: The server refuses.
     """
     with connection.transaction():
-        connection.execute(database.settings(is_writer=True, is_local=True).encode())
+        connection.execute(database.settings(is_writer=False, is_local=True).encode())
         connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (database.lock("migrations"),))
         _migrate(connection, database)
 

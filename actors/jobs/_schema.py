@@ -145,13 +145,14 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         WHERE state = 'running' AND limit_key IS NOT NULL
         """,
     ),
-    # From now on a queue is known by its workers: to find those of ended jobs takes reading all jobs.
+    # From now on a queue is known by its workers: to find those of ended jobs takes reading all jobs. That
+    # may take long, and nobody can beat or claim beside the other statement, so it comes first.
     (
-        "ALTER TABLE relight_worker ADD COLUMN queues {bytes}",
         """
         INSERT INTO relight_queue (name, is_paused) SELECT DISTINCT queue, 0 FROM relight_job WHERE true
         ON CONFLICT DO NOTHING
         """,
+        "ALTER TABLE relight_worker ADD COLUMN queues {bytes}",
     ),
 )
 """By version, from 1."""

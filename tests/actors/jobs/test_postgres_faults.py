@@ -7,6 +7,7 @@ from typing import cast
 
 import anyio
 import anyio.to_thread
+import psycopg
 import pytest
 
 from relight.actors.jobs import (
@@ -265,6 +266,28 @@ async def test_the_queues_of_ended_jobs_are_known_after_a_migration(
         (queue,) = await store.queues()
         assert (queue.name, queue.is_paused, queue.workers) == (new(1).queue, False, 0)
         await works(store, 2)
+
+
+async def test_workers_beat_while_a_migration_reads_all_jobs(postgres: PostgresServer, database: str) -> None:
+    """Those of the version before would lose their leases, and with them what is in hand."""
+    old, store = PostgresStore(postgres.dsn(database)), PostgresStore(postgres.dsn(database))
+    async with old.opened(), anyio.create_task_group() as group:
+        await old.register("w", 60.0, {})
+        older = "ALTER TABLE relight_worker DROP COLUMN queues; DELETE FROM relight_schema WHERE version > 4"
+        postgres.sql(older, database)
+
+        async def migrate() -> None:
+            async with store.opened():
+                pass
+
+        with psycopg.connect(postgres.dsn(database)) as holder:
+            holder.execute("LOCK TABLE relight_job IN ACCESS EXCLUSIVE MODE")  # it is as if there were many
+            group.start_soon(migrate)
+            waits = "SELECT count(*) FROM pg_locks WHERE relation = 'relight_job'::regclass AND NOT granted"
+            await until(lambda: postgres.sql(waits, database) == "1")
+            beats = "SET lock_timeout = '1s'; UPDATE relight_worker SET expires_at = expires_at + 1"
+            postgres.sql(beats, database)
+            holder.rollback()
 
 
 async def test_a_wrong_password_is_refused_and_no_password_is_shown(
