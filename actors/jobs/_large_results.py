@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import anyio
+
 from ._blob_sweep import BlobSweep
 from ._blobs import Blobs
 from ._checks import check_whole
 from ._errors import JobSpecError, ResultTooLargeError
 from ._store import Store
+
+_SECOND_LOOK = 5.0
+"""Seconds in which a worker that is overdue may give a sign of life: with jobs it beats twice a second."""
 
 
 class LargeResults:
@@ -82,7 +87,7 @@ class LargeResults:
     async def sweep(self, store: Store) -> int:
         """Remove files that no step in *store* refers to any more; returns how many. See `BlobSweep`.
 
-        Right after lost leases were cleared: else a worker that was away for long might still store a step.
+        Only while no lease is overdue: else a worker that was away for long might still store a step.
 
         Raises:
             BlobError: The folder can't be read or changed.
@@ -92,6 +97,20 @@ class LargeResults:
         if folder is None:
             return 0
         return await BlobSweep(folder, store.blobs_in_use).run()
+
+    async def clear_and_sweep(self, store: Store) -> int:
+        """Take the jobs of dead workers, at a second look as a reaper does, and `sweep`.
+
+        Raises:
+            BlobError: The folder can't be read or changed.
+            StoreError: The store can't be used now.
+        """
+        if self.folder is None:
+            return 0
+        if overdue := await store.overdue():
+            await anyio.sleep(_SECOND_LOOK)
+        await store.reap(overdue)
+        return await self.sweep(store)
 
 
 def _check_folder(folder: object) -> None:

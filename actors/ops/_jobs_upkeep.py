@@ -77,8 +77,7 @@ async def _prunable(store: Store, retention: Retention, now: float) -> Prunable:
 
 async def _sweep(store: Store, app: Queue | None) -> int:
     """Remove the files of results that nobody refers to any more, where we know where they are."""
-    await store.reap()  # see `LargeResults.sweep`
-    return await (app or Queue(store)).large_results.sweep(store)
+    return await (app or Queue(store)).large_results.clear_and_sweep(store)
 
 
 def _less(found: Prunable, left: Prunable) -> Prunable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -189,6 +190,30 @@ async def test_a_worker_that_comes_back_first_takes_nothing_from_one_that_lives(
         store.is_away = False
         assert await stage.queue.result_of(work, id_) == 1
     assert "rescued" not in await stage.kinds(id_)
+
+
+async def test_a_sweep_of_files_takes_nothing_from_a_worker_that_lives(
+    store: FlakyStore, stage: Stage, studio: Studio, tmp_path: Path
+) -> None:
+    """After a store was away all leases have ended, and somebody sweeps before a worker can beat."""
+    other = Queue(twin(store), "other", blobs=tmp_path)
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        await job.step("a", studio.draw, "a", 30.0)
+        return job.runs
+
+    async with stage.working(lease=LEASE):
+        id_ = await stage.queue.enqueue(work)
+        await anyio.sleep(1.0)
+        store.is_away = True
+        await anyio.sleep(60.1)
+        async with anyio.create_task_group() as group:
+            group.start_soon(other.sweep_results)
+            await anyio.sleep(0.1)
+            store.is_away = False
+        assert await stage.queue.result_of(work, id_) == 1
+    assert studio.done == ["a"]
 
 
 @pytest.mark.parametrize("patience", [100.0, 3.0])
