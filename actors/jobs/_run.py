@@ -260,12 +260,9 @@ class Run:
     async def _settle(self, error: BaseException | None) -> None:
         try:
             if not self.is_lost:
-                await self._write_end(error)
+                await self._write_end_anyhow(error)
         except LeaseLostError:
             self._why = End.LOST
-        except Exception as problem:  # noqa: BLE001 - the store's: it must not end the system
-            refusal = refusal_of(f"job {self.job.id}", self._result or b"", problem)
-            await self._settle_anyhow(refusal or problem)
         finally:
             if self.is_lost:
                 # Where only its runner was lost, the store has it as ours still.
@@ -273,19 +270,35 @@ class Run:
                 self.desk.kernel.events.warning("job.lost", job=self.job.id, kind=self.job.kind)
             self._leave()
 
-    async def _settle_anyhow(self, problem: Exception) -> None:
-        """End a run whose end the store refuses: as a failure, else for good, else by giving up the lease."""
+    async def _write_end_anyhow(self, error: BaseException | None) -> None:
+        """End it; where the store refuses that, as a failure, else for good, else by giving up the lease."""
+        try:
+            await self._write_end(error)
+        except LeaseLostError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - the store's: it must not end the system
+            if isinstance(problem, StoreError) and problem.is_passing:
+                self._report(problem)  # the worker ends while the store is away
+                return
+            refusal = refusal_of(f"job {self.job.id}", self._result or b"", problem)
+            await self._write_refused(refusal or problem)
+
+    async def _write_refused(self, problem: Exception) -> None:
         try:
             await self._write_failure(problem)
+        except LeaseLostError:
+            raise
         except Exception as again:  # noqa: BLE001 - the store's, or that of a backoff which is no store's fault
             try:
                 await self._fail(self._describe(again), None, spends=True)
+            except LeaseLostError:
+                raise
             except Exception:  # noqa: BLE001 - the store's
-                self._why = End.LOST
                 self._report(problem)
 
     def _report(self, problem: Exception) -> None:
         """Say that the end could not be stored; the lease ends, so that the job is rescued."""
+        self._why = End.LOST
         self.desk.kernel.events.error(
             "job.end_not_stored",
             job=self.job.id,

@@ -11,6 +11,7 @@ import pytest
 
 from relight.actors.jobs import (
     Claimed,
+    Failure,
     JobContext,
     JobFailedError,
     JobSpecError,
@@ -588,6 +589,56 @@ async def test_an_end_that_can_not_be_stored_is_said_and_the_job_rescued() -> No
         store.is_away = False
         assert await stage.queue.result_of(work, id_) == 2
     assert "job.end_not_stored" in stage.words()
+
+
+async def test_a_worker_that_ends_makes_no_failure_of_a_job_that_has_ended_well() -> None:
+    class BackAtLast(FlakyStore):
+        async def fail(
+            self, job: str, fence: int, failure: Failure, *, retry_in: float | None, spends: bool
+        ) -> JobState:
+            self.is_away = False
+            return await super().fail(job, fence, failure, retry_in=retry_in, spends=spends)
+
+    store = BackAtLast()
+    stage = Stage(store)
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> int:
+        await job.step("a", anyio.sleep, 1.0)
+        store.is_away = job.runs == 1
+        return job.runs
+
+    async with stage.system() as system:
+        await Worker(stage.queue, drain=1.0).start(system)
+        id_ = await stage.queue.enqueue(work)
+        await anyio.sleep(30.0)
+    assert (await stage.job(id_)).state is JobState.RUNNING
+    store.is_away = False
+    async with stage.working():
+        assert await stage.queue.result_of(work, id_) == 2
+    assert await stage.kinds(id_) == ["enqueued", "started", "step", "rescued", "started", "succeeded"]
+
+
+async def test_a_job_that_is_anothers_when_the_store_refuses_its_end_costs_no_lease() -> None:
+    class Picky(MemoryStore):
+        async def succeed(
+            self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int
+        ) -> None:
+            if fence == 1:
+                await self.release(job, fence, cost_usd=0.0, retries=0)  # as if it were another's by now
+                raise ValueError("no such column")
+            await super().succeed(job, fence, result, cost_usd=cost_usd, retries=retries)
+
+    stage = Stage(Picky(anyio.current_time))
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        return job.runs
+
+    async with stage.working():
+        assert await stage.queue.result_of(work, await stage.queue.enqueue(work)) == 2
+    assert "job.lost" in stage.words()
+    assert "worker.lease_lost" not in stage.words()
 
 
 async def test_the_next_job_begins_while_the_end_of_the_last_is_stored_but_not_without_bound() -> None:
