@@ -49,7 +49,7 @@ def _every(letter: DeadLetter) -> bool:
 class DeadLetters:
     """The dead-letter ring of one system: counts all, keeps the newest."""
 
-    __slots__ = ("_arrived", "_counts", "_events", "_kept", "_number", "series")
+    __slots__ = ("_arrived", "_counts", "_dropped", "_events", "_kept", "_number", "series")
 
     capacity: ClassVar[int] = KEPT
     """How many are kept."""
@@ -63,6 +63,7 @@ class DeadLetters:
         self._kept: deque[DeadLetter] = deque(maxlen=KEPT)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._number = 0
+        self._dropped = 0
 
     def add(self, ref: Ref, message: Message, reason: str) -> None:
         """Take one message in."""
@@ -120,6 +121,12 @@ class DeadLetters:
         self._kept = deque([one for one in self._kept if not is_wanted(one)], maxlen=KEPT)
         return kept - len(self._kept)
 
+    def note_dropped(self, count: int) -> None:
+        """Count messages that somebody wanted to keep elsewhere and could not."""
+        self._dropped += count
+
     def statistics(self) -> DeadLetterStatistics:
         """Count the dead letters."""
-        return DeadLetterStatistics(self._counts.total(), len(self._kept), dict(self._counts))
+        return DeadLetterStatistics(
+            self._counts.total(), len(self._kept), dict(self._counts), dropped=self._dropped
+        )

@@ -17,5 +17,10 @@ class Sponsor(Protocol):
         ...
 
     def call_ended(self, attempts: int, reply: object) -> None:
-        """Hear that a call has ended after so many attempts; None in place of a reply: not well."""
+        """Hear that a call has ended after so many attempts.
+
+        Args:
+            attempts: How many.
+            reply: What was replied; of a stream its last part, or what came before it broke. None: nothing.
+        """
         ...

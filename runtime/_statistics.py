@@ -69,3 +69,5 @@ class DeadLetterStatistics:
     """Dead letters in the ring, which keeps the newest."""
     counts: dict[tuple[str, str], int]
     """Counts by the message's type and the reason."""
+    dropped: int = 0
+    """Dead letters that were to be kept in a store and could not be."""

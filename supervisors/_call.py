@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..runtime import Item, Message, Slot, Sponsor, Timer, Worker, sink_of
-from ._errors import ProviderError
+from ._errors import ProviderError, StreamBrokenError
 from ._failures import FailureKind
 from ._guarded import Attempt
 from .policies import Permit, RateReport
@@ -49,6 +49,8 @@ class Call(msgspec.Struct, eq=False):
     """What its attempts take of rate limit and money; None where nobody counts."""
     has_grant: bool = False
     """The retry budget counts a retry that it has not made yet."""
+    is_reported: bool = False
+    """Its sponsor has heard how it ended."""
 
     @classmethod
     def of(cls, cell: GuardedMailbox, item: Item, began: float) -> Call:
@@ -88,6 +90,17 @@ class Call(msgspec.Struct, eq=False):
     def sponsor(self) -> Sponsor | None:
         """On whose behalf it is made; None where nobody wants to know."""
         return None if self.slot is None else self.slot.sponsor
+
+    def report(self, reply: object = None) -> None:
+        """Tell its sponsor how it ended. Of a stream that is its last part, or what came before it broke."""
+        sponsor = self.sponsor
+        if sponsor is None or self.is_reported:
+            return
+        self.is_reported = True
+        if reply is None:
+            partial = self.error.partial if isinstance(self.error, StreamBrokenError) else None
+            reply = self.last_part() if partial is None else partial
+        sponsor.call_ended(self.attempts, reply)
 
     @property
     def reason(self) -> FailureKind | None:

@@ -46,6 +46,8 @@ class GuardedCell(GuardedMailbox):
         if call is None:
             return
         if call.running is not None:
+            if call.has_delivered:
+                call.report()  # now: by the time its handler has unwound, who pays may have closed the books
             call.running.cancel("left")
             self.guard.released(call.running, self.kernel.now())
         else:
@@ -192,7 +194,7 @@ class GuardedCell(GuardedMailbox):
         if slot is not None:
             self.calls.pop(slot, None)
             if slot.sponsor is not None:
-                slot.sponsor.call_ended(call.attempts, reply)
+                call.report(reply)
             if not slot.resolve(reply):
                 self.late_replies += 1
         outcome = "ok" if call.attempts == 1 else "retried_ok"

@@ -125,8 +125,7 @@ class GuardedQueue(ActorCell):
 
     def count_end(self, call: Call, outcome: str) -> None:
         self.guard.counters.ended(call.message, outcome, self.kernel.now() - call.began)
-        if (sponsor := call.sponsor) is not None:
-            sponsor.call_ended(call.attempts, None)
+        call.report()
 
     # --- retries that wait -------------------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ backend itself can do."""
 
 UNITS = {
     "tests/actors/jobs/test_blob_sweep.py": ("relight.actors.jobs._blob_sweep", "relight.actors.jobs._blobs"),
+    "tests/actors/jobs/test_plans.py": (
+        "relight.actors.jobs._sql_reads",
+        "relight.actors.jobs._sql_session",
+    ),
     "tests/actors/jobs/test_postgres_session.py": (
         "relight.actors.jobs._postgres_session",
         "relight.actors.jobs._postgres_setup",

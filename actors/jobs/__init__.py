@@ -18,12 +18,15 @@ from ._errors import (
     JobArgumentsError,
     JobError,
     JobFailedError,
+    JobSpecError,
     LeaseLostError,
     ResultTooLargeError,
     Retry,
+    SchemaError,
     StoreError,
     UnknownJobError,
     UnknownStepError,
+    UnstorableResultError,
 )
 from ._feed import Feed
 from ._function import JobFunction
@@ -40,6 +43,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -47,7 +51,9 @@ from ._records import (
 )
 from ._replay import Arguments
 from ._report import JobReport, StepReport, event_row, report_of, row_of
+from ._retention import Retention, prune_store
 from ._schedule import Cron, Every, Schedule
+from ._schema import SCHEMA_VERSION
 from ._sqlite import SqliteStore
 from ._store import Store
 from ._store_url import store_from_url, store_url
@@ -59,6 +65,7 @@ from ._worker import Worker
 
 __all__ = [
     "RESET",
+    "SCHEMA_VERSION",
     "Arguments",
     "Attempt",
     "BadTokenError",
@@ -89,6 +96,7 @@ __all__ = [
     "JobFailedError",
     "JobFunction",
     "JobReport",
+    "JobSpecError",
     "JobState",
     "LeaseLostError",
     "Ledger",
@@ -100,12 +108,15 @@ __all__ = [
     "NewJob",
     "Outcome",
     "PostgresStore",
+    "Prunable",
     "Query",
     "Queue",
     "QueueState",
     "ResultTooLargeError",
+    "Retention",
     "Retry",
     "Schedule",
+    "SchemaError",
     "Selection",
     "Spending",
     "Spent",
@@ -117,9 +128,11 @@ __all__ = [
     "Subscription",
     "UnknownJobError",
     "UnknownStepError",
+    "UnstorableResultError",
     "Worker",
     "event_row",
     "make_token",
+    "prune_store",
     "read_token",
     "report_of",
     "row_of",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from hashlib import sha256
@@ -12,12 +11,6 @@ import anyio.to_thread
 
 from ._errors import BlobError
 
-_PASSING = frozenset(
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE")
-    if hasattr(errno, name)
-)
-"""What somebody may put right while the result waits."""
 SWEPT = ".swept"
 """How the name of a file ends that is about to be removed."""
 
@@ -39,15 +32,15 @@ class Blobs:
         """Store *data*; returns its name.
 
         Raises:
-            BlobError: The disk is full, or the folder can't be written.
+            BlobError: The disk is full, or the folder can't be written. It is passing: the result is good,
+                and somebody can put the folder right.
         """
         name = sha256(data).hexdigest()
         try:
             await anyio.to_thread.run_sync(_write, self._path(name), data)
         except OSError as error:
             problem = f"can't be written: {error.strerror or error}"
-            is_passing = error.errno in _PASSING
-            raise BlobError(str(self.folder), name, problem, is_passing=is_passing) from error
+            raise BlobError(str(self.folder), name, problem, is_passing=True) from error
         return name
 
     async def get(self, name: str) -> bytes:

@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from ...supervisors import BudgetExceededError
+from ._checks import check_number, check_store, check_whole
 from ._records import Job, Spending
 from ._store import Store
 
@@ -29,7 +30,7 @@ class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
     parallel may go over by that much.
 
     Raises:
-        ValueError: A budget is negative.
+        JobSpecError: A budget is negative, or no number.
     """
 
     per_job: float | None = None
@@ -44,8 +45,8 @@ class JobBudget(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value: float | None = getattr(self, name)
-            if value is not None and not value >= 0.0:
-                raise ValueError(f"JobBudget.{name} must be 0 or more US dollars, got {value!r}")
+            if value is not None:
+                check_number(f"JobBudget.{name}", value, of="US dollars")
 
     def judge(self, job: Job, spent: float, today: Spent, now: float) -> BudgetExceededError | None:
         """Decide whether a job may begin another step; returns the refusal, or None.
@@ -115,6 +116,7 @@ class Ledger:
     """
 
     def __init__(self, store: Store, *, clock: Callable[[], float] = time.time) -> None:
+        check_store("Ledger.store", store)
         self._store = store
         self._clock = clock
         self._read_at = -1.0
@@ -127,7 +129,12 @@ class Ledger:
 
         Args:
             count: So many days.
+
+        Raises:
+            JobSpecError: Less than one.
+            StoreError: The ledger can't be read now.
         """
+        check_whole("Ledger.days", count, 1)
         midnight = self._clock() // DAY * DAY
         return [await self._day(midnight - back * DAY) for back in range(count)]
 

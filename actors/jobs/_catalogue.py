@@ -10,7 +10,9 @@ from typing import Never, TypeVar, TypeVarTuple, Unpack, cast
 from ...supervisors import FailureKind
 from ...supervisors.policies import Backoff, Exponential
 from ._context import JobContext
+from ._errors import JobSpecError
 from ._function import AnyJobFunction, JobFunction, JobOptions
+from ._keys import Key
 from ._options import check_options
 from ._schedule import Cron, Every, Schedule
 from ._texts import check_label
@@ -29,7 +31,7 @@ class Catalogue:
         name: Of the queue.
 
     Raises:
-        ValueError: It is no name.
+        JobSpecError: It is no name.
     """
 
     def __init__(self, name: str) -> None:
@@ -49,11 +51,11 @@ class Catalogue:
         timeout: float | None = None,
         attempt_timeout: float | None = None,
         version: str = "",
-        unique: Callable[..., str | None] | None = None,
-        limit_key: Callable[..., str | None] | None = None,
+        unique: Key | None = None,
+        limit_key: Key | None = None,
         limit: int = 1,
         priority: int = 0,
-        user: Callable[..., str | None] | None = None,
+        user: Key | None = None,
         budget_usd: float | None = None,
     ) -> Callable[[Callable[[JobContext, Unpack[ArgsT]], Awaitable[ResultT]]], JobFunction[*ArgsT, ResultT]]:
         """Make an ``async def`` a job: its calls are enqueued, stored, and run by workers.
@@ -82,12 +84,15 @@ class Catalogue:
             budget_usd: What it may spend; when it has, its next step fails and it is dead.
 
         Raises:
-            TypeError: The function can't be a job.
-            ValueError: An option is out of range, or the queue has a job of this name.
+            JobSpecError: An option is out of range, the function can't be a job, or the queue has a job of
+                this name.
         """
         if mistaken:
-            raise TypeError("job: takes options by name only: write @queue.job(), with the parentheses")
-        waits: Mapping[type[Exception] | FailureKind, Backoff] = backoff_by_error or {}
+            problem = "takes options by name only: write @queue.job(), with the parentheses"
+            raise JobSpecError("job:", problem)
+        waits: Mapping[type[Exception] | FailureKind, Backoff] = (
+            {} if backoff_by_error is None else backoff_by_error
+        )
         options = JobOptions(
             patience=Patience(attempts=attempts, backoff=backoff, backoff_by_error=waits),
             timeout=timeout,
@@ -109,7 +114,8 @@ class Catalogue:
         ) -> JobFunction[*ArgsT, ResultT]:
             kind = cast("str", getattr(function, "__name__", "job")) if name is None else name
             if kind in self.functions:
-                raise ValueError(f"queue {self.name!r} has a job {kind!r} already: give this one a name=")
+                problem = f"is {kind!r}, which queue {self.name!r} has already: give this one a name="
+                raise JobSpecError("job: name", problem)
             # Classes local to the function that declares the job are in no module.
             names = _locals_of(sys._getframe(1))
             made = JobFunction(self.name, kind, function, options, names)
@@ -130,7 +136,8 @@ class Catalogue:
             offset: Seconds after each of them.
 
         Raises:
-            ValueError: Less than a second, or the job could not be enqueued.
+            JobSpecError: Less than a second.
+            JobArgumentsError: The job could not be enqueued without arguments.
         """
         return self._scheduled(Every(seconds, offset))
 
@@ -144,8 +151,8 @@ class Catalogue:
             timezone: Where the clock hangs.
 
         Raises:
-            ValueError: It is no schedule, or the job could not be enqueued.
-            zoneinfo.ZoneInfoNotFoundError: There is no such time zone.
+            JobSpecError: It is no schedule, or there is no such time zone.
+            JobArgumentsError: The job could not be enqueued without arguments.
         """
         return self._scheduled(Cron(text, timezone=timezone))
 

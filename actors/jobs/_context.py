@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
-from math import inf
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack, cast
 
 from ...runtime import NoSuchActorError, Ref, Request, redact, redact_mapping
 from ...supervisors import find_actor
+from ._checks import check_callable, check_finite, check_kind, check_number, check_text, check_timeout
+from ._errors import JobSpecError, UnknownJobError
 from ._ids import id_of_moment
-from ._texts import storable, storable_facts
+from ._texts import check_name, storable, storable_facts
 
 if TYPE_CHECKING:
     from ._function import JobFunction
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 ArgsT = TypeVarTuple("ArgsT")
 ResultT = TypeVar("ResultT")
+
+_TO = Ref | str
+"""What names an actor."""
 
 
 class JobContext:
@@ -91,6 +94,7 @@ class JobContext:
 
     def idempotency_key(self, step: str) -> str:
         """Return the key that calls of a step have: the same in every run of the job."""
+        check_name("step: name", step)
         return self._run.key_of(step)
 
     # --- what lasts -----------------------------------------------------------------------------------
@@ -111,6 +115,9 @@ class JobContext:
         If the process dies between the two, the step is run again: calls it makes to services carry the
         same idempotency key then. Steps may run in parallel, in a task group of yours.
 
+        A step that failed may be tried again under its name, in this run too. What had finished before may
+        be asked for again then, by the same call, and returns its stored result.
+
         Args:
             name: Unique in the job, and the same in every run.
             f: What to do.
@@ -122,23 +129,27 @@ class JobContext:
                 returned as plain JSON values.
 
         Raises:
-            DuplicateStepError: Another step of this run has the name.
-            ValueError: The name can't be stored, or is longer than 1,000 bytes.
+            DuplicateStepError: Another step of this run has the name: it is in hand, or has finished.
+            JobSpecError: The name can't be stored, or is longer than 1,000 bytes; *f* can't be called, or an
+                option is out of range; the result is not of its type: another attempt may bring one that is.
             UnknownStepError: It was finished by another version.
             ResultTooLargeError: The result is larger than the queue keeps.
             BudgetExceededError: The job has spent its budget, or its user or queue that of the day.
             TimeoutError: It was not done in time.
-            TypeError: The result can't be stored.
+            UnstorableResultError: The result can't be stored. Each of these ends the job.
             LeaseLostError: Another worker has the job; this one's run is being cancelled.
         """
         run = self._run
-        run.steps.begin(name)
+        if timeout is not None or version != "" or not callable(f):
+            _check_step(name, f, version, timeout)
+        steps, call = run.steps, (f, *args)
         codec = run.queue.codecs.find(f, args, returns)
-        stored = run.steps.stored.get(name)
-        if stored is not None:
-            return cast("ResultT", await run.steps.recall(stored, codec, version))
-        await run.check_budget()
-        return cast("ResultT", await run.steps.carry_out(name, partial(f, *args), codec, version, timeout))
+        with steps.taken(name, call) as is_again:
+            stored = await steps.find(name, is_again=is_again)
+            if stored is not None:
+                return cast("ResultT", await steps.recall(stored, codec, version))
+            await run.check_budget()
+            return cast("ResultT", await steps.carry_out(name, call, codec, version, timeout))
 
     async def ask(
         self,
@@ -162,12 +173,13 @@ class JobContext:
             NoSuchActorError: None is there now.
             RelightError: As by `step` and `Ref.ask`.
         """
-
-        async def ask(message: Request[ResultT]) -> ResultT:
-            return await self._find(to).ask(message, timeout=timeout)
-
+        check_kind("ask: to", to, _TO, "a ref, or an actor's path or name", "write ask(ref, message)")
+        check_kind("ask: message", message, Request, "a request", "write ask(ref, Paint(...))")
         place = name or self._run.steps.name_by_place(type(message).__name__)
-        return await self.step(place, ask, message)
+        return await self.step(place, self._ask, message, to, timeout)
+
+    async def _ask(self, message: Request[ResultT], to: Ref | str, timeout: float | None) -> ResultT:
+        return await self._find(to).ask(message, timeout=timeout)
 
     def _find(self, to: Ref | str) -> Ref:
         if not isinstance(to, str):
@@ -207,6 +219,15 @@ class JobContext:
         """
         run = self._run
         where = run.queue if queue is None else queue
+        if not hasattr(where, "enqueue"):
+            problem = f"must be a queue, got a {type(where).__name__}: leave it out for this job's own"
+            raise JobSpecError("enqueue: queue", problem)
+        if not hasattr(function, "kind"):
+            named = getattr(function, "__name__", function)
+            raise UnknownJobError(
+                f"queue {where.name!r}: {named!r} is no job: declare it with @queue.job(), and name the "
+                "function itself"
+            )
         place = name or run.steps.name_by_place(function.kind)
         if user is None and function.options.user is None:
             user = self.user
@@ -232,10 +253,9 @@ class JobContext:
             name: The step's name; by default by its place, ``sleep-1``.
 
         Raises:
-            ValueError: It would never end.
+            JobSpecError: It is no number, or would never end.
         """
-        if not seconds < inf:
-            raise ValueError(f"sleep: seconds must be finite, got {seconds!r}")
+        check_finite("sleep: seconds", seconds)
         run = self._run
         place = name or run.steps.name_by_place("sleep")
         moment = await run.steps.note_moment(place, run.store_now() + max(0.0, seconds))
@@ -247,16 +267,25 @@ class JobContext:
         Args:
             text: One line.
             facts: What else there is to know; plain JSON values.
+
+        Raises:
+            JobSpecError: It is no text.
         """
+        check_text("log: text", text)
         await self._run.note("log", storable_facts({"text": redact(text), **redact_mapping(facts)}))
 
     async def progress(self, value: float, message: str = "") -> None:
         """Say how far the job is.
 
         Args:
-            value: 0 to 1.
+            value: 0 to 1; what is beyond is taken for the nearer of the two.
             message: For people.
+
+        Raises:
+            JobSpecError: It is no number, or the message no text.
         """
+        check_timeout("progress: value", value, of="0 to 1")
+        check_text("progress: message", message)
         data: dict[str, object] = {"value": min(1.0, max(0.0, value))}
         await self._run.note("progress", {**data, "message": storable(redact(message))} if message else data)
 
@@ -267,8 +296,14 @@ class JobContext:
             usd: US dollars.
 
         Raises:
-            ValueError: Less than nothing, or no number: all sums it is in would be none either.
+            JobSpecError: Less than nothing, or no number: all sums it is in would be none either.
         """
-        if not 0.0 <= usd < inf:
-            raise ValueError(f"charge: usd must be 0 or more, and finite, got {usd!r}")
+        check_number("charge: usd", usd)
         self._run.tally.cost_usd += usd
+
+
+def _check_step(name: str, f: object, version: object, timeout: object) -> None:
+    check_callable(f"step {name!r}: f", f, "a function, which is called with the arguments given after it")
+    check_name(f"step {name!r}: version", version)
+    if timeout is not None:
+        check_number(f"step {name!r}: timeout", timeout, is_open=True, of="seconds")

@@ -9,8 +9,10 @@ import msgspec
 
 from ...runtime import redact
 from ...supervisors import System
+from ._checks import check_callable, check_each, check_ids, check_kind, check_store, check_whole
 from ._dead_messages import DeadMessages
-from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection, query_of
+from ._dead_records import Letter, LetterGroup, LetterSource, Outcome, Selection, check_query, query_of
+from ._errors import JobSpecError
 from ._function import AnyJobFunction
 from ._ids import IdMaker
 from ._queue import Queue
@@ -46,6 +48,9 @@ class DeadLetterOffice:
         queues: With their job functions, arguments are checked and shown by name.
         system: Whose undeliverable messages can be told again, and are shown in any case.
         clock: Seconds since 1970.
+
+    Raises:
+        JobSpecError: One of these is of another type.
     """
 
     def __init__(
@@ -56,6 +61,15 @@ class DeadLetterOffice:
         system: System | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        check_store("DeadLetterOffice.store", store)
+        check_each("DeadLetterOffice.queues", queues, "write queues=[queue]")
+        for queue in queues:
+            check_kind("DeadLetterOffice.queues", queue, Queue, "queues", "write queues=[queue]")
+        if system is not None:
+            check_kind(
+                "DeadLetterOffice.system", system, System, "a system", "it is what open_system() gives"
+            )
+        check_callable("DeadLetterOffice.clock", clock, "a function that returns seconds since 1970")
         self._store = store
         self._functions = {
             (queue.name, kind): function for queue in queues for kind, function in queue.functions.items()
@@ -80,7 +94,18 @@ class DeadLetterOffice:
             after: Only jobs older than this id, for the next page.
             most: So many.
             sources: Only those that come from here.
+
+        Raises:
+            JobSpecError: One of these is of another type, or out of range.
         """
+        check_query(query)
+        check_whole("letters: most", most, 1)
+        check_each("letters: sources", sources, "write sources=[LetterSource.JOB]")
+        for source in sources:
+            if source not in _SOURCES:
+                raise JobSpecError("letters: sources", f"must be of LetterSource, got {source!r}")
+        if after is not None:
+            check_ids("letters: after", [after], "it is the last job's of the page before")
         messages = [] if after is not None else await self._messages.letters(query)
         shown = [letter for letter in messages if letter.source in sources][:most]
         if len(shown) < most and LetterSource.JOB in sources:
@@ -91,6 +116,7 @@ class DeadLetterOffice:
 
     async def groups(self, query: Query = _EVERY) -> list[LetterGroup]:
         """Group dead letters by kind and cause, the largest group first."""
+        check_query(query)
         groups = await self._messages.groups(query)
         for dead in await self._store.dead_groups(query):
             groups.append(
@@ -109,6 +135,7 @@ class DeadLetterOffice:
 
     async def show(self, id: str) -> JobReport | Letter | None:  # noqa: A002 - the name people know
         """Show all there is to know of a job in any state, or of a message; None: there is none."""
+        check_ids("show: id", [id], "it is what enqueue returned, or a letter's")
         for letter in await self._messages.letters(Query(ids=frozenset({id}))):
             return letter
         detail = await self._store.job(id)
@@ -127,6 +154,9 @@ class DeadLetterOffice:
     ) -> Outcome:
         """Go on with dead jobs from their finished steps, with all their attempts; tell messages again.
 
+        A job's deadline holds on where it lies ahead, and is removed where it has passed; the outcome says
+        of how many.
+
         Args:
             selection: An id, ids, or a query. By id also cancelled and discarded jobs.
             everything: All dead letters are meant, where the query names none.
@@ -141,8 +171,16 @@ class DeadLetterOffice:
         query = query_of(selection, _DEAD, everything=everything)
         sweep = Sweep(self._store, batch, most, should_stop)
         await sweep.messages(await self._messages.to_tell(query), self._messages.tell_again)
-        await sweep.jobs(query, lambda jobs: self._store.retry([job.id for job in jobs]))
-        return sweep.outcome()
+        removed = 0
+
+        async def again(jobs: Sequence[Job]) -> list[str]:
+            nonlocal removed
+            done = await self._store.retry([job.id for job in jobs])
+            removed += await self._without_deadline(jobs, done)
+            return done
+
+        await sweep.jobs(query, again)
+        return msgspec.structs.replace(sweep.outcome(), deadlines_removed=removed)
 
     async def discard(
         self,
@@ -213,6 +251,7 @@ class DeadLetterOffice:
             EmptySelectionError: Nothing is selected.
             JobArgumentsError: They don't fit; jobs before the one it says so of are done.
         """
+        _check_arguments(arguments)
         query = query_of(selection, _DEAD, everything=everything)
         sweep = Sweep(self._store, batch, most, should_stop)
         await sweep.jobs(query, lambda jobs: self._replay(jobs, arguments))
@@ -239,6 +278,14 @@ class DeadLetterOffice:
 
     # --- inside ---------------------------------------------------------------------------------------
 
+    async def _without_deadline(self, before: Sequence[Job], done: Collection[str]) -> int:
+        """Count the jobs that had a deadline before they were retried and have none now."""
+        had = frozenset(job.id for job in before if job.deadline is not None).intersection(done)
+        if not had:
+            return 0
+        now = await self._store.jobs(Query(ids=had), most=len(had))
+        return sum(job.deadline is None for job in now)
+
     async def _replay(self, jobs: Sequence[Job], arguments: Arguments | None) -> list[str]:
         ended = [job for job in jobs if job.state.is_final]
         new = [self._again(job, arguments) for job in ended]
@@ -260,6 +307,12 @@ class DeadLetterOffice:
 
     def _function(self, job: Job) -> AnyJobFunction | None:
         return self._functions.get((job.queue, job.kind))
+
+
+def _check_arguments(arguments: object) -> None:
+    if isinstance(arguments, str) or not (callable(arguments) or isinstance(arguments, Sequence)):
+        problem = f"must be a list of values, JSON as bytes, or a function of the old ones, got {arguments!r}"
+        raise JobSpecError("edit: arguments", problem)
 
 
 def _letter_of_job(job: Job) -> Letter:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from ._checks import check_each, check_ids, check_kind
 from ._errors import EmptySelectionError
 from ._records import JobState, Query
 
@@ -71,6 +72,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Of these, or of the new jobs; the first thousand."""
     is_stopped: bool = False
     """It was stopped, or *most* were done, before all had their turn."""
+    deadlines_removed: int = 0
+    """How many of the jobs retried have no deadline any more, since theirs had passed."""
 
     @property
     def skipped(self) -> int:
@@ -84,6 +87,15 @@ Selection = str | Collection[str] | Query
 KEPT_IDS = 1000
 
 
+def check_query(query: object) -> None:
+    """Refuse what is no query.
+
+    Raises:
+        JobSpecError: It is none.
+    """
+    check_kind("query", query, Query, "a query", "write Query(kind=...)")
+
+
 def query_of(selection: Selection, states: Collection[JobState], *, everything: bool) -> Query:
     """Return what is selected.
 
@@ -94,12 +106,15 @@ def query_of(selection: Selection, states: Collection[JobState], *, everything: 
 
     Raises:
         EmptySelectionError: Nothing is selected, and not everything is meant.
+        JobSpecError: It is none of these.
     """
-    if isinstance(selection, str):
+    if isinstance(selection, str) and selection:
         return Query(ids=frozenset({selection}))
     if not isinstance(selection, Query):
         if not selection:
             raise EmptySelectionError
+        check_each("selection", selection, "name an id, ids, or a Query")
+        check_ids("selection", selection, "name an id, ids, or a Query")
         return Query(ids=frozenset(selection))
     if not everything and msgspec.structs.replace(selection, states=frozenset()) == Query():
         raise EmptySelectionError

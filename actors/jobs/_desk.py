@@ -19,6 +19,7 @@ from ._store import Store
 if TYPE_CHECKING:
     from ._queue import Queue
     from ._run import Run
+    from ._saver import Saver
 
 ResultT = TypeVar("ResultT")
 Trouble = type[StoreError] | type[BlobError]
@@ -70,6 +71,13 @@ class Desk:
         """A job is no longer at hand."""
         self.busy = Bell()
         """A job was taken."""
+        self.late: set[Saver] = set()
+        """Results of lost runs that are to be stored before anything is claimed."""
+        self.is_gone = False
+        """The worker ends, and with it what is still to be stored."""
+        self._renewed = Bell()
+        self._is_in_doubt = False
+        """Its lease has ended, and the store could not be asked whether somebody took its jobs."""
         self._kernel: Kernel | None = None
         self._troubles: dict[Trouble, str] = {}
         """What keeps the store, or the folder of large results, from being used now."""
@@ -124,17 +132,46 @@ class Desk:
         """
         worker = f"{platform.node() or 'host'}-{os.getpid()}-{token_hex(4)}"
         began = self.kernel.now()
-        await self.store.register(worker, self.lease, {"host": platform.node(), "pid": str(os.getpid())})
-        self.worker, self.lease_ends = worker, began + self.lease
-        self.wake.ring()
+        facts = {"host": platform.node(), "pid": str(os.getpid())}
+        await self.store.register(worker, self.lease, facts, self.names)
+        self.worker, self.is_gone = worker, False
+        self.renew(began)
+
+    @property
+    def has_lease(self) -> bool:
+        """Tell whether it is sure that nobody else has the jobs at hand."""
+        return self.worker is not None and self.kernel.now() < self.lease_ends
+
+    async def wait_for_lease(self) -> None:
+        """Wait a moment for news of the lease."""
+        await self._renewed.wait(1.0)
+
+    def renew(self, began: float) -> None:
+        """Note that the store has extended the lease, as asked at the moment *began*."""
+        was_over = not self.has_lease
+        self.lease_ends = began + self.lease
+        if was_over:
+            self._renewed.ring()
+            self.wake.ring()
+        if self._is_in_doubt:
+            self._is_in_doubt = False
+            self.kernel.events.info("worker.lease_renewed", worker=self.worker, jobs=len(self.runs))
+
+    def doubt(self) -> None:
+        """Note that the lease has ended, and that the store can't say whether somebody took the jobs."""
+        if not self._is_in_doubt:
+            self._is_in_doubt = True
+            self.kernel.events.warning("worker.lease_in_doubt", worker=self.worker, jobs=len(self.runs))
 
     def lose(self) -> None:
-        """Give up the lease and what is at hand: others may have it by now."""
+        """Give up the lease and what is at hand: others have it by now."""
         worker, self.worker, self.lease_ends = self.worker, None, -inf
+        self._is_in_doubt = False
         if worker is not None:
             self.kernel.events.error("worker.lease_lost", worker=worker, jobs=len(self.runs))
         for run in tuple(self.runs.values()):
             run.lose()
+        self._renewed.ring()
 
     # --- a store that is away -------------------------------------------------------------------------
 
@@ -143,14 +180,14 @@ class Desk:
         write: Callable[[], Awaitable[ResultT]],
         is_vain: Callable[[], bool] = lambda: False,
         *,
-        of: Trouble = StoreError,
+        of: Sequence[Trouble] = (StoreError,),
     ) -> ResultT:
         """Use the store; while it is away wait, longer each time, and try again.
 
         Args:
             write: What to do; done again from the start.
             is_vain: Tells that it is not worth another try.
-            of: Which error is waited for: another one where it is not the store that is used.
+            of: Which errors are waited for: others where it is not only the store that is used.
 
         Raises:
             StoreError: It is of no use to wait.
@@ -160,33 +197,37 @@ class Desk:
         while True:
             try:
                 done = await write()
-            except of as error:
-                if not error.is_passing or is_vain():
+            except (StoreError, BlobError) as error:
+                if not isinstance(error, tuple(of)) or not error.is_passing or is_vain():
                     raise
-                self.store_failed(error, of)
+                self.store_failed(error)
                 tries += 1
-                await anyio.sleep(_PATIENCE.wait(tries, self.kernel.rng))
+                # When the lease is renewed the store is back: nobody has to wait for longer.
+                await self._renewed.wait(_PATIENCE.wait(tries, self.kernel.rng))
             else:
                 self.store_answered(of)
                 return done
 
-    def store_failed(self, error: StoreError | BlobError, of: Trouble = StoreError) -> None:
+    def store_failed(self, error: StoreError | BlobError) -> None:
         """Say, once, that the store is away, or the folder of large results."""
-        problem = redact(str(error))
+        problem, of = redact(str(error)), BlobError if isinstance(error, BlobError) else StoreError
         if problem != self._troubles.get(of):
             self._troubles[of] = problem
             self.kernel.events.warning("store.unavailable", error=problem)
 
-    def store_answered(self, of: Trouble = StoreError) -> None:
+    def store_answered(self, of: Sequence[Trouble] = (StoreError,)) -> None:
         """Say that it is back, if it was away."""
-        if self._troubles.pop(of, None) is not None:
-            self.kernel.events.info("store.recovered")
+        if not self._troubles:
+            return
+        for one in of:
+            if self._troubles.pop(one, None) is not None:
+                self.kernel.events.info("store.recovered")
 
     # --- the end --------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Claim jobs, unless the system ends."""
-        self.is_taking = not self.is_ending
+        self.is_taking, self.is_gone = not self.is_ending, False
 
     def close(self) -> None:
         """Claim nothing more until a runner starts again."""
@@ -202,8 +243,19 @@ class Desk:
         await self.wait_empty(GRACE)
         for run in tuple(self.runs.values()):
             run.release()
+        if self.has_lease:
+            await self.wait_empty(GRACE)
         while self.runs:
-            await self._left.wait()
+            self._leave_the_store()
+            await self._left.wait(1.0)
+
+    def _leave_the_store(self) -> None:
+        """Wait no longer for a store, or a folder, that is away: what it can't be told now is lost."""
+        self.is_gone = True
+        if self.has_lease:
+            self._renewed.ring()
+        else:
+            self.lose()
 
     async def wait_empty(self, seconds: float) -> None:
         """Wait until no job is at hand, for so many seconds at the most."""

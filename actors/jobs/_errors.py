@@ -11,6 +11,23 @@ class JobError(RelightError):
     """Something about jobs went wrong."""
 
 
+class JobSpecError(JobError, ValueError, TypeError):
+    """Something about jobs was written wrong: a value out of range, or of another type than is asked for.
+
+    Raised where it is written, not when a job runs. It is a ValueError and a TypeError, whichever of the two
+    is looked for.
+
+    Args:
+        field: What was given, such as ``Worker.lease``.
+        problem: What it must be, and what it was.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field} {problem}")
+        self.field = field
+        self.problem = problem
+
+
 class StoreError(JobError):
     """The store can't be used now. Nothing was changed by the call that raised it.
 
@@ -21,12 +38,41 @@ class StoreError(JobError):
         store: Which one, without a password.
         problem: What is wrong, and what to do about it.
         is_passing: Waiting may help: it is locked, full, or away.
+        is_of_value: It does not take this value; any other it would.
     """
 
-    def __init__(self, store: str, problem: str, *, is_passing: bool) -> None:
+    def __init__(self, store: str, problem: str, *, is_passing: bool, is_of_value: bool = False) -> None:
         super().__init__(f"{store}: {problem}")
         self.store = store
         self.is_passing = is_passing
+        self.is_of_value = is_of_value
+
+
+class SchemaError(StoreError):
+    """The store's tables are not those of this relight, and were not to be migrated.
+
+    Args:
+        store: Which one, without a password.
+        found: The version of its tables; 0: there are none.
+        wanted: The version of this relight's.
+    """
+
+    def __init__(self, store: str, found: int, wanted: int) -> None:
+        super().__init__(store, _schema_problem(found, wanted), is_passing=False)
+        self.found = found
+        self.wanted = wanted
+
+
+def _schema_problem(found: int, wanted: int) -> str:
+    way = "`python -m relight jobs migrate`"
+    if not found:
+        return f"there is no job store here yet: a worker makes it, or {way}"
+    if found < wanted:
+        return (
+            f"its schema is of version {found}, this relight wants {wanted}: migrate it with {way}, "
+            "or start a worker"
+        )
+    return f"its schema is of version {found}, this relight knows {wanted}: upgrade relight"
 
 
 class LeaseLostError(JobError):
@@ -55,7 +101,10 @@ class DuplicateStepError(JobError):
     """Two steps of one run have the same name, so one would be given the other's result."""
 
     def __init__(self, job: str, step: str) -> None:
-        super().__init__(f"job {job}: step {step!r} begins a second time: give every step its own name")
+        super().__init__(
+            f"job {job}: step {step!r} begins a second time, while it is in hand or finished: give every "
+            "step its own name"
+        )
         self.job = job
         self.step = step
 
@@ -88,7 +137,7 @@ class BlobError(JobError):
         folder: Where it is.
         name: SHA-256 of what it holds.
         problem: What is wrong.
-        is_passing: Waiting may help: the disk is full.
+        is_passing: Waiting may help: the folder can't be written, because the disk is full, say.
     """
 
     def __init__(self, folder: str, name: str, problem: str, *, is_passing: bool = False) -> None:
@@ -109,6 +158,26 @@ class ResultTooLargeError(JobError):
         self.limit = limit
 
 
+class UnstorableResultError(JobError, TypeError):
+    """A result can't be stored, whatever the attempt: it is nothing that JSON holds, or no store takes it.
+
+    Args:
+        where: Which job, or which step of it.
+        problem: What is wrong.
+        size: Bytes it takes; None: it can't be written at all.
+    """
+
+    def __init__(self, where: str, problem: str, size: int | None = None) -> None:
+        takes = "" if size is None else f" ({size} bytes)"
+        super().__init__(
+            f"{where}: its result{takes} can't be stored: {problem}: return what JSON holds (Structs, "
+            "dataclasses, lists, dicts, numbers, text), or keep it elsewhere and return where"
+        )
+        self.where = where
+        self.problem = problem
+        self.size = size
+
+
 class CursorExpiredError(JobError):
     """Events after this cursor have been pruned."""
 
@@ -127,18 +196,20 @@ class Retry(JobError):  # noqa: N818 - a job raises it to say what it wants
         reason: For people.
 
     Raises:
-        ValueError: *after* is no number of seconds.
+        JobSpecError: *after* is no number of seconds, or *reason* one.
     """
 
     def __init__(self, reason: str = "asked to be tried again", *, after: float | None = None) -> None:
         super().__init__(reason)
-        _check_wait(after)
+        _check_retry(reason, after)
         self.after = after
 
 
-def _check_wait(after: object) -> None:
+def _check_retry(reason: object, after: object) -> None:
+    if isinstance(reason, int | float):
+        raise JobSpecError("Retry.reason", f"must be a text, got {reason!r}: write Retry(after=...)")
     if after is not None and not (isinstance(after, int | float) and 0.0 <= after < inf):
-        raise ValueError(f"Retry.after must be 0 or more seconds, and finite, got {after!r}")
+        raise JobSpecError("Retry.after", f"must be 0 or more seconds, and finite, got {after!r}")
 
 
 class Fail(JobError):  # noqa: N818 - a job raises it to say what it wants

@@ -9,6 +9,7 @@ from weakref import WeakSet
 import anyio
 from anyio.abc import TaskStatus
 
+from ._checks import check_store, check_text, check_whole, cursor_number
 from ._errors import CursorExpiredError, StoreError
 from ._records import Event
 from ._store import Store
@@ -31,7 +32,7 @@ class Feed:
         clock: Seconds since 1970.
 
     Raises:
-        ValueError: A number is out of range.
+        JobSpecError: *store* is none, or a number is out of range.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class Feed:
         page: int = 500,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not 1 <= page <= buffer:
-            raise ValueError(f"Feed.page must be 1 to buffer ({buffer}), got {page!r}")
+        check_store("Feed.store", store)
+        check_whole("Feed.buffer", buffer, 1)
+        check_whole("Feed.page", page, 1, buffer, remedy="no more than buffer=")
         self.store = store
         self.buffer = buffer
         self.page = page
@@ -75,6 +77,11 @@ class Feed:
             user: Only of this user's jobs.
             queue: Only of this queue.
         """
+        for field, value in (("job", job), ("user", user), ("queue", queue)):
+            if value is not None:
+                check_text(f"subscribe: {field}", value)
+        if after is not None:
+            cursor_number(after)
         return Subscription(self, Interest(job=job, user=user, queue=queue), after)
 
     # --- for subscriptions ----------------------------------------------------------------------------

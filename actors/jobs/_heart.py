@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from math import inf
 
 import anyio
 
@@ -30,9 +31,15 @@ class Heart(Actor):
         if reason.is_crash:
             self._desk.lose()  # nobody beats any more, and jobs may still be at hand
             return
-        worker, self._desk.worker = self._desk.worker, None
+        worker = self._desk.worker
+        self._desk.is_gone, self._desk.worker = True, None
         if worker is not None:
             await self._desk.store.retire(worker)
+
+    def killed(self, reason: ExitReason) -> None:
+        """Have nobody wait for the store any more: it may be closed by now."""
+        self._desk.is_gone = True
+        self._desk.lose()
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncGenerator[None]:
@@ -60,8 +67,8 @@ class Heart(Actor):
         began = desk.kernel.now()
         asked: frozenset[str] | None = frozenset()
         is_beaten = False
-        # A store that does not answer must not keep the jobs going beyond the lease.
-        with anyio.move_on_after(max(0.0, desk.lease_ends - began)):
+        # A store that does not answer must not let steps begin beyond the lease. What is in doubt may wait.
+        with anyio.move_on_after(desk.lease_ends - began if desk.has_lease else inf):
             try:
                 asked = await desk.store.beat(desk.worker, desk.lease)
                 is_beaten = True
@@ -69,11 +76,14 @@ class Heart(Actor):
                 if not error.is_passing:
                     raise
                 desk.store_failed(error)
-        if asked is None or (not is_beaten and desk.kernel.now() >= desk.lease_ends):
+        if asked is None:
             desk.lose()
-        elif is_beaten:
+        elif not is_beaten:
+            if not desk.has_lease:
+                desk.doubt()
+        else:
             desk.store_answered()
-            desk.lease_ends = began + desk.lease
+            desk.renew(began)
             for job in asked:
                 if job in desk.runs:
                     desk.runs[job].cancel()

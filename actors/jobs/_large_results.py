@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ._blob_sweep import BlobSweep
 from ._blobs import Blobs
-from ._errors import ResultTooLargeError
+from ._checks import check_whole
+from ._errors import JobSpecError, ResultTooLargeError
 from ._store import Store
 
 
@@ -18,9 +19,15 @@ class LargeResults:
         folder: For large results of steps; None: there is none.
         max_inline: Bytes that the store itself keeps.
         max_size: Bytes of the largest result there may be.
+
+    Raises:
+        JobSpecError: One is no path, or no number of bytes.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, max_inline: int, max_size: int) -> None:
+        _check_folder(folder)
+        check_whole("Queue.max_inline", max_inline, 0)
+        check_whole("Queue.max_result", max_size, 0)
         self._blobs = None if folder is None else Blobs(folder)
         self._max_inline = max_inline
         self._max_size = max_size
@@ -85,3 +92,8 @@ class LargeResults:
         if folder is None:
             return 0
         return await BlobSweep(folder, store.blobs_in_use).run()
+
+
+def _check_folder(folder: object) -> None:
+    if folder is not None and not isinstance(folder, str | os.PathLike):
+        raise JobSpecError("Queue.blobs", f"must be the path of a folder, got {folder!r}")

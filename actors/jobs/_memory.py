@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from math import inf
+from typing import NamedTuple
 
 import msgspec
 
+from ._checks import check_callable
 from ._dead_message import DeadMessage
 from ._grouping import group_dead
 from ._memory_course import MemoryCourse
@@ -26,6 +30,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -36,29 +41,43 @@ _EVENTS_PRUNED = 10
 """Events deleted at a time for each job that is."""
 
 
+class _Lease(NamedTuple):
+    """A worker's."""
+
+    ends: float
+    queues: frozenset[str]
+
+
+_NO_LEASE = _Lease(-inf, frozenset())
+
+
 class MemoryStore:
     """Keep jobs in this process, for as long as it lives.
 
     Args:
         clock: Seconds since 1970; a test's own, perhaps.
+
+    Raises:
+        JobSpecError: *clock* is no function.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        check_callable("MemoryStore.clock", clock, "a function that returns seconds since 1970")
         self._clock = clock
         self._jobs = MemoryJobs()
         self._queues = MemoryQueues(self._jobs)
         self._ledger = MemoryLedger()
         self._events = MemoryEvents(clock)
         self._course = MemoryCourse(self._jobs, self._events, self._ledger, clock)
-        self._workers: dict[str, float] = {}
-        """The moment each lease ends."""
+        self._workers: dict[str, _Lease] = {}
+        """By worker."""
         self._messages = MemoryMessages()
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._jobs)} jobs>"
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None]:
+    async def opened(self, *, migrate: bool = True) -> AsyncGenerator[None]:
         """Do nothing: there is nothing to open."""
         yield
 
@@ -74,16 +93,20 @@ class MemoryStore:
 
     # --- workers --------------------------------------------------------------------------------------
 
-    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
+    async def register(
+        self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
+    ) -> None:
         """Begin a worker's lease; see `Store.register`."""
-        self._workers[worker] = self._clock() + lease
+        self._workers[worker] = _Lease(self._clock() + lease, frozenset(queues))
+        for queue in queues:
+            self._queues.know(queue)
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
         """Extend the lease; see `Store.beat`."""
-        now = self._clock()
-        if self._workers.get(worker, -inf) <= now:
+        held = self._workers.get(worker)
+        if held is None:
             return None
-        self._workers[worker] = now + lease
+        self._workers[worker] = held._replace(ends=self._clock() + lease)
         running = self._jobs.in_state(JobState.RUNNING)
         return frozenset(job.id for job in running if job.worker == worker and job.is_cancel_requested)
 
@@ -97,7 +120,7 @@ class MemoryStore:
         for job in self._jobs.in_state(JobState.QUEUED, JobState.WAITING, queues=queues):
             self._course.look(job, now)
         claimed: list[Claimed] = []
-        if self._workers.get(worker, -inf) <= now:
+        if self._workers.get(worker, _NO_LEASE).ends <= now:
             return claimed
         queued = self._jobs.in_state(JobState.QUEUED, queues=queues)
         for job in sorted(queued, key=lambda job: (-job.priority, job.id)):
@@ -118,6 +141,10 @@ class MemoryStore:
     async def save_step(self, job: str, fence: int, step: Step) -> None:
         """Store a finished step; see `Store.save_step`."""
         self._course.save_step(self._jobs.owned(job, fence), step)
+
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step of a run that has lost its job; see `Store.save_late`."""
+        return any(self._course.save_late(known, run, step) for known in self._jobs.known([job]))
 
     async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""
@@ -144,10 +171,16 @@ class MemoryStore:
         owned = self._course.charged(self._jobs.owned(job, fence), cost_usd, retries)
         self._course.end(owned, JobState.CANCELLED)
 
-    async def reap(self) -> list[str]:
-        """Take the jobs of workers whose lease has ended; see `Store.reap`."""
+    async def overdue(self) -> dict[str, float]:
+        """Return the workers whose lease has ended; see `Store.overdue`."""
         now = self._clock()
-        self._workers = {worker: ends for worker, ends in self._workers.items() if ends > now}
+        return {worker: lease.ends for worker, lease in self._workers.items() if lease.ends <= now}
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
+        """Take the jobs of workers whose lease has ended; see `Store.reap`."""
+        for worker, ended in (await self.overdue()).items():
+            if overdue is None or overdue.get(worker) == ended:
+                del self._workers[worker]
         lost = [job for job in self._jobs.in_state(JobState.RUNNING) if job.worker not in self._workers]
         for job in lost:
             self._course.rescue(job)
@@ -179,9 +212,11 @@ class MemoryStore:
             self._course.end(job, JobState.DISCARDED)
         return [job.id for job in dead]
 
-    async def queues(self) -> list[QueueState]:
+    async def queues(self, *, ended: bool = False) -> list[QueueState]:
         """Look at the queues; see `Store.queues`."""
-        return self._queues.states()
+        now = self._clock()
+        living = [lease.queues for lease in self._workers.values() if lease.ends > now]
+        return self._queues.states(Counter(chain.from_iterable(living)), ended=ended)
 
     async def set_queue(
         self, queue: str, *, paused: bool | None = None, max_running: int | None = None
@@ -245,6 +280,19 @@ class MemoryStore:
         self._messages.prune(ended_before)
         self._events.prune(ended_before, _EVENTS_PRUNED * most)
         return self._jobs.prune(ended_before, most)
+
+    async def prune_ledger(self, *, before: float, most: int = 1000) -> int:
+        """Delete old entries of the ledger; see `Store.prune_ledger`."""
+        return self._ledger.prune(before, most)
+
+    async def prunable(self, *, ended_before: float, ledger_before: float) -> Prunable:
+        """Count what is old enough to be deleted; see `Store.prunable`."""
+        return Prunable(
+            jobs=len(self._jobs.ended(ended_before)),
+            events=self._events.count_before(ended_before),
+            messages=self._messages.count_before(ended_before),
+            ledger=self._ledger.count_before(ledger_before),
+        )
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:
         """Return which files some step refers to; see `Store.blobs_in_use`."""

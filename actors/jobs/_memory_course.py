@@ -9,7 +9,20 @@ import msgspec
 from ._memory_events import MemoryEvents
 from ._memory_jobs import MemoryJobs
 from ._memory_ledger import MemoryLedger
-from ._records import WAITS_KEPT, Attempt, Claimed, Failure, Job, JobState, NewJob, Step
+from ._records import (
+    DEADLINE_REMOVED,
+    WAITS_KEPT,
+    Attempt,
+    Claimed,
+    Failure,
+    Job,
+    JobState,
+    NewJob,
+    Step,
+    deadline_ahead,
+    is_same_step,
+    told_of_drop,
+)
 
 _replace = msgspec.structs.replace
 _WORKER_LOST = "the worker was lost"
@@ -75,6 +88,19 @@ class MemoryCourse:
         steps[step.name] = _replace(step, at=self._clock())
         job = self.charged(job, step.cost_usd, step.service_retries)
         self._put(job, "step", {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd})
+
+    def save_late(self, job: Job, run: int, step: Step) -> bool:
+        """Store a step, if no run has begun since the one that finished it; see `Store.save_late`."""
+        stored = self._jobs.steps[job.id].get(step.name)
+        if stored is not None and is_same_step(stored, step):
+            return True
+        if stored is None and job.runs == run:
+            self.save_step(job, step)
+            return True
+        told = told_of_drop(run, step)
+        if not self._events.has_told(job.id, "step_dropped", told):
+            self._put(self.charged(job, step.cost_usd, step.service_retries), "step_dropped", told)
+        return False
 
     def note(self, job: Job, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""
@@ -147,17 +173,18 @@ class MemoryCourse:
         """Queue an ended job again; tells whether it could be."""
         if job.state not in _RETRIED or self._jobs.holder(job.unique_key) is not None:
             return False
+        now = self._clock()
         again = _replace(
             job,
             state=JobState.QUEUED,
             attempt=0,
             fence=job.fence + 1,
-            run_at=self._clock(),
+            run_at=now,
             finished_at=None,
-            deadline=None,
+            deadline=deadline_ahead(job, now),
             is_cancel_requested=False,
         )
-        self._put(again, "retried", {})
+        self._put(again, "retried", {} if again.deadline == job.deadline else DEADLINE_REMOVED)
         return True
 
     def end(self, job: Job, state: JobState) -> JobState:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import anyio
 
+from ._checks import cursor_number
 from ._errors import CursorExpiredError
 from ._records import Event, Job
 
@@ -38,6 +39,10 @@ class MemoryEvents:
         self._events.append(event)
         self.wake()
 
+    def has_told(self, job: str, kind: str, data: Mapping[str, object]) -> bool:
+        """Tell whether this was told of a job before."""
+        return any((event.job, event.kind, event.data) == (job, kind, data) for event in self._events)
+
     def wake(self) -> None:
         """Wake who waits for a change."""
         self._changed.set()
@@ -64,7 +69,7 @@ class MemoryEvents:
         Raises:
             CursorExpiredError: Some of them have been pruned.
         """
-        first = int(after) - self._pruned
+        first = cursor_number(after) - self._pruned
         if first < 0:
             raise CursorExpiredError(after)
         found = (
@@ -74,9 +79,13 @@ class MemoryEvents:
         )
         return [event for event, _ in zip(found, range(most), strict=False)]
 
+    def count_before(self, moment: float) -> int:
+        """Count the events before a moment."""
+        later = next((place for place, event in enumerate(self._events) if event.at >= moment), None)
+        return len(self._events) if later is None else later
+
     def prune(self, before: float, most: int) -> None:
         """Delete up to *most* events before a moment, the oldest."""
-        old = next((place for place, event in enumerate(self._events) if event.at >= before), None)
-        count = min(most, len(self._events) if old is None else old)
+        count = min(most, self.count_before(before))
         self._pruned += count
         del self._events[:count]

@@ -89,13 +89,17 @@ class MemoryJobs:
             step.blob for steps in self.steps.values() for step in steps.values() if step.blob is not None
         )
 
-    def prune(self, ended_before: float, most: int) -> int:
-        """Delete up to *most* jobs that ended before a moment; returns how many."""
-        old = [
+    def ended(self, before: float) -> list[Job]:
+        """Return the jobs that ended before a moment."""
+        return [
             job
             for job in self._jobs.values()
-            if job.state.is_final and job.finished_at is not None and job.finished_at < ended_before
-        ][:most]
+            if job.state.is_final and job.finished_at is not None and job.finished_at < before
+        ]
+
+    def prune(self, ended_before: float, most: int) -> int:
+        """Delete up to *most* jobs that ended before a moment; returns how many."""
+        old = self.ended(ended_before)[:most]
         for job in old:
             del (
                 self._jobs[job.id],

@@ -25,6 +25,17 @@ class MemoryLedger:
         """Note that *job* spent US dollars."""
         self._entries.append(_Entry(at, job.queue, job.user, usd))
 
+    def prune(self, before: float, most: int) -> int:
+        """Delete up to *most* entries from before a moment, the oldest; returns how many."""
+        oldest_first = sorted(self._entries, key=lambda entry: entry.at)
+        count = min(most, self.count_before(before))
+        self._entries = oldest_first[count:]
+        return count
+
+    def count_before(self, moment: float) -> int:
+        """Count the entries from before a moment."""
+        return sum(entry.at < moment for entry in self._entries)
+
     def spent(self, since: float, *, user: str | None, queue: str | None) -> float:
         """Return the US dollars spent since a moment, by one user or in one queue where these are given."""
         return sum(

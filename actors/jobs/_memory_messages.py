@@ -33,5 +33,9 @@ class MemoryMessages:
         """Let go of those older than a moment."""
         self._kept = {id_: each for id_, each in self._kept.items() if each.at >= before}
 
+    def count_before(self, moment: float) -> int:
+        """Count those older than a moment."""
+        return sum(each.at < moment for each in self._kept.values())
+
     def _newest_first(self) -> list[DeadMessage]:
         return sorted(self._kept.values(), key=lambda each: (each.at, each.id), reverse=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 import msgspec
 
 from ._memory_jobs import MemoryJobs
-from ._records import Job, JobState, QueueState
+from ._records import COUNTED, Job, JobState, QueueState
 
 _replace = msgspec.structs.replace
 
@@ -20,7 +23,11 @@ class MemoryQueues:
     def __init__(self, jobs: MemoryJobs) -> None:
         self._jobs = jobs
         self._set: dict[str, QueueState] = {}
-        """Those that somebody has paused, resumed or limited."""
+        """Those that somebody has paused, resumed or limited, or that had a worker."""
+
+    def know(self, name: str) -> None:
+        """Know a queue from now on, whatever jobs it has."""
+        self._set.setdefault(name, self._state(name))
 
     def set(self, name: str, *, paused: bool | None, max_running: int | None) -> None:
         """Pause, resume or limit a queue; see `Store.set_queue`."""
@@ -41,22 +48,23 @@ class MemoryQueues:
             return True
         return sum(1 for other in running if other.limit_key == job.limit_key) < job.limit
 
-    def states(self) -> list[QueueState]:
-        """Look at the queues that have jobs or were set, by name."""
-        names = {job.queue for job in self._jobs} | set(self._set)
+    def states(self, workers: Mapping[str, int], *, ended: bool) -> list[QueueState]:
+        """Look at the queues, by name; see `Store.queues`."""
+        counted = tuple(JobState) if ended else COUNTED
+        jobs = self._jobs.in_state(*counted)
+        counts = Counter((job.queue, job.state) for job in jobs)
         return [
-            _replace(self._state(name), counts=self._counts(name), oldest_at=self._oldest(name))
-            for name in sorted(names)
+            _replace(
+                self._state(name),
+                counts={state: counts[name, state] for state in counted},
+                oldest_at=self._oldest(name),
+                workers=workers.get(name, 0),
+            )
+            for name in sorted({job.queue for job in jobs} | set(self._set))
         ]
 
     def _state(self, name: str) -> QueueState:
         return self._set.get(name) or QueueState(name=name, is_paused=False, max_running=None, counts={})
-
-    def _counts(self, name: str) -> dict[JobState, int]:
-        counts = dict.fromkeys(JobState, 0)
-        for job in self._jobs:
-            counts[job.state] += job.queue == name
-        return counts
 
     def _oldest(self, name: str) -> float | None:
         queued = self._jobs.in_state(JobState.QUEUED, queues=(name,))

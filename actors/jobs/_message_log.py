@@ -114,6 +114,7 @@ class MessageLog:
 
     def _say_dropped(self, count: int, why: str) -> None:
         self.dropped += count
+        self._attached().dead_letters.note_dropped(count)
         self._attached().events.warning("message.dropped", count=count, total=self.dropped, error=redact(why))
 
     def _attached(self) -> Kernel:

@@ -12,6 +12,7 @@ import anyio
 from .._errors import MissingExtraError
 from . import _postgres_bulk as bulk
 from . import _sql_reads as reads
+from ._checks import check_kind, check_number
 from ._errors import StoreError
 from ._sql_store import SqlStore
 
@@ -41,7 +42,7 @@ class PostgresStore(SqlStore):
 
     Raises:
         MissingExtraError: psycopg is not installed.
-        ValueError: The DSN can't be read.
+        JobSpecError: The DSN can't be read, or *statement_timeout* is out of range.
     """
 
     def __init__(self, dsn: str, *, statement_timeout: float = 30.0, listen: bool = True) -> None:
@@ -51,29 +52,31 @@ class PostgresStore(SqlStore):
             from ._postgres_session import PostgresSession
         except ImportError as error:
             raise MissingExtraError("the PostgreSQL store", "postgres") from error
-        if statement_timeout <= 0:
-            raise ValueError(f"statement_timeout must be more than 0 seconds, got {statement_timeout}")
+        check_number("PostgresStore.statement_timeout", statement_timeout, is_open=True, of="seconds")
+        check_kind("PostgresStore.dsn", dsn, str, "a text", 'write "postgresql://user@host/database"')
         self._name = name_of(dsn)
         self._seen: str | None = None
         """The newest event's cursor when somebody last looked."""
         self._listener: Listener | None = Listener(dsn, self._notice) if listen else None
         connect = partial(PostgresSession, dsn, self._name, statement_timeout)
-        super().__init__(
-            self._name, bulk, partial(connect, is_writer=True), partial(connect, is_writer=False)
-        )
+        super().__init__(self._name, bulk, connect)
 
     def __repr__(self) -> str:
         return f"<PostgresStore {self._name}>"
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None]:
+    async def opened(self, *, migrate: bool = True) -> AsyncGenerator[None]:
         """Open it and migrate its tables; close it when the block ends.
 
+        Args:
+            migrate: False: use it as it is; see `Store.opened`.
+
         Raises:
-            StoreError: It can't be reached, or is of a newer schema.
+            SchemaError: Its tables are of another version.
+            StoreError: It can't be reached.
         """
         failure: Exception | None = None
-        async with super().opened(), anyio.create_task_group() as group:
+        async with super().opened(migrate=migrate), anyio.create_task_group() as group:
             if self._listener is not None:
                 group.start_soon(self._listener.run)
             try:

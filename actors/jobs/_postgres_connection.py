@@ -15,7 +15,7 @@ import psycopg
 from ._errors import StoreError
 from ._postgres_errors import broken, refused, unreachable
 from ._postgres_pipeline import CollectingConnection, StatementPipeline
-from ._postgres_setup import conninfo, migrate, set_up
+from ._postgres_setup import check_version, conninfo, migrate, set_up
 from ._sql_rows import Row
 
 
@@ -26,13 +26,16 @@ class PostgresConnection:
         dsn: The database.
         name: What the store is called in errors; without a password.
         statement_timeout: Seconds.
-        is_writer: It has transactions, in a pipeline; else each statement is alone. It migrates the tables.
+        is_writer: It has transactions, in a pipeline; else each statement is alone.
+        migrates: The writer migrates the tables; else it refuses those of another version.
 
     Raises:
         StoreError: The database can't be reached or used.
     """
 
-    def __init__(self, dsn: str, name: str, statement_timeout: float, *, is_writer: bool) -> None:
+    def __init__(
+        self, dsn: str, name: str, statement_timeout: float, *, is_writer: bool, migrates: bool
+    ) -> None:
         self._dsn = conninfo(dsn)
         self._name = name
         self._statement_timeout = statement_timeout
@@ -45,7 +48,7 @@ class PostgresConnection:
         try:
             if is_writer:
                 with self._translated():
-                    migrate(connection, self._name)
+                    (migrate if migrates else check_version)(connection, self._name)
         except BaseException:
             self.close()
             raise

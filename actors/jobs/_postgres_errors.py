@@ -7,7 +7,7 @@ from typing import cast
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from ._errors import StoreError
+from ._errors import JobSpecError, StoreError
 
 _LASTING = {
     "28": "it refuses this user or password",  # the class of authorization errors
@@ -16,6 +16,8 @@ _LASTING = {
     "22": "a value can't be stored",
     "23": "a value can't be stored",
 }
+_OF_VALUE = ("22", "23", "54")
+"""Classes of errors about a value: it is none of its type, breaks a constraint, or is beyond a limit."""
 _PASSING = {
     "53100": "its disk is full: make room",
     "53300": "it has no connection left: wait, or allow more",
@@ -31,14 +33,14 @@ def name_of(dsn: str) -> str:
     """Say which database it is, without the password.
 
     Raises:
-        ValueError: The DSN can't be read.
+        JobSpecError: The DSN can't be read.
     """
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:
         # Not the cause: its text has the DSN in it, password and all.
         problem = 'the DSN can\'t be read: write "postgresql://user:password@host:5432/database"'
-        raise ValueError(problem) from None
+        raise JobSpecError("PostgresStore.dsn:", problem) from None
     host = _host(parts)
     return f"PostgreSQL {parts.get('dbname') or ''!r} at {host}:{parts.get('port') or 5432}"
 
@@ -54,8 +56,14 @@ def refused(name: str, error: psycopg.Error) -> StoreError:
     for problems, is_passing in ((_PASSING, True), (_LASTING, False)):
         known = problems.get(code) or problems.get(code[:2])
         if known is not None:
-            return StoreError(name, f"{known} ({_first_line(error)})", is_passing=is_passing)
-    return StoreError(name, _first_line(error), is_passing=False)
+            return StoreError(
+                name,
+                f"{known} ({_first_line(error)})",
+                is_passing=is_passing,
+                is_of_value=not is_passing and code[:2] in _OF_VALUE,
+            )
+    is_of_value = code[:2] in _OF_VALUE or isinstance(error, psycopg.DataError)
+    return StoreError(name, _first_line(error), is_passing=False, is_of_value=is_of_value)
 
 
 def broken(name: str) -> StoreError:

@@ -53,8 +53,10 @@ _PATIENCE = 10.0
 class PostgresSession(PostgresConnection):
     """One connection, as `SqlSession` has it."""
 
-    def __init__(self, dsn: str, name: str, statement_timeout: float, *, is_writer: bool) -> None:
-        super().__init__(dsn, name, statement_timeout, is_writer=is_writer)
+    def __init__(
+        self, dsn: str, name: str, statement_timeout: float, *, is_writer: bool, migrates: bool = True
+    ) -> None:
+        super().__init__(dsn, name, statement_timeout, is_writer=is_writer, migrates=migrates)
         self._start: psycopg.Cursor[Row] | None = None
         """Of a transaction that writes: its moment, not yet fetched."""
         self._moment: float | None = None
@@ -200,6 +202,14 @@ class PostgresSession(PostgresConnection):
             "WITH gone AS (DELETE FROM relight_event WHERE seq IN "
             "(SELECT seq FROM relight_event WHERE at < ? ORDER BY at, seq LIMIT ?) RETURNING seq) "
             "UPDATE relight_pruned SET seq = greatest(seq, (SELECT max(seq) FROM gone))",
+            (before, most),
+        )
+
+    def prune_ledger(self, before: float, most: int) -> int:
+        """Delete the oldest entries of the ledger before a moment."""
+        return self.run(
+            "DELETE FROM relight_ledger WHERE ctid = ANY (ARRAY("
+            "SELECT ctid FROM relight_ledger WHERE at < ? ORDER BY at LIMIT ? FOR UPDATE SKIP LOCKED))",
             (before, most),
         )
 

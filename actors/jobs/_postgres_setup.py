@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ._errors import StoreError
-from ._schema import MIGRATIONS, statements
+from ._errors import SchemaError
+from ._schema import SCHEMA_VERSION, statements
 from ._sql_rows import Row
 
 if TYPE_CHECKING:
@@ -78,22 +78,42 @@ def migrate(connection: psycopg.Connection[Row], name: str) -> None:
         name: The store's.
 
     Raises:
-        StoreError: They are of a newer version.
+        SchemaError: They are of a newer version.
         psycopg.Error: The server refuses.
     """
     with connection.transaction():
         _migrate(connection, name)
 
 
+def check_version(connection: psycopg.Connection[Row], name: str) -> None:
+    """Refuse tables of another version, and touch nothing.
+
+    Args:
+        connection: The one that writes.
+        name: The store's.
+
+    Raises:
+        SchemaError: They are of another version, or not there.
+        psycopg.Error: The server refuses.
+    """
+    is_there = connection.execute("SELECT to_regclass('relight_schema') IS NOT NULL").fetchall()[0][0]
+    found = _version(connection) if is_there else 0
+    if found != SCHEMA_VERSION:
+        raise SchemaError(name, found, SCHEMA_VERSION)
+
+
+def _version(connection: psycopg.Connection[Row]) -> int:
+    rows = connection.execute("SELECT max(version) FROM relight_schema").fetchall()
+    return cast("int | None", rows[0][0]) or 0
+
+
 def _migrate(connection: psycopg.Connection[Row], name: str) -> None:
     connection.execute(b"SELECT pg_advisory_xact_lock(%s)", (LOCKS["migrations"],))
     connection.execute("CREATE TABLE IF NOT EXISTS relight_schema (version INTEGER NOT NULL)")
-    rows = connection.execute("SELECT max(version) FROM relight_schema").fetchall()
-    found = cast("int | None", rows[0][0]) or 0
-    if found > len(MIGRATIONS):
-        problem = f"its schema is of version {found}, this relight knows {len(MIGRATIONS)}: upgrade relight"
-        raise StoreError(name, problem, is_passing=False)
-    for version in range(found + 1, len(MIGRATIONS) + 1):
+    found = _version(connection)
+    if found > SCHEMA_VERSION:
+        raise SchemaError(name, found, SCHEMA_VERSION)
+    for version in range(found + 1, SCHEMA_VERSION + 1):
         for statement in statements(version, _WORDS):
             connection.execute(statement.encode())
         connection.execute("INSERT INTO relight_schema VALUES (%s)", (version,))

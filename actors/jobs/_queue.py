@@ -14,13 +14,22 @@ import msgspec
 
 from ._budget import JobBudget, Purse
 from ._catalogue import Catalogue
+from ._checks import (
+    check_callable,
+    check_each,
+    check_ids,
+    check_kind,
+    check_store,
+    check_timeout,
+    check_whole,
+)
 from ._counters import JobCounters
 from ._errors import JobArgumentsError, JobFailedError, UnknownJobError
 from ._feed import Feed
 from ._function import AnyJobFunction, JobFunction
 from ._ids import IdMaker
 from ._large_results import LargeResults
-from ._options import check_new, check_store, check_tuple
+from ._options import check_new, check_tuple
 from ._records import Job, JobState, NewJob
 from ._signature import Codecs
 from ._store import Store
@@ -57,8 +66,7 @@ class Queue(Catalogue):
         clock: Seconds since 1970, for ids, schedules, budgets and retention; what is due the store decides.
 
     Raises:
-        TypeError: *store* is none.
-        ValueError: *name* is no name.
+        JobSpecError: *store* is none, *name* is no name, or an option is out of range.
     """
 
     def __init__(
@@ -74,7 +82,11 @@ class Queue(Catalogue):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(name)
-        check_store(store)
+        check_store("Queue.store", store)
+        check_kind("Queue.budget", budget, JobBudget, "a budget", "write JobBudget(per_day=...)")
+        check_callable("Queue.clock", clock, "a function that returns seconds since 1970")
+        if feed is not None:
+            check_kind("Queue.feed", feed, Feed, "a feed", "write Feed(store)")
         self.store = store
         self.clock = clock
         path = getattr(store, "path", None)
@@ -119,7 +131,7 @@ class Queue(Catalogue):
 
         Raises:
             JobArgumentsError: The arguments don't fit.
-            ValueError: An option is out of range, or a key or a name can't be stored.
+            JobSpecError: An option is out of range, or a key or a name can't be stored.
             StoreError: The store can't be used now; nothing was stored.
         """
         job = self._new(function, arguments, delay=delay, user=user, priority=priority, id=id)
@@ -148,9 +160,10 @@ class Queue(Catalogue):
 
         Raises:
             JobArgumentsError: Arguments don't fit.
-            ValueError: An option is out of range, or a key or a name can't be stored.
+            JobSpecError: An option is out of range, or a key or a name can't be stored.
             StoreError: The store can't be used now; nothing was stored.
         """
+        check_each("enqueue_many: arguments", arguments, "give a tuple of arguments for each job")
         jobs: list[NewJob] = []
         for each in arguments:
             check_tuple(function, each)
@@ -165,7 +178,7 @@ class Queue(Catalogue):
         Raises:
             JobArgumentsError: It takes some.
             UnknownJobError: It is of another queue.
-            ValueError: A key of it can't be stored.
+            JobSpecError: A key of it can't be stored.
         """
         try:
             job = self._new(function, (), delay=0.0, user=None, priority=None, id="scheduled")
@@ -189,7 +202,7 @@ class Queue(Catalogue):
         id: str | None = None,  # noqa: A002 - the name people know
     ) -> NewJob:
         if not hasattr(function, "kind"):
-            name = getattr(function, "__name__", repr(function))
+            name = getattr(function, "__name__", function)
             raise UnknownJobError(
                 f"queue {self.name!r}: {name!r} is no job: declare it with @queue.job(), which stands below "
                 "a schedule, and name the function itself"
@@ -199,7 +212,9 @@ class Queue(Catalogue):
             raise UnknownJobError(
                 f"queue {self.name!r} has no job {function.kind!r}: it is of {function.queue!r}"
             )
-        return function.new_job(id or self.new_id(), *arguments, delay=delay, user=user, priority=priority)
+        return function.new_job(
+            self.new_id() if id is None else id, *arguments, delay=delay, user=user, priority=priority
+        )
 
     # --- what becomes of them -------------------------------------------------------------------------
 
@@ -245,6 +260,8 @@ class Queue(Catalogue):
             UnknownJobError: There is no such job.
             TimeoutError: It has not ended in time; it goes on.
         """
+        check_ids("Queue.wait: id", [id], "it is what enqueue returned")
+        check_timeout("Queue.wait: timeout", timeout)
         due = anyio.current_time() + timeout
         while True:
             detail = await self.store.job(id)
@@ -278,7 +295,11 @@ class Queue(Catalogue):
 
         Args:
             ids: Theirs.
+
+        Raises:
+            JobSpecError: They are none.
         """
+        check_ids("Queue.cancel", ids, "write cancel(*ids)")
         return await self.store.cancel(ids)
 
     async def pause(self) -> None:
@@ -293,10 +314,10 @@ class Queue(Catalogue):
         """Let so many jobs of this queue run at a time, over all workers; None: no limit.
 
         Raises:
-            ValueError: Less than one; `pause` lets none begin.
+            JobSpecError: Less than one; `pause` lets none begin.
         """
-        if most is not None and most < 1:
-            raise ValueError(f"Queue.limit must be at least 1, got {most!r}: pause() lets no job begin")
+        if most is not None:
+            check_whole("Queue.limit", most, 1, remedy="pause() lets no job begin")
         await self.store.set_queue(self.name, max_running=most or 0)
 
     async def sweep_results(self) -> int:

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ._checks import check_each, check_ids, check_text
+from ._errors import JobSpecError
+
 
 class JobState(enum.StrEnum):
     """Where a job is."""
@@ -33,6 +36,11 @@ class JobState(enum.StrEnum):
         return self in _FINAL
 
 
+COUNTED = (JobState.QUEUED, JobState.WAITING, JobState.RUNNING, JobState.DEAD)
+"""What of a queue is always counted: the jobs that somebody has to do with. There may be a million others."""
+
+_TO_BEGIN = (JobState.QUEUED, JobState.WAITING)
+_STATES = frozenset(JobState)
 _FINAL = frozenset({JobState.SUCCEEDED, JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED})
 
 
@@ -116,6 +124,15 @@ WAITS_KEPT = 100
 """Waits that spent no attempt are in a job's history for so many runs: it may wait every second for days."""
 
 
+DEADLINE_REMOVED: Mapping[str, object] = {"is_deadline_removed": True}
+"""What the event of a retried job says of a deadline that had passed."""
+
+
+def deadline_ahead(job: Job, now: float) -> float | None:
+    """Return the deadline of a job that a person has done again: one that has passed holds no more."""
+    return job.deadline if job.deadline is not None and job.deadline > now else None
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One failed attempt of a job, or one that was made to wait."""
 
@@ -155,6 +172,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """When it was stored; the store sets it."""
 
 
+def is_same_step(stored: Step, step: Step) -> bool:
+    """Tell whether what is stored is *step* itself, and not what another run has made of it."""
+    return msgspec.structs.replace(stored, at=step.at) == step
+
+
+def told_of_drop(run: int, step: Step) -> dict[str, object]:
+    """Return what the event says of a step whose result is not used."""
+    return {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd, "run": run}
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a run of a job ended without a result."""
 
@@ -179,7 +206,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     kind: str
     """``enqueued``, ``started``, ``progress``, ``step``, ``log``, ``retrying``, ``waiting``, ``succeeded``,
-    ``dead``, ``cancelled``, ``rescued``, ``released``, ``retried``, ``discarded``."""
+    ``dead``, ``cancelled``, ``rescued``, ``released``, ``retried``, ``discarded``, ``step_dropped``."""
     at: float
     data: Mapping[str, object] = {}
 
@@ -221,8 +248,16 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
     max_running: int | None
     """Over all workers; None: no limit."""
     counts: Mapping[JobState, int]
+    """Unfinished and dead jobs; those that ended otherwise only where they were asked for."""
     oldest_at: float | None = None
     """Since when the oldest of its queued jobs may begin; None: none is queued."""
+    workers: int = 0
+    """Workers with a living lease that take its jobs."""
+
+    @property
+    def is_unserved(self) -> bool:
+        """Tell whether jobs are to be begun and no worker is there to do it."""
+        return not self.workers and any(self.counts.get(state, 0) for state in _TO_BEGIN)
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,8 +269,24 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars."""
 
 
+class Prunable(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is old enough to be deleted."""
+
+    jobs: int = 0
+    """Ended ones; with their attempts and steps."""
+    events: int = 0
+    messages: int = 0
+    """Undeliverable ones."""
+    ledger: int = 0
+    """Entries of what was spent."""
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs to list. Everything given must hold."""
+    """Which jobs to list. Everything given must hold.
+
+    Raises:
+        JobSpecError: Something given is of another type.
+    """
 
     states: frozenset[JobState] = frozenset()
     """Empty: any."""
@@ -245,3 +296,15 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None = None
     ids: frozenset[str] = frozenset()
     """Empty: any."""
+
+    def __post_init__(self) -> None:
+        check_each("Query.states", self.states, "write frozenset({JobState.DEAD})")
+        for state in self.states:
+            if state not in _STATES:
+                raise JobSpecError("Query.states", f"must be of JobState, got {state!r}")
+        check_each("Query.ids", self.ids, "write frozenset({id})")
+        check_ids("Query.ids", self.ids, "write frozenset({id})")
+        for field in ("queue", "kind", "user", "cause"):
+            value: object = getattr(self, field)
+            if value is not None:
+                check_text(f"Query.{field}", value)

@@ -105,6 +105,7 @@ def row_of(job: Job) -> dict[str, object]:
         "progress": job.progress,
         "created_at": job.created_at,
         "run_at": job.run_at,
+        "due_at": job.run_at if job.state is JobState.WAITING else None,
         "finished_at": job.finished_at,
         "cost_usd": job.cost_usd,
         "replay_of": job.replay_of,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, TypeVar
@@ -15,10 +15,11 @@ import msgspec
 from ...runtime import Timer, current_request, redact, text_of
 from ._context import JobContext
 from ._desk import Desk, Trouble
-from ._errors import BlobError, LeaseLostError, StoreError, UnknownStepError
+from ._errors import LeaseLostError, StoreError, UnknownStepError
 from ._failure import failure_of
 from ._function import AnyJobFunction
 from ._records import Claimed, Failure, JobState, Step
+from ._saver import Saver, refusal_of
 from ._steps import Steps
 from ._tally import Tally
 from ._verdict import leaves_of
@@ -57,6 +58,7 @@ class Run:
         self.steps = Steps(self, claimed.steps)
         self.tally = Tally(f"{self.job.id}:run-{self.job.fence}")
         """What was spent outside finished steps."""
+        self.saver = Saver(self)
         self.saved = Tally("")
         """What the steps finished in this run took."""
         self._function = function
@@ -91,6 +93,15 @@ class Run:
         """Return the seconds to the job's deadline."""
         return inf if self.job.deadline is None else self.job.deadline - self.store_now()
 
+    async def stored_steps(self) -> Sequence[Step]:
+        """Return the job's steps as they are stored now.
+
+        Raises:
+            StoreError: The store can't be read, and it is of no use to wait.
+        """
+        detail = await self.insist(lambda: self.desk.store.job(self.job.id))
+        return () if detail is None else detail.steps
+
     async def check_budget(self) -> None:
         """Refuse to go on when the job, its user, its queue or everybody has spent what they may.
 
@@ -101,45 +112,40 @@ class Run:
         spent = self.job.cost_usd + self.saved.cost_usd + self.tally.cost_usd
         if self.queue.purse.is_asked_by(self.job):
             unstored = self.tally.cost_usd
-            await self._insist(lambda: self.queue.purse.check(self.job, spent, unstored))
+            await self.insist(lambda: self.queue.purse.check(self.job, spent, unstored))
 
     async def checkpoint(self) -> None:
-        """Go no further when the worker ends."""
+        """Go no further when the worker ends, nor while nobody can say whose the job is."""
+        while not self.desk.has_lease and not self.is_lost and not self._is_releasing:
+            await self.desk.wait_for_lease()
         if self._is_releasing:
             self.release()
         # What a step does need not wait, and storing it is shielded: here it hears of its cancellation.
         await anyio.lowlevel.checkpoint_if_cancelled()
 
-    async def save_step(self, step: Step) -> None:
-        """Store a finished step.
+    async def note(self, kind: str, data: Mapping[str, object]) -> None:
+        """Tell something of the job; see `Store.note`."""
+        await self.insist(lambda: self.desk.store.note(self.job.id, self.job.fence, kind, data))
+
+    async def insist(
+        self, write: Callable[[], Awaitable[ResultT]], of: Sequence[Trouble] = (StoreError,)
+    ) -> ResultT:
+        """Use the store for this run, and wait while it is away, until the run is lost; see `Desk.insist`.
 
         Raises:
             LeaseLostError: Another worker has the job.
             StoreError: The store can't be used, and it is of no use to wait.
         """
-        await self._insist(lambda: self.desk.store.save_step(self.job.id, self.job.fence, step))
-
-    async def put_result(self, where: str, data: bytes) -> str | None:
-        """Put a large result into a file, and wait where the disk is full; see `LargeResults.put`.
-
-        Raises:
-            LeaseLostError: Another worker has the job.
-            BlobError: The file can't be written, and it is of no use to wait.
-        """
-        return await self._insist(lambda: self.queue.large_results.put(where, data), of=BlobError)
-
-    async def note(self, kind: str, data: Mapping[str, object]) -> None:
-        """Tell something of the job; see `Store.note`."""
-        await self._insist(lambda: self.desk.store.note(self.job.id, self.job.fence, kind, data))
-
-    async def _insist(self, write: Callable[[], Awaitable[ResultT]], of: Trouble = StoreError) -> ResultT:
         if self.is_lost:
             raise LeaseLostError(self.job.id, self.job.fence)
         try:
-            return await self.desk.insist(write, lambda: self.is_lost, of=of)
+            return await self.desk.insist(write, self._is_vain, of=of)
         except LeaseLostError:
             self.lose()
             raise
+
+    def _is_vain(self) -> bool:
+        return self.is_lost or self.desk.is_gone
 
     async def sleep(self, moment: float) -> None:
         """Wait until a moment of the store's clock: shortly in place, else without a slot."""
@@ -160,6 +166,7 @@ class Run:
     def lose(self) -> None:
         """End it because another worker may have the job."""
         self._end(End.LOST)
+        self.saver.run_lost()
 
     def release(self) -> None:
         """End it because this worker ends."""
@@ -183,7 +190,11 @@ class Run:
 
     def _give_up(self) -> None:
         """Go on without a function that swallows its cancellation: its fence is old from now on."""
-        if not self._is_over:
+        if self.saver.is_busy and not self.desk.is_gone:
+            # It waits for the store, and what it holds may be paid for.
+            self._cancel_timers()
+            self._give_up_in(UNWIND)
+        elif not self._is_over:
             self.desk.kernel.events.error("job.stuck", job=self.job.id, kind=self.job.kind)
             self._end_work()
             self.desk.kernel.start_soon(partial(self._settle, None))
@@ -253,9 +264,11 @@ class Run:
         except LeaseLostError:
             self._why = End.LOST
         except Exception as problem:  # noqa: BLE001 - the store's: it must not end the system
-            await self._settle_anyhow(problem)
+            refusal = refusal_of(f"job {self.job.id}", self._result or b"", problem)
+            await self._settle_anyhow(refusal or problem)
         finally:
             if self.is_lost:
+                self.desk.is_in_doubt = True  # where only its runner was lost, the store has it as ours still
                 self.desk.kernel.events.warning("job.lost", job=self.job.id, kind=self.job.kind)
             self._leave()
 
@@ -281,9 +294,13 @@ class Run:
         )
         self.desk.lose()
 
-    def _leave(self) -> None:
+    def _cancel_timers(self) -> None:
         for timer in self._timers:
             timer.cancel()
+        self._timers.clear()
+
+    def _leave(self) -> None:
+        self._cancel_timers()
         if not self._is_over:
             self._end_work()
         self.desk.leave(self)
@@ -295,21 +312,21 @@ class Run:
             succeed = partial(
                 store.succeed, job.id, job.fence, result, cost_usd=tally.cost_usd, retries=tally.retries
             )
-            await self._insist(succeed)
+            await self.insist(succeed)
             self.queue.counters.run_ended(job.kind, "succeeded")
             self._tell("job.succeeded", seconds=round(self._seconds(), 3))
         elif self._why is End.CANCELLED:
             end = partial(
                 store.end_cancelled, job.id, job.fence, cost_usd=tally.cost_usd, retries=tally.retries
             )
-            await self._insist(end)
+            await self.insist(end)
             self.queue.counters.run_ended(job.kind, "cancelled")
             self._tell("job.cancelled")
         elif self._why is End.RELEASED:
             release = partial(
                 store.release, job.id, job.fence, cost_usd=tally.cost_usd, retries=tally.retries
             )
-            self._tell_released(await self._insist(release))
+            self._tell_released(await self.insist(release))
         elif self._why is End.ASLEEP:
             left = max(0.0, self._wakes - self.store_now())
             asleep = Failure(error="asleep", error_type="sleep", cause="asleep")
@@ -344,7 +361,7 @@ class Run:
 
     async def _fail(self, failure: Failure, retry_in: float | None, *, spends: bool) -> None:
         job, events = self.job, self.desk.kernel.events
-        state = await self._insist(
+        state = await self.insist(
             partial(self.desk.store.fail, job.id, job.fence, failure, retry_in=retry_in, spends=spends)
         )
         outcome = str(state) if state.is_final else "retrying" if spends else "waiting"

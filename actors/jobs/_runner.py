@@ -67,7 +67,7 @@ class Runner(Actor):
         desk = self._desk
         while True:
             room = desk.room
-            if not desk.is_taking or desk.worker is None or room <= 0:
+            if not desk.is_taking or desk.worker is None or desk.late or room <= 0:
                 await desk.wake.wait()
                 continue
             worker = desk.worker

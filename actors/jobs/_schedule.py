@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, tzinfo
-from math import floor, inf
-from typing import Protocol
-from zoneinfo import ZoneInfo
+from math import floor
+from typing import Protocol, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
+
+from ._checks import check_finite, check_number
+from ._errors import JobSpecError
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -31,17 +34,15 @@ class Every(msgspec.Struct, frozen=True):
         offset: Seconds after each of them.
 
     Raises:
-        ValueError: Less than a second.
+        JobSpecError: Less than a second, or no number.
     """
 
     seconds: float
     offset: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1.0 <= self.seconds < inf:
-            raise ValueError(f"Every.seconds must be 1 or more, and finite, got {self.seconds!r}")
-        if not -inf < self.offset < inf:
-            raise ValueError(f"Every.offset must be finite, got {self.offset!r}")
+        check_number("Every.seconds", self.seconds, least=1.0)
+        check_finite("Every.offset", self.offset)
 
     def after(self, moment: float) -> float:
         """Return the first moment later than *moment*."""
@@ -63,16 +64,13 @@ class Cron:
         timezone: Where the clock hangs.
 
     Raises:
-        ValueError: It is no schedule, or one that never comes.
-        zoneinfo.ZoneInfoNotFoundError: There is no such time zone.
+        JobSpecError: It is no schedule, or one that never comes, or there is no such time zone.
     """
 
     def __init__(self, text: str, *, timezone: str = "UTC") -> None:
-        fields = text.split()
-        if len(fields) != 5:
-            raise ValueError(f"a schedule has five fields, as in '*/5 * * * *', got {text!r}")
+        fields = _fields(text)
         self.text = text
-        self._zone: tzinfo = ZoneInfo(timezone)
+        self._zone = _zone(timezone)
         self._minutes = _parse(f"{text!r}: minute", fields[0], 0, 59)
         self._hours = _parse(f"{text!r}: hour", fields[1], 0, 23)
         self._days = _parse(f"{text!r}: day of month", fields[2], 1, 31)
@@ -102,7 +100,7 @@ class Cron:
                 minute += 1
             else:
                 return minute * 60.0
-        raise ValueError(f"{self.text!r} never comes")
+        raise JobSpecError("Cron.text", f"{self.text!r} never comes: no month has such a day")
 
     def _is_day(self, there: datetime) -> bool:
         if there.month not in self._months:
@@ -122,6 +120,25 @@ class Cron:
         return to_hour + 60 * (20 - there.hour - 1)
 
 
+def _fields(text: object) -> list[str]:
+    fields = text.split() if isinstance(text, str) else []
+    if len(fields) != 5:
+        raise JobSpecError("Cron.text", f"must be of five fields, as in '*/5 * * * *', got {text!r}")
+    return fields
+
+
+def _zone(name: object) -> tzinfo:
+    try:
+        return ZoneInfo(cast("str", name))
+    # A KeyError, a ValueError or an OSError, by what of the name is wrong.
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        problem = (
+            f"must be the name of a time zone, such as 'Europe/Berlin', got {name!r}: "
+            "where the system knows none, install tzdata"
+        )
+        raise JobSpecError("Cron.timezone", problem) from None
+
+
 def _parse(
     field: str, text: str, low: int, high: int, names: tuple[str, ...] = (), *, first: int = 0
 ) -> frozenset[int]:
@@ -138,9 +155,9 @@ def _parse(
                 most = _number(end, numbers) if dash else (high if step else least)
             stride = int(step) if "/" in part else 1
         except ValueError:
-            raise ValueError(f"{field}: {part!r} is no number, range or step") from None
+            raise JobSpecError("Cron.text", f"{field}: {part!r} is no number, range or step") from None
         if not (low <= least <= most <= high and stride >= 1):
-            raise ValueError(f"{field}: {part!r} must be within {low}-{high}")
+            raise JobSpecError("Cron.text", f"{field}: {part!r} must be within {low}-{high}")
         found.update(range(least, most + 1, stride))
     return frozenset(found)
 

@@ -145,8 +145,19 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         WHERE state = 'running' AND limit_key IS NOT NULL
         """,
     ),
+    # From now on a queue is known by its workers: to find those of ended jobs takes reading all jobs.
+    (
+        "ALTER TABLE relight_worker ADD COLUMN queues {bytes}",
+        """
+        INSERT INTO relight_queue (name, is_paused) SELECT DISTINCT queue, 0 FROM relight_job WHERE true
+        ON CONFLICT DO NOTHING
+        """,
+    ),
 )
 """By version, from 1."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
+"""Of the tables that this relight uses."""
 
 
 def statements(version: int, words: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ import msgspec
 
 from ...runtime import Message, reply_type
 from ._context import JobContext
-from ._errors import JobArgumentsError
+from ._errors import JobArgumentsError, JobSpecError, UnstorableResultError
 
 _UNKNOWN = object
 _PLACE = re.compile(r"\$\[(\d+)\]")
@@ -29,26 +29,26 @@ class Signature:
         names: Names its annotations may use besides those of its module.
 
     Raises:
-        TypeError: It is no coroutine function, takes no context, or an annotation can't be stored.
+        JobSpecError: It is no coroutine function, takes no context, or an annotation can't be stored.
     """
 
     def __init__(self, kind: str, function: Callable[..., object], names: Mapping[str, object]) -> None:
         if not inspect.iscoroutinefunction(function):
-            raise TypeError(f"job {kind}: a job function is an `async def`")
+            raise JobSpecError(f"job {kind}:", f"a job function is an `async def`, got {function!r}")
         parameters = list(inspect.signature(function).parameters.values())
         if not parameters or any(
             p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters
         ):
-            raise TypeError(
-                f"job {kind}: it takes the JobContext first, and only positional arguments after it"
-            )
+            problem = "it takes the JobContext first, and only positional arguments after it"
+            raise JobSpecError(f"job {kind}:", problem)
         hints = _hints(function, names)
         first = parameters[0].name
         if not _may_be_context(hints.get(first, _UNKNOWN)):
-            raise TypeError(
-                f"job {kind}: it takes the JobContext first: write `{first}` after it, as in "
+            problem = (
+                f"it takes the JobContext first: write `{first}` after it, as in "
                 f"`async def {kind}(job: JobContext, {first}, ...)`"
             )
+            raise JobSpecError(f"job {kind}:", problem)
         self._names = [parameter.name for parameter in parameters[1:]]
         types = [hints.get(parameter.name, _UNKNOWN) for parameter in parameters[1:]]
         self.kind = kind
@@ -110,7 +110,7 @@ def _decoder(kind: str, types: list[object]) -> msgspec.json.Decoder[object]:
     try:
         return msgspec.json.Decoder(cast("type[object]", arguments))
     except TypeError as error:
-        raise TypeError(f"job {kind}: its arguments can't be stored: {error}") from error
+        raise JobSpecError(f"job {kind}:", f"its arguments can't be stored: {error}") from error
 
 
 class Codec:
@@ -120,7 +120,7 @@ class Codec:
         kind: The type; an unknown one is stored as plain JSON values.
 
     Raises:
-        TypeError: The type can't be stored.
+        JobSpecError: The type can't be stored.
     """
 
     def __init__(self, kind: object) -> None:
@@ -128,19 +128,22 @@ class Codec:
         try:
             self._decoder = msgspec.json.Decoder(known)
         except TypeError as error:
-            raise TypeError(f"results of type {kind!r} can't be stored: {error}") from error
+            raise JobSpecError(f"results of type {kind!r}", f"can't be stored: {error}") from error
 
     def encode(self, where: str, value: object) -> tuple[bytes, object]:
         """Encode a result; returns it, and what a later run will see of it.
 
         Raises:
-            TypeError: It can't be stored, or is not of the type it should be.
+            UnstorableResultError: It can't be stored: nor could another of its kind.
+            JobSpecError: This one is not of the type it should be, or holds text that is none.
         """
         try:
             data = msgspec.json.encode(value)
             return data, self._decoder.decode(data)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{where}: its result can't be stored: {error}") from error
+        except ValueError as error:
+            raise JobSpecError(f"{where}:", f"its result can't be stored: {error}") from error
+        except (TypeError, RecursionError) as error:
+            raise UnstorableResultError(where, str(error)) from error
 
     def decode(self, data: bytes) -> object:
         """Decode a stored result.
@@ -168,7 +171,7 @@ class Codecs:
             returns: The result's type, where the step says it.
 
         Raises:
-            TypeError: An annotation names what is not defined, or the type can't be stored.
+            JobSpecError: An annotation names what is not defined, or the type can't be stored.
         """
         if returns is not None:
             return Codec(returns)
@@ -210,4 +213,5 @@ def _hints(function: Callable[..., object], names: Mapping[str, object]) -> dict
         return typing.get_type_hints(function, localns=dict(names), include_extras=True)
     except NameError as error:
         name = getattr(function, "__qualname__", repr(function))
-        raise TypeError(f"{name}: the annotation {error.name!r} is not defined: import it") from error
+        problem = f"the annotation {error.name!r} is not defined: import it"
+        raise JobSpecError(f"{name}:", problem) from error

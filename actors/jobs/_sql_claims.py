@@ -27,7 +27,7 @@ _LOOK = """
 _LIMITS = """
     SELECT name, is_paused, max_running,
         (SELECT count(*) FROM relight_job WHERE state = 'running' AND queue = relight_queue.name)
-    FROM relight_queue WHERE name IN ({queues})
+    FROM relight_queue WHERE name IN ({queues}) AND (is_paused <> 0 OR max_running IS NOT NULL)
 """
 
 

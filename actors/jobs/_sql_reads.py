@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import cast
 
+import msgspec
+
+from ._checks import cursor_number
 from ._errors import CursorExpiredError
-from ._records import DeadGroup, Event, Job, JobDetail, JobState, Query, QueueState, Spending
+from ._records import (
+    COUNTED,
+    DeadGroup,
+    Event,
+    Job,
+    JobDetail,
+    JobState,
+    Prunable,
+    Query,
+    QueueState,
+    Spending,
+)
 from ._sql_claims import steps_of
 from ._sql_rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_of, chunks, event_of, job_of, marks, where
 from ._sql_session import SqlSession
@@ -78,20 +93,30 @@ def _group(
     )
 
 
-def queues(session: SqlSession) -> list[QueueState]:
+_COUNTS = " UNION ALL ".join(
+    f"SELECT queue, '{state}', count(*), {'min(run_at)' if state is JobState.QUEUED else 'NULL'} "  # noqa: S608
+    f"FROM relight_job WHERE state = '{state}' GROUP BY queue"
+    for state in COUNTED
+)
+"""Each state by its partial index, which holds nothing of the jobs that ended well. In one statement: a job
+that is claimed between two would be counted twice."""
+_ALL_COUNTS = "SELECT queue, state, count(*), min(run_at) FROM relight_job GROUP BY queue, state"
+
+
+def queues(session: SqlSession, *, ended: bool) -> list[QueueState]:
     """Look at the queues."""
+    states = tuple(JobState) if ended else COUNTED
     settings = {
         str(name): (bool(is_paused), cast("int | None", most))
         for name, is_paused, most in session.rows("SELECT name, is_paused, max_running FROM relight_queue")
     }
-    counts = {name: dict.fromkeys(JobState, 0) for name in settings}
+    counts = {name: dict.fromkeys(states, 0) for name in settings}
     oldest: dict[str, float] = {}
-    for name, state, count, since in session.rows(
-        "SELECT queue, state, count(*), min(run_at) FROM relight_job GROUP BY queue, state"
-    ):
-        counts.setdefault(str(name), dict.fromkeys(JobState, 0))[JobState(str(state))] = cast("int", count)
+    for name, state, count, since in session.rows(_ALL_COUNTS if ended else _COUNTS):
+        counts.setdefault(str(name), dict.fromkeys(states, 0))[JobState(str(state))] = cast("int", count)
         if state == "queued":
             oldest[str(name)] = cast("float", since)
+    workers = _workers(session)
     return [
         QueueState(
             name=name,
@@ -99,10 +124,20 @@ def queues(session: SqlSession) -> list[QueueState]:
             max_running=most,
             counts=counts[name],
             oldest_at=oldest.get(name),
+            workers=workers[name],
         )
         for name in sorted(counts)
         for paused, most in [settings.get(name, (False, None))]
     ]
+
+
+def _workers(session: SqlSession) -> Counter[str]:
+    """Count the workers whose lease goes on, by queue. Those of an older version did not say theirs."""
+    sql = "SELECT queues FROM relight_worker WHERE expires_at > ? AND queues IS NOT NULL"
+    workers: Counter[str] = Counter()
+    for (names,) in session.rows(sql, (session.now(),)):
+        workers.update(msgspec.json.decode(cast("bytes", names), type=list[str]))
+    return workers
 
 
 def spent(session: SqlSession, since: float, user: str | None, queue: str | None) -> float:
@@ -127,6 +162,21 @@ def sums(session: SqlSession, since: float, until: float) -> list[Spending]:
     ]
 
 
+_PRUNABLE = """
+    SELECT (SELECT count(*) FROM relight_job WHERE finished_at < ? AND finished_at IS NOT NULL),
+        (SELECT count(*) FROM relight_event WHERE at < ?),
+        (SELECT count(*) FROM relight_message WHERE at < ?),
+        (SELECT count(*) FROM relight_ledger WHERE at < ?)
+"""
+
+
+def prunable(session: SqlSession, ended_before: float, ledger_before: float) -> Prunable:
+    """Count what is old enough to be deleted."""
+    found = session.rows(_PRUNABLE, (ended_before, ended_before, ended_before, ledger_before))
+    jobs, events, messages, entries = cast("tuple[int, int, int, int]", tuple(found[0]))
+    return Prunable(jobs=jobs, events=events, messages=messages, ledger=entries)
+
+
 def blobs_in_use(session: SqlSession, names: Collection[str]) -> frozenset[str]:
     """Return which files of large results some step refers to."""
     found: set[str] = set()
@@ -145,6 +195,7 @@ def events(
     session: SqlSession, after: str, most: int, job: str | None, user: str | None, queue: str | None
 ) -> list[Event]:
     """Return events after a cursor."""
+    cursor_number(after)
     conditions, values = "", list[object]()
     for column, value in (("job", job), ("user_key", user), ("queue", queue)):
         if value is not None:

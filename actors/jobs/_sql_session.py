@@ -85,6 +85,10 @@ class SqlSession(Protocol):
         """Delete up to *most* events before a moment, the oldest."""
         ...
 
+    def prune_ledger(self, before: float, most: int) -> int:
+        """Delete up to *most* entries of the ledger before a moment, the oldest; returns how many."""
+        ...
+
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* may have been deleted."""
         ...

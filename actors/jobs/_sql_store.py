@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
 import anyio
 import anyio.lowlevel
 
 from . import _sql_claims as claims
+from . import _sql_late as late
 from . import _sql_messages as letters
 from . import _sql_reads as reads
 from . import _sql_writes as writes
@@ -24,6 +26,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -36,37 +39,50 @@ _LOOKED: ContextVar[tuple[SqlStore, int] | None] = ContextVar("_LOOKED", default
 """At which store a task looked last for something to do, and what its count of news was when it began."""
 
 
+class Connect(Protocol):
+    """How a dialect opens a connection."""
+
+    def __call__(self, *, is_writer: bool, migrates: bool) -> SqlSession:
+        """Open one; the writer's migrates the tables, or sees that they need not be."""
+        ...
+
+
 class SqlStore:
     """What the stores on SQL databases have in common; see `Store`.
 
     Args:
         name: What it is called in errors; without a password.
         bulk: How its dialect makes many writes in one go.
-        connect_writer: Opens the connection that writes, and migrates the tables.
-        connect_reader: Opens the one that reads, after the other.
+        connect: Opens the connection that writes, and after it the one that reads.
     """
 
     def __init__(
         self,
         name: str,
         bulk: Bulk,
-        connect_writer: Callable[[], SqlSession],
-        connect_reader: Callable[[], SqlSession],
+        connect: Connect,
     ) -> None:
         self._bulk = bulk
         self._changed = anyio.Event()
         self._news = 0
         """How often there was something new."""
-        self._writer = Writer(name, connect_writer, self._notice)
-        self._reader = Writer(name, connect_reader)
+        self._migrates = True
+        """When it is opened next, its tables are migrated."""
+        self._writer = Writer(name, lambda: connect(is_writer=True, migrates=self._migrates), self._notice)
+        self._reader = Writer(name, lambda: connect(is_writer=False, migrates=self._migrates))
 
     @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None]:
+    async def opened(self, *, migrate: bool = True) -> AsyncGenerator[None]:
         """Open it and migrate its tables; close it when the block ends.
 
+        Args:
+            migrate: False: use it as it is; see `Store.opened`.
+
         Raises:
-            StoreError: It can't be opened, or is of a newer schema.
+            SchemaError: Its tables are of another version.
+            StoreError: It can't be opened.
         """
+        self._migrates = migrate
         async with self._writer.running(), self._reader.running():
             yield
 
@@ -82,9 +98,11 @@ class SqlStore:
 
     # --- workers --------------------------------------------------------------------------------------
 
-    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
+    async def register(
+        self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
+    ) -> None:
         """Begin a worker's lease; see `Store.register`."""
-        await self._writer.do(lambda session: writes.register(session, worker, lease, facts))
+        await self._writer.do(lambda session: writes.register(session, worker, lease, facts, queues))
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
         """Extend the lease; see `Store.beat`."""
@@ -106,6 +124,10 @@ class SqlStore:
     async def save_step(self, job: str, fence: int, step: Step) -> None:
         """Store a finished step; see `Store.save_step`."""
         await self._writer.do(Together(self._bulk.save_steps, StepWrite(job, fence, step)))
+
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step of a run that has lost its job; see `Store.save_late`."""
+        return await self._writer.do(lambda session: late.save_late(session, job, run, step))
 
     async def note(self, job: str, fence: int, kind: str, data: Mapping[str, object]) -> None:
         """Tell something of a running job; see `Store.note`."""
@@ -131,9 +153,13 @@ class SqlStore:
         """End a job that was asked to end; see `Store.end_cancelled`."""
         await self._writer.do(lambda session: writes.end_cancelled(session, job, fence, cost_usd, retries))
 
-    async def reap(self) -> list[str]:
+    async def overdue(self) -> dict[str, float]:
+        """Return the workers whose lease has ended; see `Store.overdue`."""
+        return await self._writer.do(writes.overdue)
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
         """Take the jobs of workers whose lease has ended; see `Store.reap`."""
-        return await self._writer.do(writes.reap)
+        return await self._writer.do(lambda session: writes.reap(session, overdue))
 
     # --- people ---------------------------------------------------------------------------------------
 
@@ -157,9 +183,9 @@ class SqlStore:
         """Put dead jobs aside; see `Store.discard`."""
         return await self._writer.do(lambda session: writes.discard(session, ids))
 
-    async def queues(self) -> list[QueueState]:
+    async def queues(self, *, ended: bool = False) -> list[QueueState]:
         """Look at the queues; see `Store.queues`."""
-        return await self._reader.do(reads.queues)
+        return await self._reader.do(lambda session: reads.queues(session, ended=ended))
 
     async def set_queue(
         self, queue: str, *, paused: bool | None = None, max_running: int | None = None
@@ -236,6 +262,14 @@ class SqlStore:
             return writes.prune(session, ended_before, most)
 
         return await self._writer.do(prune)
+
+    async def prune_ledger(self, *, before: float, most: int = 1000) -> int:
+        """Delete old entries of the ledger; see `Store.prune_ledger`."""
+        return await self._writer.do(lambda session: session.prune_ledger(before, most))
+
+    async def prunable(self, *, ended_before: float, ledger_before: float) -> Prunable:
+        """Count what is old enough to be deleted; see `Store.prunable`."""
+        return await self._reader.do(lambda session: reads.prunable(session, ended_before, ledger_before))
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:
         """Return which files some step refers to; see `Store.blobs_in_use`."""

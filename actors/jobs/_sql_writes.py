@@ -6,12 +6,13 @@ A function that raises `JobError` has changed nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from secrets import token_hex
 from typing import cast
 
 import msgspec
 
 from ._errors import LeaseLostError
-from ._records import WAITS_KEPT, Failure, Job, JobState
+from ._records import DEADLINE_REMOVED, WAITS_KEPT, Failure, Job, JobState, deadline_ahead
 from ._sql_rows import JOB_COLUMNS, chunks, job_of, marks
 from ._sql_session import SqlSession
 
@@ -30,7 +31,7 @@ _OWNED = "id = ? AND fence = ? AND (state || '') = 'running'"
 
 def cancel(session: SqlSession, ids: Collection[str]) -> dict[str, JobState]:
     """Cancel jobs."""
-    return {job.id: _cancel(session, job) for job in _known(session, ids)}
+    return {job.id: _cancel(session, job) for job in known(session, ids)}
 
 
 def _cancel(session: SqlSession, job: Job) -> JobState:
@@ -45,20 +46,24 @@ def _cancel(session: SqlSession, job: Job) -> JobState:
 # --- workers --------------------------------------------------------------------------------------
 
 
-def register(session: SqlSession, worker: str, lease: float, facts: Mapping[str, str]) -> None:
-    """Begin a worker's lease."""
+def register(
+    session: SqlSession, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str]
+) -> None:
+    """Begin a worker's lease, and know its queues from now on."""
+    for queue in sorted(queues):  # in one order: two workers would wait for each other
+        _know_queue(session, queue)
     session.send(
-        "INSERT INTO relight_worker (id, expires_at, facts) VALUES (?, ?, ?) "
-        "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
-        (worker, session.now() + lease, msgspec.json.encode(facts)),
+        "INSERT INTO relight_worker (id, expires_at, facts, queues) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, queues = excluded.queues",
+        (worker, session.now() + lease, msgspec.json.encode(facts), msgspec.json.encode(sorted(queues))),
     )
 
 
 def beat(session: SqlSession, worker: str, lease: float) -> frozenset[str] | None:
     """Extend a worker's lease."""
-    now = session.now()
-    extend = "UPDATE relight_worker SET expires_at = ? WHERE id = ? AND expires_at > ?"
-    if not session.run(extend, (now + lease, worker, now)):
+    # Also one that has ended: a reaper deletes the row when it takes the jobs.
+    extend = "UPDATE relight_worker SET expires_at = ? WHERE id = ?"
+    if not session.run(extend, (session.now() + lease, worker)):
         return None
     asked = "SELECT id FROM relight_job WHERE state = 'running' AND worker = ? AND is_cancel_requested = 1"
     return frozenset(str(id_) for (id_,) in session.rows(asked, (worker,)))
@@ -79,7 +84,7 @@ def fail(
         "UPDATE relight_job SET error = ?, cause = ?, worker = NULL, attempt = attempt - ? WHERE id = ?",
         (failure.error, failure.cause, 0 if spends else 1, job),
     )
-    (found,) = _known(session, [job])
+    (found,) = known(session, [job])
     session.send(
         f"INSERT INTO relight_attempt VALUES ({marks(10)})",  # noqa: S608
         (
@@ -106,7 +111,7 @@ def release(session: SqlSession, job: str, fence: int, cost_usd: float, retries:
     """Give a job back unfinished."""
     _charge(session, job, fence, cost_usd, retries, session.now())
     session.send("UPDATE relight_job SET worker = NULL, attempt = attempt - 1 WHERE id = ?", (job,))
-    (found,) = _known(session, [job])
+    (found,) = known(session, [job])
     if found.is_cancel_requested:
         return _end(session, found, JobState.CANCELLED)
     session.send("UPDATE relight_job SET state = 'queued' WHERE id = ?", (job,))
@@ -117,14 +122,31 @@ def release(session: SqlSession, job: str, fence: int, cost_usd: float, retries:
 def end_cancelled(session: SqlSession, job: str, fence: int, cost_usd: float, retries: int) -> None:
     """End a job that was asked to end."""
     _charge(session, job, fence, cost_usd, retries, session.now())
-    (found,) = _known(session, [job])
+    (found,) = known(session, [job])
     _end(session, found, JobState.CANCELLED)
 
 
-def reap(session: SqlSession) -> list[str]:
+def overdue(session: SqlSession) -> dict[str, float]:
+    """Return the workers whose lease has ended, and when."""
+    now = session.now()
+    rows = session.rows("SELECT id, expires_at FROM relight_worker WHERE expires_at <= ?", (now,))
+    if rows:
+        # It has to write: who looks while nobody can, on a full disk say, would find that nobody lives.
+        probe = f"look-{token_hex(4)}"
+        session.send(
+            "INSERT INTO relight_worker (id, expires_at, facts) VALUES (?, ?, ?)", (probe, now, b"{}")
+        )
+        session.send("DELETE FROM relight_worker WHERE id = ?", (probe,))
+    return dict(cast("list[tuple[str, float]]", rows))
+
+
+def reap(session: SqlSession, only: Mapping[str, float] | None) -> list[str]:
     """Take the jobs of workers whose lease has ended."""
     session.lock_claims()
-    session.send("DELETE FROM relight_worker WHERE expires_at <= ?", (session.now(),))
+    if only is None:
+        session.send("DELETE FROM relight_worker WHERE expires_at <= ?", (session.now(),))
+    for worker, expired in (only or {}).items():
+        session.send("DELETE FROM relight_worker WHERE id = ? AND expires_at = ?", (worker, expired))
     lost = session.rows(
         f"SELECT {JOB_COLUMNS} FROM relight_job WHERE state = 'running' "  # noqa: S608
         f"AND worker NOT IN (SELECT id FROM relight_worker) {session.skip_locked()}"
@@ -159,7 +181,7 @@ def _has_come_further(session: SqlSession, job: Job) -> bool:
 
 def retry(session: SqlSession, ids: Collection[str]) -> list[str]:
     """Queue ended jobs again."""
-    return [job.id for job in _known(session, ids) if _retry(session, job)]
+    return [job.id for job in known(session, ids) if _retry(session, job)]
 
 
 def _retry(session: SqlSession, job: Job) -> bool:
@@ -170,18 +192,19 @@ def _retry(session: SqlSession, job: Job) -> bool:
     )
     if is_held or job.state not in (JobState.DEAD, JobState.CANCELLED, JobState.DISCARDED):
         return False
+    deadline = deadline_ahead(job, now)
     session.send(
         "UPDATE relight_job SET state = 'queued', attempt = 0, fence = fence + 1, run_at = ?, "
-        "finished_at = NULL, deadline = NULL, is_cancel_requested = 0 WHERE id = ?",
-        (now, job.id),
+        "finished_at = NULL, deadline = ?, is_cancel_requested = 0 WHERE id = ?",
+        (now, deadline, job.id),
     )
-    tell_of(session, job, "retried", {})
+    tell_of(session, job, "retried", {} if deadline == job.deadline else DEADLINE_REMOVED)
     return True
 
 
 def discard(session: SqlSession, ids: Collection[str]) -> list[str]:
     """Put dead jobs aside."""
-    dead = [job for job in _known(session, ids) if job.state is JobState.DEAD]
+    dead = [job for job in known(session, ids) if job.state is JobState.DEAD]
     for job in dead:
         _end(session, job, JobState.DISCARDED)
     return [job.id for job in dead]
@@ -189,15 +212,19 @@ def discard(session: SqlSession, ids: Collection[str]) -> list[str]:
 
 def set_queue(session: SqlSession, queue: str, *, paused: bool | None, max_running: int | None) -> None:
     """Pause, resume or limit a queue."""
-    session.send(
-        "INSERT INTO relight_queue (name, is_paused, max_running) VALUES (?, 0, NULL) ON CONFLICT DO NOTHING",
-        (queue,),
-    )
+    _know_queue(session, queue)
     if paused is not None:
         session.send("UPDATE relight_queue SET is_paused = ? WHERE name = ?", (int(paused), queue))
     if max_running is not None:
         session.send("UPDATE relight_queue SET max_running = ? WHERE name = ?", (max_running or None, queue))
     session.announce()
+
+
+def _know_queue(session: SqlSession, queue: str) -> None:
+    session.send(
+        "INSERT INTO relight_queue (name, is_paused, max_running) VALUES (?, 0, NULL) ON CONFLICT DO NOTHING",
+        (queue,),
+    )
 
 
 def prune(session: SqlSession, ended_before: float, most: int) -> int:
@@ -241,7 +268,7 @@ def pay(session: SqlSession, job: str, owner: tuple[str, str | None], now: float
         session.send("INSERT INTO relight_ledger VALUES (?, ?, ?, ?, ?)", (job, *owner, now, usd))
 
 
-def _known(session: SqlSession, ids: Collection[str]) -> list[Job]:
+def known(session: SqlSession, ids: Collection[str]) -> list[Job]:
     found: list[Job] = []
     for some in chunks(sorted(ids)):
         sql = (

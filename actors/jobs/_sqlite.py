@@ -13,8 +13,9 @@ from typing import Literal, cast
 import anyio
 
 from . import _sqlite_bulk as bulk
-from ._errors import StoreError
-from ._schema import MIGRATIONS, statements
+from ._checks import check_callable, check_whole, is_number
+from ._errors import JobSpecError, SchemaError, StoreError
+from ._schema import SCHEMA_VERSION, statements
 from ._sql_rows import EVENT_COLUMNS, Row
 from ._sql_store import SqlStore
 
@@ -44,6 +45,8 @@ _LASTING = {
     sqlite3.SQLITE_NOTADB: "it is no SQLite database: name another file",
     sqlite3.SQLITE_PERM: "it may not be read: change the file's permissions",
 }
+_OF_VALUE = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
+"""What it has against a value, and not for itself."""
 
 
 class SqliteStore(SqlStore):
@@ -61,7 +64,7 @@ class SqliteStore(SqlStore):
         clock: Seconds since 1970; a test's own, perhaps. Asked on the store's threads.
 
     Raises:
-        ValueError: *path* is none, or an option is out of range.
+        JobSpecError: *path* is none, or an option is out of range.
     """
 
     def __init__(
@@ -73,21 +76,22 @@ class SqliteStore(SqlStore):
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_path(str(path))
+        _check_path(path)
         if synchronous not in ("full", "normal"):
-            raise ValueError(f"SqliteStore.synchronous must be 'full' or 'normal', got {synchronous!r}")
-        if not 0.0 <= busy_timeout <= _LONGEST_WAIT:
-            raise ValueError(
-                f"SqliteStore.busy_timeout must be 0 to {_LONGEST_WAIT:g} s, got {busy_timeout!r}"
-            )
-        if max_bytes is not None and max_bytes < _LEAST_BYTES:
-            raise ValueError(f"SqliteStore.max_bytes must be {_LEAST_BYTES} or more, got {max_bytes!r}")
+            problem = f"must be 'full' or 'normal', got {synchronous!r}"
+            raise JobSpecError("SqliteStore.synchronous", problem)
+        if not is_number(busy_timeout) or not 0.0 <= busy_timeout <= _LONGEST_WAIT:
+            problem = f"must be 0 to {_LONGEST_WAIT:g} s, got {busy_timeout!r}"
+            raise JobSpecError("SqliteStore.busy_timeout", problem)
+        if max_bytes is not None:
+            check_whole("SqliteStore.max_bytes", max_bytes, _LEAST_BYTES)
+        check_callable("SqliteStore.clock", clock, "a function that returns seconds since 1970")
         self.path = Path(path)
         connect = partial(_Session, self.path, synchronous, busy_timeout, max_bytes, clock)
         self._seen = 0
         """The data version when somebody last looked at it."""
         name = _name(self.path)
-        super().__init__(name, bulk, partial(connect, is_writer=True), partial(connect, is_writer=False))
+        super().__init__(name, bulk, connect)
 
     def __repr__(self) -> str:
         return f"<SqliteStore {self.path}>"
@@ -105,13 +109,18 @@ class SqliteStore(SqlStore):
                 self._notice()
 
 
-def _check_path(path: str) -> None:
-    if path == ":memory:":
-        raise ValueError("SqliteStore.path must be a file's, got ':memory:': write MemoryStore()")
-    if not path or "://" in path:
-        # Not its value: a URL may hold a password.
-        got = "a URL: write store_from_url(...)" if path else "''"
-        raise ValueError(f"SqliteStore.path must be a file's, got {got}")
+def _check_path(path: object) -> None:
+    problem = None
+    if not isinstance(path, str | Path):
+        problem = f"got a {type(path).__name__}"
+    elif str(path) == ":memory:":
+        problem = "got ':memory:': write MemoryStore()"
+    elif "://" in str(path):
+        problem = "got a URL: write store_from_url(...)"  # not its value: it may hold a password
+    elif not str(path):
+        problem = "got ''"
+    if problem is not None:
+        raise JobSpecError("SqliteStore.path", f"must be a file's, {problem}")
 
 
 def _name(path: Path) -> str:
@@ -134,6 +143,7 @@ class _Session:
         clock: Callable[[], float],
         *,
         is_writer: bool,
+        migrates: bool,
     ) -> None:
         self._path = path
         self._clock = clock
@@ -142,19 +152,25 @@ class _Session:
         """Of the transaction: it is the same for all that is stored in it."""
         self._events: list[Row] = []
         self._has_news = False
+        if not migrates and not path.exists():
+            raise SchemaError(_name(path), 0, SCHEMA_VERSION)
         try:
             self._connection = sqlite3.connect(
-                path,
+                # Else SQLite makes a file that is not there.
+                path if migrates else f"{path.absolute().as_uri()}?mode=rw",
                 timeout=busy_timeout,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=_STATEMENTS,
+                uri=not migrates,
             )
         except sqlite3.DatabaseError as error:
             raise self._translated(error) from error
         try:
+            if not migrates:
+                self._check_version()
             self._set_up(synchronous, max_bytes)
-            if is_writer:
+            if is_writer and migrates:
                 self._migrate()
         except BaseException:
             self._connection.close()
@@ -171,18 +187,25 @@ class _Session:
     def _migrate(self) -> None:
         self.begin()
         self.run("CREATE TABLE IF NOT EXISTS relight_schema (version INTEGER NOT NULL)")
-        found = cast("int | None", self.rows("SELECT max(version) FROM relight_schema")[0][0]) or 0
-        if found > len(MIGRATIONS):
+        found = self._version()
+        if found > SCHEMA_VERSION:
             self.rollback()
-            problem = (
-                f"its schema is of version {found}, this relight knows {len(MIGRATIONS)}: upgrade relight"
-            )
-            raise self._error(problem, is_passing=False)
-        for version in range(found + 1, len(MIGRATIONS) + 1):
+            raise SchemaError(_name(self._path), found, SCHEMA_VERSION)
+        for version in range(found + 1, SCHEMA_VERSION + 1):
             for statement in statements(version, _WORDS):
                 self.run(statement)
             self.run("INSERT INTO relight_schema VALUES (?)", (version,))
         self.commit()
+
+    def _check_version(self) -> None:
+        """Refuse tables of another version, and touch nothing."""
+        is_there = self.rows("SELECT 1 FROM sqlite_master WHERE name = 'relight_schema'")
+        found = self._version() if is_there else 0
+        if found != SCHEMA_VERSION:
+            raise SchemaError(_name(self._path), found, SCHEMA_VERSION)
+
+    def _version(self) -> int:
+        return cast("int | None", self.rows("SELECT max(version) FROM relight_schema")[0][0]) or 0
 
     def begin(self) -> None:
         """Begin a transaction: at once as a writer, so that it need not become one later and fail."""
@@ -286,6 +309,14 @@ class _Session:
             (before, most),
         )
 
+    def prune_ledger(self, before: float, most: int) -> int:
+        """Delete the oldest entries of the ledger before a moment."""
+        return self.run(
+            "DELETE FROM relight_ledger WHERE rowid IN "
+            "(SELECT rowid FROM relight_ledger WHERE at < ? ORDER BY at LIMIT ?)",
+            (before, most),
+        )
+
     def is_pruned(self, cursor: str) -> bool:
         """Tell whether events after *cursor* have been deleted."""
         return int(cursor) < int(self.first_cursor())
@@ -297,7 +328,7 @@ class _Session:
     def _translated(self, error: sqlite3.DatabaseError) -> StoreError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         problem = _PASSING.get(code) or _LASTING.get(code) or str(error)
-        return self._error(problem, is_passing=code in _PASSING)
+        return self._error(problem, is_passing=code in _PASSING, is_of_value=code in _OF_VALUE)
 
-    def _error(self, problem: str, *, is_passing: bool) -> StoreError:
-        return StoreError(_name(self._path), problem, is_passing=is_passing)
+    def _error(self, problem: str, *, is_passing: bool, is_of_value: bool = False) -> StoreError:
+        return StoreError(_name(self._path), problem, is_passing=is_passing, is_of_value=is_of_value)

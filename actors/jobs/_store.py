@@ -23,6 +23,7 @@ from ._records import (
     JobDetail,
     JobState,
     NewJob,
+    Prunable,
     Query,
     QueueState,
     Spending,
@@ -38,8 +39,17 @@ class Store(Protocol):
             newer schema. ``is_passing`` says whether waiting may help. Nothing was changed.
     """
 
-    def opened(self) -> AbstractAsyncContextManager[None]:
-        """Open it, and migrate its tables to this version; close it when the block ends."""
+    def opened(self, *, migrate: bool = True) -> AbstractAsyncContextManager[None]:
+        """Open it, and migrate its tables to this version; close it when the block ends.
+
+        Args:
+            migrate: False: use it only as it is, for one who looks at a store that belongs to others.
+                Nothing is made or changed by opening it.
+
+        Raises:
+            SchemaError: It is of a newer version; or it is of an older one, or not there, and is not to be
+                migrated.
+        """
         ...
 
     # --- who enqueues -------------------------------------------------------------------------------
@@ -58,12 +68,24 @@ class Store(Protocol):
 
     # --- workers --------------------------------------------------------------------------------------
 
-    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
-        """Begin a worker's lease of *lease* seconds. *facts*: host, process id and such, for people."""
+    async def register(
+        self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
+    ) -> None:
+        """Begin a worker's lease of *lease* seconds.
+
+        Args:
+            worker: Its id.
+            lease: Seconds.
+            facts: Host, process id and such, for people.
+            queues: What it takes jobs from.
+        """
         ...
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
-        """Extend the lease; returns ids of its jobs that are to be cancelled. None: the lease was lost."""
+        """Extend the lease; returns ids of its jobs that are to be cancelled.
+
+        Also one that has ended, as long as nobody has taken its jobs. None: they were taken.
+        """
         ...
 
     async def retire(self, worker: str) -> None:
@@ -89,6 +111,22 @@ class Store(Protocol):
 
         Raises:
             LeaseLostError: Another owner has the job.
+        """
+        ...
+
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step that a run finished which has lost its job, if no run has begun since.
+
+        If one has, the step is dropped: the other run may have done it itself, or gone another way. Its
+        cost is noted all the same, and an event ``step_dropped`` tells of it. May be asked more than once.
+
+        Args:
+            job: Its id.
+            run: Number of the run (`Job.runs`).
+            step: What it has finished.
+
+        Returns:
+            Whether it is stored.
         """
         ...
 
@@ -151,11 +189,19 @@ class Store(Protocol):
         """
         ...
 
-    async def reap(self) -> list[str]:
+    async def overdue(self) -> dict[str, float]:
+        """Return the workers whose lease has ended, and when. A write: after what was being written."""
+        ...
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
         """Take the jobs of workers whose lease has ended; returns their ids.
 
         They are queued again with their steps, or dead where their attempts are used up. One that has
         finished a step since it was claimed is given its attempt back: it is not what kills its worker.
+
+        Args:
+            overdue: Only of these, from `overdue`, where they have given no sign of life since; and of
+                those that have no lease at all. None: of all.
         """
         ...
 
@@ -174,15 +220,25 @@ class Store(Protocol):
         ...
 
     async def retry(self, ids: Collection[str]) -> list[str]:
-        """Queue dead or cancelled jobs again, with their steps and all their attempts; returns which."""
+        """Queue dead or cancelled jobs again, with their steps and all their attempts; returns which.
+
+        A deadline that lies ahead stays. One that has passed is removed: it would end the job at once.
+        """
         ...
 
     async def discard(self, ids: Collection[str]) -> list[str]:
         """Put dead jobs aside; returns which."""
         ...
 
-    async def queues(self) -> list[QueueState]:
-        """Look at the queues."""
+    async def queues(self, *, ended: bool = False) -> list[QueueState]:
+        """Look at the queues: those that have unfinished or dead jobs, were set, or had a worker.
+
+        What it costs goes by the jobs it counts, not by those that ended long ago.
+
+        Args:
+            ended: Count the jobs that have ended well, were cancelled or put aside, too. That reads the whole
+                table of jobs: seconds, where there are millions.
+        """
         ...
 
     async def set_queue(
@@ -240,6 +296,7 @@ class Store(Protocol):
         """Return events after a cursor, none missed and none twice, in one order for everybody.
 
         Raises:
+            JobSpecError: *after* is no cursor.
             CursorExpiredError: Events after it have been pruned: look at the jobs, and read on from
                 ``last_cursor``.
         """
@@ -255,6 +312,17 @@ class Store(Protocol):
         Up to *most* jobs and ten times as many events, the oldest: whoever else writes waits meanwhile.
         Unfinished jobs stay, however old.
         """
+        ...
+
+    async def prune_ledger(self, *, before: float, most: int = 1000) -> int:
+        """Delete up to *most* entries of the ledger from before a moment, the oldest; returns how many.
+
+        Sums of days that it reached become too small: keep at least the day in hand for budgets.
+        """
+        ...
+
+    async def prunable(self, *, ended_before: float, ledger_before: float) -> Prunable:
+        """Count what `prune` and `prune_ledger` would delete in all."""
         ...
 
     async def blobs_in_use(self, names: Collection[str]) -> frozenset[str]:

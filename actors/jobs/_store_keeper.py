@@ -23,4 +23,7 @@ class StoreKeeper(Actor):
     async def lifespan(self) -> AsyncGenerator[None]:
         """Open the store, close it in the end."""
         async with self._desk.store.opened():
-            yield
+            try:
+                yield
+            finally:
+                self._desk.is_gone = True  # nobody must wait for it any more

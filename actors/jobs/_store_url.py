@@ -16,6 +16,8 @@ VARIABLE = "RELIGHT_STORE"
 """The environment variable that names the store where nothing else does."""
 _FORMS = "use a file's path, sqlite:///path/to/file.db or postgresql://user@host/database"
 
+_MAKE = "A worker makes it, or `python -m relight jobs migrate`"
+
 
 def store_from_url(url: str, *, must_exist: bool = False) -> Store:
     """Return the store that a URL or the path of a file names; it is not opened.
@@ -32,6 +34,7 @@ def store_from_url(url: str, *, must_exist: bool = False) -> Store:
         SettingsError: It names no store, or a file that is not there.
         MissingExtraError: The database's library is not installed.
     """
+    _check_text(url)
     before, colon, _ = url.partition(":")
     scheme = before.lower() if colon else ""
     if scheme in ("", "sqlite"):
@@ -59,11 +62,21 @@ def store_url(given: str | None, environ: Mapping[str, str]) -> str:
     return url
 
 
+def _check_text(url: object) -> None:
+    if not isinstance(url, str) or not url:
+        got = "''" if url == "" else f"a {type(url).__name__}"  # not its value: there may be a password in it
+        raise SettingsError("store", f"must be a text, got {got}: {_FORMS}")
+
+
 def _file(path: Path, *, must_exist: bool) -> Path:
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:  # too long a name, say
+        raise SettingsError("store", f"{str(path)[:80]!r} can't be a file: {error.strerror}") from None
+    if is_folder:
         raise SettingsError("store", f"{str(path)!r} is a folder: name the file in it")
-    if must_exist and not path.exists():
-        raise SettingsError("store", f"there is no file {str(path)!r}: is the folder right?")
+    if must_exist and not is_there:
+        raise SettingsError("store", f"there is no job store at {str(path)!r}: is the folder right? {_MAKE}")
     return path
 
 

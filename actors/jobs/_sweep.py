@@ -7,6 +7,7 @@ from math import inf
 
 import msgspec
 
+from ._checks import check_callable, check_whole
 from ._dead_records import KEPT_IDS, Outcome
 from ._records import Job, Query
 from ._store import Store
@@ -22,14 +23,17 @@ class Sweep:
         should_stop: Asked after each batch with the number done so far.
 
     Raises:
-        ValueError: A batch is less than one.
+        JobSpecError: A batch is less than one, or *most* less than none.
     """
 
     def __init__(
         self, store: Store, batch: int, most: int | None, should_stop: Callable[[int], bool] | None
     ) -> None:
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch!r}")
+        check_whole("batch", batch, 1)
+        if most is not None:
+            check_whole("most", most, 0)
+        if should_stop is not None:
+            check_callable("should_stop", should_stop, "a function of the number done so far")
         self._store = store
         self._batch = batch
         self._left = inf if most is None else most

@@ -29,7 +29,7 @@ class Tally(Sponsor):
         return self._key if self._calls == 1 else f"{self._key}:{self._calls}"
 
     def call_ended(self, attempts: int, reply: object) -> None:
-        """Note what a call took."""
+        """Note what a call took, and what its reply, or a stream's last part, says it cost."""
         self.retries += max(0, attempts - 1)
         self.cost_usd += cost_of(reply)
 

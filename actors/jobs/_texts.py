@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
+from ._errors import JobSpecError
+
 LONGEST_NAME = 1000
 """Bytes of a key or a step's name: PostgreSQL indexes no more than 2,700 of both together."""
 
@@ -35,10 +37,10 @@ def check_label(what: str, name: object) -> None:
     """Do as `check_name`, and refuse an empty one.
 
     Raises:
-        ValueError: It is empty, no text, too long, or can't be stored.
+        JobSpecError: It is empty, no text, too long, or can't be stored.
     """
     if name == "":
-        raise ValueError(f"{what} must be 1 character or more")
+        raise JobSpecError(what, "must be 1 character or more, got ''")
     check_name(what, name)
 
 
@@ -46,7 +48,7 @@ def check_name(what: str, name: object) -> None:
     """Refuse a key or a name that some store would refuse, or tell apart from others in its own way.
 
     Raises:
-        ValueError: It is no text, too long, or can't be stored.
+        JobSpecError: It is no text, too long, or can't be stored.
     """
     if not isinstance(name, str):
         problem = f"must be a text, got {name!r}"
@@ -58,4 +60,4 @@ def check_name(what: str, name: object) -> None:
         )
     else:
         return
-    raise ValueError(f"{what} {problem}")
+    raise JobSpecError(what, problem)

@@ -12,7 +12,9 @@ from hashlib import sha256
 import msgspec
 
 from .._secret import Secret
-from ._errors import BadTokenError
+from ._checks import check_finite, check_kind
+from ._errors import BadTokenError, JobSpecError
+from ._texts import check_label
 
 EVERYBODY = "*"
 """The user whose token shows everybody's jobs: for operators."""
@@ -42,10 +44,10 @@ def make_token(secret: Secret | str, user: str, ttl: float, *, clock: Callable[[
         clock: Seconds since 1970.
 
     Raises:
-        ValueError: The secret is too short, or there is no user.
+        JobSpecError: The secret is too short, there is no user, or *ttl* is no time.
     """
-    if not user:
-        raise ValueError("make_token needs a user")
+    check_label("make_token: user", user)
+    check_finite("make_token: ttl", ttl)
     body = _text(msgspec.json.encode(Claims(user, clock() + ttl)))
     return f"{body}.{_signature(secret, body)}"
 
@@ -56,6 +58,8 @@ def read_token(secret: Secret | str, token: str, *, clock: Callable[[], float] =
     Raises:
         BadTokenError: It was not made with this secret, or has expired.
     """
+    if not isinstance(token, str):  # pyright: ignore[reportUnnecessaryIsInstance] - it comes from a client
+        raise BadTokenError("is no text")
     body, _, signature = token.partition(".")
     expected = _signature(secret, body)
     # In constant time: how long a refusal takes must not tell how much of a guess was right.
@@ -74,11 +78,12 @@ def key_of(secret: Secret | str) -> bytes:
     """Return what tokens are signed with.
 
     Raises:
-        ValueError: The secret is too short.
+        JobSpecError: The secret is too short, or no text.
     """
+    check_kind("the secret of tokens", secret, Secret | str, "a text", "read it from the environment")
     key = (secret.reveal() if isinstance(secret, Secret) else secret).encode()
     if len(key) < _LEAST_SECRET:
-        raise ValueError(f"the secret of tokens must have {_LEAST_SECRET} bytes or more")
+        raise JobSpecError("the secret of tokens", f"must have {_LEAST_SECRET} bytes or more, got {len(key)}")
     return key
 
 

@@ -19,10 +19,18 @@ from ._errors import (
     ResultTooLargeError,
     Retry,
     UnknownStepError,
+    UnstorableResultError,
 )
 
 # Nothing changes by itself: a person has to change the code or the arguments.
-_HOPELESS = (Fail, UnknownStepError, DuplicateStepError, ResultTooLargeError, JobArgumentsError)
+_HOPELESS = (
+    Fail,
+    UnknownStepError,
+    DuplicateStepError,
+    ResultTooLargeError,
+    UnstorableResultError,
+    JobArgumentsError,
+)
 _NOT_RETRIED = frozenset(kind for kind in FailureKind if not kind.is_retryable) - {
     FailureKind.QUOTA,
     FailureKind.AUTH,

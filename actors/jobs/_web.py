@@ -15,6 +15,7 @@ import sniffio
 from ...runtime import Actor
 from .._errors import MissingExtraError
 from .._secret import Secret
+from ._checks import check_callable, check_each, check_kind, check_number, check_text, check_whole
 from ._feed import Feed
 from ._live_options import LiveOptions
 from ._tokens import key_of
@@ -67,8 +68,7 @@ class LiveServer(Actor):
     Raises:
         MissingExtraError: Starlette or hypercorn is not installed; the cause of the `StartError` when it is
             started.
-        TypeError: *feed* is none.
-        ValueError: A number is out of range, or the secret is too short.
+        JobSpecError: *feed* is none, a number is out of range, or the secret is too short.
     """
 
     def __init__(
@@ -85,10 +85,16 @@ class LiveServer(Actor):
         on_ready: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if not (patience > 0.0 and heartbeat > 0.0 and sessions >= 1):
-            raise ValueError("LiveServer.patience, heartbeat and sessions must be more than 0")
-        _check_feed(feed)
+        check_kind("LiveServer.feed", feed, Feed, "a Feed", "write Feed(store)")
         key_of(secret)
+        check_text("LiveServer.host", host)
+        check_whole("LiveServer.port", port, 0, 65_535)
+        check_each("LiveServer.origins", origins, 'write origins=["https://app.example.com"]')
+        check_number("LiveServer.patience", patience, is_open=True, of="seconds")
+        check_number("LiveServer.heartbeat", heartbeat, is_open=True, of="seconds")
+        check_whole("LiveServer.sessions", sessions, 1)
+        if on_ready is not None:
+            check_callable("LiveServer.on_ready", on_ready, "a function of the URL")
         self._options = LiveOptions(
             feed=feed,
             secret=secret if isinstance(secret, Secret) else Secret(secret),
@@ -160,8 +166,3 @@ def _config(listener: socket.socket) -> Config:
     config.shutdown_timeout = _CLOSING
     config.websocket_max_message_size = _LARGEST_FRAME
     return config
-
-
-def _check_feed(feed: object) -> None:
-    if not hasattr(feed, "subscribe"):
-        raise TypeError(f"LiveServer.feed must be a Feed, got a {type(feed).__name__}: write Feed(store)")

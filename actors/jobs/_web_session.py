@@ -14,7 +14,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ._credit import Credit
-from ._errors import BadTokenError, CursorExpiredError, StoreError
+from ._errors import BadTokenError, CursorExpiredError, JobSpecError, StoreError
 from ._records import Event
 from ._report import event_row
 from ._subscription import RESET, Subscription
@@ -127,13 +127,13 @@ class Session:
         # Whatever is asked for, a user hears of their own jobs alone.
         user = hello.user if is_operator else claims.user
         feed = self._options.feed
-        subscription = feed.subscribe(after=hello.cursor, job=hello.job, queue=hello.queue, user=user)
         try:
+            subscription = feed.subscribe(after=hello.cursor, job=hello.job, queue=hello.queue, user=user)
             await subscription.begin()
             if hello.cursor is not None:
                 with suppress(CursorExpiredError):  # the subscription says so, with a reset
                     await feed.store.events(hello.cursor, most=1)
-        except (ValueError, OverflowError) as error:
+        except JobSpecError as error:
             raise Refused(BAD_REQUEST, "the cursor is none of ours") from error
         except StoreError as error:
             raise Refused(STORE_AWAY, "the store can't be read now") from error

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from math import inf
+from typing import cast
 
 from ...runtime import ShutdownPhase
 from ...supervisors import Child, Spec, Supervisor, SupervisorRef, System
 from ...supervisors.policies import Exponential
+from ._checks import check_kind, check_number, check_whole
 from ._desk import GRACE, Desk
-from ._errors import StoreError
+from ._errors import JobSpecError, StoreError
 from ._heart import Heart
 from ._message_keeper import MessageKeeper
 from ._message_log import MessageLog
 from ._queue import Queue
 from ._reaper import Reaper
+from ._retention import Retention, check_ledger_retention, check_retention
 from ._runner import Runner
 from ._scheduler import Scheduler
 from ._store_keeper import StoreKeeper
+from ._texts import check_label
 
 _SLACK = 8.0
 """Seconds that jobs which do not give way may take before they are left behind, and their last writes."""
@@ -44,13 +47,15 @@ class Worker:
             seconds later wherever they are, to go on at another worker from there.
         retention: Seconds that ended jobs, dead ones too, their events and undeliverable messages are kept;
             None: for ever.
+        ledger_retention: Seconds that the ledger of what was spent is kept, two days at the least, which
+            budgets of the day need; None: for ever.
         messages: So many of the system's undeliverable messages are kept in the store, the newest, for people
             at other processes (see `DeadLetterOffice`); 0: none.
         id: Of the subtree's supervisor.
 
     Raises:
-        TypeError: One of *queues* is no queue.
-        ValueError: The queues are of several stores, or two share a name, or a number is out of range.
+        JobSpecError: One of *queues* is no queue, they are of several stores, or two share a name, or a
+            number is out of range.
     """
 
     def __init__(
@@ -61,22 +66,26 @@ class Worker:
         lease: float = 15.0,
         drain: float = 20.0,
         retention: float | None = None,
+        ledger_retention: float | None = None,
         messages: int = 1000,
         id: str = "jobs",  # noqa: A002 - as of other specs
     ) -> None:
-        chosen = (queues,) if isinstance(queues, Queue) else tuple(queues)
-        _check(chosen, concurrency, lease, drain)
-        if retention is not None and not 0.0 < retention < inf:
-            raise ValueError(f"Worker.retention must be more than 0 seconds, and finite, got {retention!r}")
-        if messages < 0:
-            raise ValueError(f"Worker.messages must be 0 or more, got {messages!r}")
+        chosen = _chosen(queues)
+        _check_together(chosen)
+        check_whole("Worker.concurrency", concurrency, 1)
+        check_number("Worker.lease", lease, least=1.0, of="seconds")
+        check_number("Worker.drain", drain, of="seconds")
+        _check_id(id)
+        check_retention("Worker.retention", retention)
+        check_ledger_retention("Worker.ledger_retention", ledger_retention)
+        check_whole("Worker.messages", messages, 0)
         self.id = id
         self._queues = {queue.name: queue for queue in chosen}
         self._store = chosen[0].store
         self._concurrency = concurrency
         self._lease = lease
         self._drain = drain
-        self._retention = retention
+        self._retention = Retention(jobs=retention, ledger=ledger_retention)
         self._desk: Desk | None = None
         self._log = MessageLog(self._store, messages, chosen[0].clock)
 
@@ -153,23 +162,27 @@ class Worker:
             self._log.drop_rest(error)
 
 
-def _check_queue(queue: object) -> None:
-    if not isinstance(queue, Queue):
-        raise TypeError(f"Worker.queues must be queues, got a {type(queue).__name__}: write Worker(queue)")
+def _chosen(queues: object) -> Sequence[Queue]:
+    is_one = isinstance(queues, Queue) or not hasattr(queues, "__iter__")
+    chosen = (queues,) if is_one else tuple(cast("Iterable[object]", queues))
+    for queue in chosen:
+        check_kind("Worker.queues", queue, Queue, "queues", "write Worker(queue)")
+    return cast("Sequence[Queue]", chosen)
 
 
-def _check(queues: Sequence[Queue], concurrency: int, lease: float, drain: float) -> None:
+def _check_id(id_: object) -> None:
+    check_label("Worker.id", id_)
+    if "/" in str(id_) or not str(id_).isprintable():
+        raise JobSpecError("Worker.id", f"must be a printable name without '/', got {id_!r}")
+
+
+def _check_together(queues: Sequence[Queue]) -> None:
     if not queues:
-        raise ValueError("Worker.queues must hold a queue")
-    for queue in queues:
-        _check_queue(queue)
+        raise JobSpecError("Worker.queues", "must hold a queue, got none: write Worker(queue)")
     if any(queue.store is not queues[0].store for queue in queues):
-        raise ValueError("Worker.queues must share one store: start a worker for each store")
+        raise JobSpecError("Worker.queues", "must share one store: start a worker for each store")
     if len({queue.name for queue in queues}) < len(queues):
-        raise ValueError("Worker.queues must have names of their own")
-    if concurrency < 1:
-        raise ValueError(f"Worker.concurrency must be at least 1, got {concurrency!r}")
-    if not 1.0 <= lease < inf:
-        raise ValueError(f"Worker.lease must be 1 or more seconds, and finite, got {lease!r}")
-    if not 0.0 <= drain < inf:
-        raise ValueError(f"Worker.drain must be 0 or more seconds, and finite, got {drain!r}")
+        names = sorted(queue.name for queue in queues)
+        raise JobSpecError(
+            "Worker.queues", f"must have names of their own, got {names!r}: name each Queue(store, name)"
+        )

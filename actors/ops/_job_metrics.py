@@ -51,21 +51,24 @@ class JobCollector(Collector):
         yield self._steps()
 
     def _states(self) -> Iterator[Metric]:
-        jobs = gauge(self._caps, "jobs", "Jobs in the store.", "queue", "state")
+        jobs = gauge(self._caps, "jobs", "Jobs in the store that are unfinished or dead.", "queue", "state")
         oldest = gauge(
             self._caps, "job_oldest_queued_seconds", "How long the oldest queued job could begin.", "queue"
         )
         paused = gauge(self._caps, "job_queue_paused", "1 while no job is begun.", "queue")
+        workers = gauge(self._caps, "job_queue_workers", "Workers that take its jobs.", "queue")
         for queue in self._figures.queues:
             for state, count in queue.counts.items():
                 jobs.add(count, queue.name, str(state))
             since = self._figures.at if queue.oldest_at is None else queue.oldest_at
             oldest.add(max(0.0, self._figures.at - since), queue.name)
             paused.add(queue.is_paused, queue.name)
+            workers.add(queue.workers, queue.name)
         dead = gauge(self._caps, "jobs_dead", "Dead jobs that wait for a person.", "job")
         for group in self._figures.dead:
             dead.add(group.count, group.kind)
-        yield from (jobs.metric(), oldest.metric(), paused.metric(), dead.metric())
+        for series in (jobs, oldest, paused, workers, dead):
+            yield series.metric()
 
     def _money(self) -> Iterator[Metric]:
         cost = gauge(self._caps, "job_cost_today_usd", "Cost of this day (UTC) so far.", "queue")

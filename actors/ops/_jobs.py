@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..jobs import (
     CursorExpiredError,
     DeadLetterOffice,
     Feed,
+    JobSpecError,
     JobState,
     Letter,
     LetterSource,
@@ -26,6 +27,7 @@ from ..jobs import (
     Outcome,
     Query,
     Queue,
+    QueueState,
     Selection,
     Store,
     event_row,
@@ -35,9 +37,12 @@ from ..jobs import (
 )
 from ._jobs_left import looked_up, reasons
 from ._jobs_parser import NOW
+from ._jobs_upkeep import migrate, prune
 from ._tables import Printer
 
 _NOTHING = 1
+_NAMES = ("id", "ids", "queue", "kind", "user", "cause", "after", "job")
+"""Options that stores look for."""
 
 
 def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = None) -> int:
@@ -50,8 +55,9 @@ def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
     Raises:
         RelightError: The user's mistake, or a store that can't be used; in one line.
     """
+    _check_texts(args)
     url = store_url(cast("str | None", args.store), os.environ if environ is None else environ)
-    store = store_from_url(url, must_exist=True)
+    store = store_from_url(url, must_exist=args.action != "migrate")
     if isinstance(store, MemoryStore):
         raise SettingsError(
             "store", "is in memory, where no other process sees it: name a file or a database"
@@ -64,11 +70,26 @@ def run_jobs(args: argparse.Namespace, *, environ: Mapping[str, str] | None = No
         raise KeyboardInterrupt from None  # wrapped up by the task groups it went through
 
 
+def _check_texts(args: argparse.Namespace) -> None:
+    """Refuse names that no store can hold, for they are no text: bytes that the shell handed on."""
+    for field in _NAMES:
+        given: object = getattr(args, field, None)
+        for text in cast("list[object]", given) if isinstance(given, list) else [given]:
+            try:
+                str(text).encode()
+            except UnicodeEncodeError:
+                option = "ID" if field in ("id", "ids") else f"--{field}"
+                raise SettingsError(option, "is no text in UTF-8", value=text) from None
+
+
 async def _carry_out(args: argparse.Namespace, store: Store) -> int:
     printer = Printer(as_json=cast("bool", args.json))
+    if args.action == "migrate":
+        return await migrate(store, printer)
     problem: Exception | None = None
     status = 0
-    async with store.opened():
+    # As it is: who looks from another version must not change what the workers of this one use.
+    async with store.opened(migrate=False):
         try:
             status = await _COMMANDS[cast("str", args.action)](args, store, printer)
         except (RelightError, OSError) as error:
@@ -116,9 +137,18 @@ async def _groups(args: argparse.Namespace, store: Store, printer: Printer) -> i
 
 
 async def _queues(args: argparse.Namespace, store: Store, printer: Printer) -> int:
-    queues = await store.queues()
+    queues = await store.queues(ended=args.ended)
     printer.queues(queues)
-    return _found(queues, "there are no queues yet: one begins with its first job")
+    _tell(_unserved(queue) for queue in queues if queue.is_unserved)
+    return _found(queues, "there are no queues yet: one begins with its first job or worker")
+
+
+def _unserved(queue: QueueState) -> str:
+    waiting = queue.counts[JobState.QUEUED] + queue.counts[JobState.WAITING]
+    return (
+        f"queue {queue.name!r}: no worker takes its jobs, and {waiting} wait for one: start a worker, "
+        "or look whether yours use this store"
+    )
 
 
 def _found(found: Sequence[object], nothing: str) -> int:
@@ -128,8 +158,12 @@ def _found(found: Sequence[object], nothing: str) -> int:
 
 
 def _say(lines: Sequence[str]) -> int:
-    sys.stderr.writelines(f"relight: {line}\n" for line in lines)
+    _tell(lines)
     return _NOTHING
+
+
+def _tell(lines: Iterable[str]) -> None:
+    sys.stderr.writelines(f"relight: {line}\n" for line in lines)
 
 
 async def _events(args: argparse.Namespace, store: Store, printer: Printer) -> int:
@@ -161,7 +195,7 @@ async def _cursor(given: str | None, store: Store) -> str:
         problem = (
             "is too old: what happened right after it has been pruned; leave it out to begin with the oldest"
         )
-    except (ValueError, OverflowError):
+    except JobSpecError:
         problem = "is none of this store's cursors: give one that `jobs events` has printed"
     else:
         return given
@@ -209,7 +243,7 @@ async def _resume(args: argparse.Namespace, store: Store, printer: Printer) -> i
 async def _set_paused(args: argparse.Namespace, store: Store, printer: Printer, *, paused: bool) -> int:
     name = cast("str", args.queue)
     names = [queue.name for queue in await store.queues()]
-    if name not in names:
+    if name not in names and not await store.jobs(Query(queue=name), most=1):
         return _say([f"there is no queue {name!r}; there {_are(names)}"])
     await store.set_queue(name, paused=paused)
     printer.queues([queue for queue in await store.queues() if queue.name == name])
@@ -235,6 +269,11 @@ async def _decide(args: argparse.Namespace, store: Store, printer: Printer, verb
     is_missing = args.most is None and outcome.matched < len(frozenset(ids))
     is_whole = outcome.done and not outcome.skipped and not is_missing
     return 0 if is_whole else _say(lines)
+
+
+async def _prune(args: argparse.Namespace, store: Store, printer: Printer) -> int:
+    named = cast("str | None", args.app)
+    return await prune(args, store, printer, None if named is None else _queue(named))
 
 
 # --- what the user said -----------------------------------------------------------------------------------
@@ -267,7 +306,7 @@ def _queue(named: str) -> Queue:
     sys.path.insert(0, "")
     try:
         found: object = getattr(import_module(module), attribute)
-    except Exception as error:  # whatever the user's module does
+    except (Exception, SystemExit) as error:  # whatever the user's module does
         said = redact(f"{type(error).__name__}: {error}")
         raise SettingsError("--app", f"can't be imported: {said}", value=named) from error
     finally:
@@ -303,4 +342,5 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Store, Printer], Awaitable
     "pause": _pause,
     "resume": _resume,
     "events": _events,
+    "prune": _prune,
 }

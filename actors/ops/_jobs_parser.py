@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
+from math import inf
 
 from ..jobs import JobState, LetterSource
 
 NOW = "now"
 """Stands for the cursor after the newest event."""
+_MOST = 1_000_000_000
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_LEAST_LEDGER = 2 * _UNITS["d"]
 _STATES = tuple(str(state) for state in JobState)
 _SOURCES = tuple(str(source) for source in LetterSource)
 
@@ -30,8 +35,8 @@ def add_jobs_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a number from 1 on, got {text!r}")
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"must be a number, 1..{_MOST}, got {text!r}")
     return int(text)
 
 
@@ -105,8 +110,52 @@ def _add_queue(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("queue", metavar="QUEUE")
 
 
+def _age(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", text.strip())
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if not 0.0 < seconds < inf:
+        raise argparse.ArgumentTypeError(
+            f"must be a time with its unit, such as 30d, 12h or 90min, got {text!r}"
+        )
+    return seconds
+
+
+def _ledger_age(text: str) -> float:
+    seconds = _age(text)
+    if seconds < _LEAST_LEDGER:
+        raise argparse.ArgumentTypeError(
+            f"must be 2d or more, for budgets go by the sums of the day, got {text!r}"
+        )
+    return seconds
+
+
+def _add_prune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--older-than",
+        type=_age,
+        metavar="AGE",
+        help="jobs that ended so long ago, dead ones too, events and messages: 30d, 12h, 90min",
+    )
+    parser.add_argument(
+        "--ledger-older-than",
+        type=_ledger_age,
+        metavar="AGE",
+        help="what was spent so long ago; default: the ledger stays",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say how much it is, and delete nothing")
+    _add_app(parser)
+
+
 def _add_nothing(_parser: argparse.ArgumentParser) -> None:
     """Add no options."""
+
+
+def _add_queues(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ended",
+        action="store_true",
+        help="count the jobs that have succeeded, were cancelled or put aside, too: reads all jobs there are",
+    )
 
 
 def _add_events(parser: argparse.ArgumentParser) -> None:
@@ -130,8 +179,10 @@ _ACTIONS: tuple[tuple[str, str, Callable[[argparse.ArgumentParser], None]], ...]
     ("edit", "do dead jobs again from scratch, with other arguments", _add_edit),
     ("cancel", "cancel unfinished jobs", _add_choice),
     ("discard", "put dead jobs aside, forget messages", _add_choice),
-    ("queues", "show the queues", _add_nothing),
+    ("queues", "show the queues, their workers and what they have to do", _add_queues),
     ("pause", "begin no more jobs of a queue", _add_queue),
     ("resume", "begin jobs of a queue again", _add_queue),
     ("events", "print what happened, oldest first", _add_events),
+    ("prune", "delete what ended long ago, as a worker with a retention does", _add_prune),
+    ("migrate", "bring the store's tables to the version of this relight, or make them", _add_nothing),
 )

@@ -238,7 +238,9 @@ class SystemCollector(Collector):
         total = self._counter("dead_letters", "Messages no handler will see.", "type", "reason")
         for (kind, reason), count in statistics.counts.items():
             total.add(count, kind, reason)
-        yield from (kept.metric(), total.metric())
+        dropped = self._counter("dead_letters_dropped", "Dead letters that could not be kept in a store.")
+        dropped.add(statistics.dropped)
+        yield from (kept.metric(), total.metric(), dropped.metric())
 
     def _loop(self) -> Iterator[Metric]:
         statistics = self._system.watchdog_statistics()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
 
-from ..jobs import JobReport, JobState, Letter, LetterGroup, Outcome, QueueState
+from ..jobs import JobReport, JobState, Letter, LetterGroup, Outcome, Prunable, QueueState
 
 _IDS = ("id", "newest")
 """Columns of ids."""
@@ -29,8 +30,9 @@ class Printer:
         """Print jobs, one a line."""
         if self._as_json:
             return _print_json({"jobs": rows})
-        head = ("id", "state", "queue", "kind", "attempt", "cost", "created", "error")
-        return _table(head, [_job_cells(row) for row in rows])
+        head = ("id", "state", "queue", "kind", "attempt", "cost", "created", "due", "error")
+        now = time.time()
+        return _table(head, [_job_cells(row, now) for row in rows])
 
     def groups(self, groups: Sequence[LetterGroup]) -> None:
         """Print groups of dead jobs and messages."""
@@ -82,18 +84,20 @@ class Printer:
     def queues(self, queues: Sequence[QueueState]) -> None:
         """Print queues."""
         if self._as_json:
-            return _print_json({"queues": queues})
-        states = [str(state) for state in JobState]
+            rows = [{**msgspec.structs.asdict(queue), "is_unserved": queue.is_unserved} for queue in queues]
+            return _print_json({"queues": rows})
+        states = [state for state in JobState if any(state in queue.counts for queue in queues)]
         cells = [
             (
                 queue.name,
                 "paused" if queue.is_paused else "open",
+                "none" if queue.is_unserved else str(queue.workers),
                 "-" if queue.max_running is None else str(queue.max_running),
-                *(str(queue.counts.get(state, 0)) for state in JobState),
+                *(str(queue.counts.get(state, 0)) for state in states),
             )
             for queue in queues
         ]
-        return _table(("queue", "", "limit", *states), cells)
+        return _table(("queue", "", "workers", "limit", *map(str, states)), cells)
 
     def event(self, row: Mapping[str, object]) -> None:
         """Print an event."""
@@ -104,14 +108,45 @@ class Printer:
             sys.stdout.write(f"{row['cursor']}  {_when(row['at'])}  {row['job']}  {row['kind']}  {data}\n")
         sys.stdout.flush()
 
+    def migrated(self, found: int, version: int) -> None:
+        """Say what became of a store's tables: from version *found*, 0 where there were none."""
+        if self._as_json:
+            return _print_json({"found": found, "version": version})
+        if found == version:
+            said = f"its schema is of version {version} already: nothing to do"
+        elif found:
+            said = f"migrated: from version {found} to {version}"
+        else:
+            said = f"made: a job store of version {version}"
+        sys.stdout.write(f"{said}\n")
+        return None
+
+    def pruned(self, pruned: Prunable, files: int | None) -> None:
+        """Say what was deleted; *files* of large results, None: it is what would be deleted."""
+        if self._as_json:
+            facts = {"dry_run": files is None, **msgspec.structs.asdict(pruned), "files": files}
+            return _print_json(facts)
+        parts = [
+            f"{pruned.jobs} jobs",
+            f"{pruned.events} events",
+            f"{pruned.messages} messages",
+            f"{pruned.ledger} entries of the ledger",
+            *([] if files is None else [f"{files} files of results"]),
+        ]
+        verb = "would prune" if files is None else "pruned"
+        sys.stdout.write(f"{verb}: {', '.join(parts)}\n")
+        return None
+
     def outcome(self, verb: str, outcome: Outcome) -> None:
         """Say what came of an action."""
         if self._as_json:
             facts = {"verb": verb, "skipped": outcome.skipped, **msgspec.structs.asdict(outcome)}
             return _print_json(facts)
         skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
+        removed = outcome.deadlines_removed
+        late = f", {removed} without a deadline: it had passed" if removed else ""
         stopped = ", stopped before the end" if outcome.is_stopped else ""
-        sys.stdout.write(f"{verb}: {outcome.done}{skipped}{stopped}\n")
+        sys.stdout.write(f"{verb}: {outcome.done}{skipped}{late}{stopped}\n")
         sys.stdout.writelines(f"{id_}\n" for id_ in outcome.ids)
         return None
 
@@ -121,9 +156,10 @@ class Printer:
             return _print_json(report)
         facts = msgspec.structs.asdict(report)
         del facts["attempts"], facts["steps"]
-        _print_facts(
-            {name: _when(value) if name in _MOMENTS and value else value for name, value in facts.items()}
-        )
+        shown = {name: _when(value) if name in _MOMENTS and value else value for name, value in facts.items()}
+        if report.state is JobState.WAITING:
+            shown["run_at"] = _due(report.run_at, time.time())
+        _print_facts(shown)
         sys.stdout.write("\n" if report.steps else "")
         for step in report.steps:
             where = f"in file {step.blob}" if step.blob else _shown(step.result)
@@ -147,7 +183,7 @@ def _print_facts(facts: Mapping[str, object]) -> None:
             sys.stdout.write(f"{_line(name):{width}}  {_shown(value)}\n")
 
 
-def _job_cells(row: Mapping[str, object]) -> tuple[str, ...]:
+def _job_cells(row: Mapping[str, object], now: float) -> tuple[str, ...]:
     return (
         str(row["id"]),
         str(row["state"]),
@@ -156,6 +192,7 @@ def _job_cells(row: Mapping[str, object]) -> tuple[str, ...]:
         f"{row['attempt']}/{row['max_attempts']}",
         _usd(row["cost_usd"]),
         _when(row["created_at"]),
+        _due(row["due_at"], now),
         str(row["error"] or "-"),
     )
 
@@ -199,6 +236,22 @@ def _when(moment: object) -> str:
     if not isinstance(moment, int | float):
         return "-"
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _due(moment: object, now: float) -> str:
+    """Say when a waiting job goes on, and how long that is from now."""
+    if not isinstance(moment, int | float):
+        return "-"
+    return f"{_when(moment)} ({_ahead(moment - now)})"
+
+
+def _ahead(seconds: float) -> str:
+    if seconds <= 0.0:
+        return "due"
+    for size, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2.0 * size:
+            return f"in {seconds / size:.0f} {unit}"
+    return f"in {seconds:.0f} s"
 
 
 def _usd(value: object) -> str:

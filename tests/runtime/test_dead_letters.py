@@ -44,6 +44,14 @@ async def test_dead_letters_are_counted_by_type_and_reason() -> None:
         assert statistics.counts == {("Unknown", "unhandled"): 3}
 
 
+async def test_what_could_not_be_kept_elsewhere_is_counted() -> None:
+    async with open_desk() as (system, _ref, _log):
+        assert system.dead_letters.statistics().dropped == 0
+        system.dead_letters.note_dropped(3)
+        system.dead_letters.note_dropped(4)
+        assert system.dead_letters.statistics().dropped == 7
+
+
 async def test_the_ring_keeps_the_newest_and_counts_all() -> None:
     async with open_desk() as (system, ref, _log):
         for number in range(1500):

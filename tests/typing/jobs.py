@@ -14,8 +14,18 @@ async def write(title: str, length: int) -> list[str]:
     return [title] * length
 
 
+def shop_of(title: str, length: int = 1) -> str | None:
+    return title if length else None
+
+
 async def check(queue: Queue, painter: Ref) -> None:
-    @queue.job(attempts=3)
+    @queue.job(
+        attempts=3,
+        unique=lambda title, length: f"{title}/{length}",
+        user=lambda title, length: title if length else None,
+        limit_key=shop_of,
+        limit=2,
+    )
     async def comic(job: JobContext, title: str, length: int) -> bytes:
         scenes = await job.step("script", write, title, length)
         assert_type(scenes, list[str])
@@ -33,8 +43,18 @@ async def check(queue: Queue, painter: Ref) -> None:
 
     assert_type(comic, JobFunction[str, int, bytes])
 
+    @queue.job(user=lambda name: name, unique=lambda name: name.upper())
+    async def greet(job: JobContext, name: str) -> None: ...
+
+    assert_type(greet, JobFunction[str, None])
+
+    @queue.job(user=lambda name: 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    async def misled(job: JobContext, name: str) -> None: ...
+
+    assert_type(misled, JobFunction[str, None])
+
     @queue.every(60.0)
-    @queue.job()
+    @queue.job(unique=lambda: "one")
     async def sweep(job: JobContext) -> int:
         return 1
 

@@ -87,7 +87,7 @@ class JobBoard:
     async def look(self) -> None:
         """Count the jobs by where they are. While the store is away, the last counts stay."""
         try:
-            queues = await self.store.queues()
+            queues = await self.store.queues(ended=True)
         except StoreError as error:
             if not error.is_passing:
                 raise

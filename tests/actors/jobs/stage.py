@@ -1,6 +1,6 @@
 """A worker on a store in memory, in a system of its own: what tests of jobs begin with."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -85,9 +85,11 @@ class FlakyStore(MemoryStore):
             self.refused += 1
             raise StoreError("a store", "the disk is full, make room", is_passing=self.is_passing)
 
-    async def register(self, worker: str, lease: float, facts: Mapping[str, str]) -> None:
+    async def register(
+        self, worker: str, lease: float, facts: Mapping[str, str], queues: Collection[str] = ()
+    ) -> None:
         self.check()
-        return await super().register(worker, lease, facts)
+        return await super().register(worker, lease, facts, queues)
 
     async def beat(self, worker: str, lease: float) -> frozenset[str] | None:
         self.check()
@@ -127,9 +129,17 @@ class FlakyStore(MemoryStore):
         self.check()
         return await super().end_cancelled(job, fence, cost_usd=cost_usd, retries=retries)
 
-    async def reap(self) -> list[str]:
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
         self.check()
-        return await super().reap()
+        return await super().save_late(job, run, step)
+
+    async def overdue(self) -> dict[str, float]:
+        self.check()
+        return await super().overdue()
+
+    async def reap(self, overdue: Mapping[str, float] | None = None) -> list[str]:
+        self.check()
+        return await super().reap(overdue)
 
     async def keep_messages(self, messages: Sequence[DeadMessage], *, most: int) -> None:
         self.check()

@@ -10,13 +10,17 @@ from relight.actors.jobs import (
     Claimed,
     CursorExpiredError,
     Failure,
+    JobDetail,
     JobState,
     LeaseLostError,
     MemoryStore,
     NewJob,
+    Prunable,
     Query,
+    Retention,
     Step,
     Store,
+    prune_store,
 )
 
 pytestmark = pytest.mark.anyio
@@ -53,6 +57,12 @@ async def state(store: Store, number: int = 1) -> JobState:
     detail = await store.job(f"job-{number:04}")
     assert detail is not None
     return detail.job.state
+
+
+async def detail_of(store: Store, number: int = 1) -> JobDetail:
+    detail = await store.job(f"job-{number:04}")
+    assert detail is not None
+    return detail
 
 
 def names(claimed: Sequence[Claimed]) -> list[str]:
@@ -325,6 +335,103 @@ async def test_the_jobs_of_a_lost_worker_are_rescued_with_a_new_fence(store: Sto
     assert again.job.attempt == 2
 
 
+async def test_a_lease_that_has_ended_is_extended_while_nobody_has_taken_its_jobs(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await lose(store, "w1")
+    assert list(await store.overdue()) == ["w1"]
+    assert await store.claim("w1", [QUEUE], 1) == []
+    assert await store.beat("w1", LEASE) == frozenset()
+    assert await store.overdue() == {}
+    assert await store.reap() == []
+    await store.save_step(claimed.job.id, claimed.job.fence, Step(name="a"))
+
+
+async def test_a_worker_that_gives_a_sign_of_life_between_two_looks_is_not_reaped(store: Store) -> None:
+    await store.enqueue([new(1), new(2)])
+    (first,) = await claim(store, most=1)
+    await claim(store, most=1, worker="w2")
+    await lose(store, "w1")
+    await lose(store, "w2")
+    overdue = await store.overdue()
+    assert sorted(overdue) == ["w1", "w2"]
+    await store.beat("w2", LEASE)
+    await lose(store, "w2")
+    assert await store.reap({}) == []
+    assert await store.reap(overdue) == [first.job.id]
+    assert list(await store.overdue()) == ["w2"]
+    await store.retire("w2")
+    assert len(await store.reap({})) == 1
+
+
+PAID = Step(name="paid", result=b"[1]", cost_usd=0.5, seconds=1.5, service_retries=2)
+
+
+@pytest.mark.parametrize("end", ["queued", "dead", "cancelled", "waiting"])
+async def test_a_step_of_a_lost_run_is_stored_late_if_no_other_run_has_begun(store: Store, end: str) -> None:
+    claimed = await begin(store, new(1, max_attempts=1 if end == "dead" else 5, user="ann"))
+    id_, run = claimed.job.id, claimed.job.runs
+    if end == "waiting":
+        await store.fail(id_, claimed.job.fence, FAILURE, retry_in=60.0, spends=True)
+    else:
+        if end == "cancelled":
+            await store.cancel([id_])
+        await lose(store, "w1")
+        await store.reap()
+    before = (await detail_of(store)).job
+    for _ in range(2):  # the answer to the first may have been lost
+        assert await store.save_late(id_, run, PAID)
+    detail = await detail_of(store)
+    assert (detail.job.state, [step.name for step in detail.steps]) == (JobState(end), ["paid"])
+    assert (detail.job.fence, detail.job.runs) == (before.fence, run)
+    assert detail.job.cost_usd == before.cost_usd + 0.5
+    assert detail.job.service_retries == before.service_retries + 2
+    assert await store.spent(since=0.0, user="ann") == before.cost_usd + 0.5
+    told = [event.data for event in await store.events("0") if event.kind == "step"]
+    assert told == [{"name": "paid", "seconds": 1.5, "cost_usd": 0.5}]
+    if end == "queued":
+        (again,) = await claim(store, worker="w2")
+        assert [(step.name, step.result) for step in again.steps] == [("paid", b"[1]")]
+
+
+@pytest.mark.parametrize("is_done_there", [False, True])
+async def test_a_step_of_a_lost_run_is_dropped_and_paid_if_another_run_has_begun(
+    store: Store, is_done_there: bool
+) -> None:
+    claimed = await begin(store, new(1, user="ann"))
+    id_, run = claimed.job.id, claimed.job.runs
+    await lose(store, "w1")
+    await store.reap()
+    (other,) = await claim(store, worker="w2")
+    if is_done_there:
+        await store.save_step(id_, other.job.fence, Step(name="paid", result=b"[2]", cost_usd=0.25))
+    for _ in range(2):
+        assert not await store.save_late(id_, run, PAID)
+    detail = await detail_of(store)
+    there = 0.25 if is_done_there else 0.0
+    assert [step.result for step in detail.steps] == ([b"[2]"] if is_done_there else [])
+    assert (detail.job.state, detail.job.fence, detail.job.worker) == (
+        JobState.RUNNING,
+        other.job.fence,
+        "w2",
+    )
+    assert detail.job.cost_usd == there + 0.5
+    assert await store.spent(since=0.0, user="ann") == there + 0.5
+    told = [event.data for event in await store.events("0") if event.kind == "step_dropped"]
+    assert told == [{"name": "paid", "seconds": 1.5, "cost_usd": 0.5, "run": run}]
+    await store.succeed(id_, other.job.fence, b"1", cost_usd=0.0, retries=0)
+
+
+async def test_a_step_stored_before_its_answer_was_lost_is_recognised_and_charged_once(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.save_step(claimed.job.id, claimed.job.fence, PAID)
+    await lose(store, "w1")
+    await store.reap()
+    await claim(store, worker="w2")
+    assert await store.save_late(claimed.job.id, claimed.job.runs, PAID)
+    assert (await detail_of(store)).job.cost_usd == 0.5
+    assert not await store.save_late("nobody", 1, PAID)
+
+
 async def test_a_worker_without_a_lease_gets_nothing(store: Store) -> None:
     await store.enqueue([new(1)])
     assert await store.claim("nobody", [QUEUE], 10) == []
@@ -589,3 +696,106 @@ async def test_a_queue_says_since_when_its_oldest_job_could_begin(store: Store) 
     await claim(store)
     (queue,) = await store.queues()
     assert queue.oldest_at is None
+
+
+async def test_a_queue_says_how_many_workers_serve_it(store: Store) -> None:
+    await store.enqueue([new(1)])
+    (queue,) = await store.queues()
+    assert (queue.workers, queue.is_unserved) == (0, True)
+    await store.register("w1", LEASE, {}, [QUEUE, "other"])
+    await store.register("w2", LEASE, {}, [QUEUE])
+    await store.register("w3", 0.01, {}, [QUEUE])
+    await anyio.sleep(0.02)  # the third one's lease has ended, though nobody has said so yet
+    other, queue = await store.queues()
+    assert (queue.name, queue.workers, queue.is_unserved) == (QUEUE, 2, False)
+    assert (other.name, other.workers, other.is_unserved) == ("other", 1, False)
+    await store.register("w1", LEASE, {}, ["other"])
+    await store.retire("w2")
+    other, queue = await store.queues()
+    assert (queue.workers, queue.is_unserved, other.workers) == (0, True, 1)
+    await store.cancel(["job-0001"])
+    assert [each.is_unserved for each in await store.queues()] == [False, False]
+
+
+async def test_a_queue_counts_what_has_ended_only_where_it_is_asked_for(store: Store) -> None:
+    await store.enqueue([new(1), new(2), new(3, queue="idle")])
+    first, second = await claim(store)
+    await store.succeed(first.job.id, first.job.fence, b"1", cost_usd=0.0, retries=0)
+    await store.fail(second.job.id, second.job.fence, FAILURE, retry_in=None, spends=True)
+    await store.cancel(["job-0003"])
+    (queue,) = await store.queues()
+    counted = {JobState.QUEUED, JobState.WAITING, JobState.RUNNING, JobState.DEAD}
+    assert (queue.name, set(queue.counts), queue.counts[JobState.DEAD]) == (QUEUE, counted, 1)
+    idle, queue = await store.queues(ended=True)
+    assert (idle.name, idle.counts[JobState.CANCELLED]) == ("idle", 1)
+    assert (queue.counts[JobState.SUCCEEDED], sum(queue.counts.values())) == (1, 2)
+
+
+async def test_a_queue_that_had_a_worker_is_known_whatever_becomes_of_its_jobs(store: Store) -> None:
+    await store.register("w1", LEASE, {}, [QUEUE])
+    await store.retire("w1")
+    (queue,) = await store.queues()
+    assert (queue.name, queue.is_paused, queue.max_running, queue.workers) == (QUEUE, False, None, 0)
+    await store.set_queue(QUEUE, paused=True)
+    await store.register("w1", LEASE, {}, [QUEUE])
+    assert [each.is_paused for each in await store.queues()] == [True]
+
+
+@pytest.mark.parametrize("timeout", [3600.0, None])
+async def test_a_retried_job_keeps_a_deadline_that_lies_ahead(store: Store, timeout: float | None) -> None:
+    claimed = await begin(store, new(1, timeout=timeout))
+    await store.fail("job-0001", claimed.job.fence, FAILURE, retry_in=None, spends=True)
+    assert await store.retry(["job-0001"]) == ["job-0001"]
+    (again,) = await claim(store)
+    assert again.job.deadline == claimed.job.deadline
+    assert [event.data for event in await store.events("0") if event.kind == "retried"] == [{}]
+
+
+async def test_a_retried_job_has_no_deadline_where_it_has_passed(store: Store) -> None:
+    await store.enqueue([new(1, timeout=-1.0)])
+    assert await claim(store) == []
+    assert await state(store) is JobState.DEAD
+    await store.retry(["job-0001"])
+    (again,) = await claim(store)
+    assert again.job.deadline is None
+    told = [event.data for event in await store.events("0") if event.kind == "retried"]
+    assert told == [{"is_deadline_removed": True}]
+
+
+async def test_the_ledger_is_pruned_apart_the_oldest_first(store: Store) -> None:
+    await store.enqueue([new(number, user=f"user {number}") for number in range(1, 6)])
+    for claimed in await claim(store):
+        await store.succeed(claimed.job.id, claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+        await anyio.sleep(0.005)
+    assert await store.prune(ended_before=4e9) == 5
+    assert await store.prune_ledger(before=0.0) == 0
+    assert await store.prune_ledger(before=4e9, most=2) == 2
+    found = {each.user: each.usd for each in await store.sums(since=0.0, until=1e12)}
+    assert found == {"user 3": 1.0, "user 4": 1.0, "user 5": 1.0}
+    assert await store.prune_ledger(before=4e9) == 3
+    assert await store.spent(since=0.0) == 0.0
+
+
+async def test_what_could_be_pruned_is_counted(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+    await store.enqueue([new(2)])
+    found = await store.prunable(ended_before=4e9, ledger_before=4e9)
+    assert (found.jobs, found.events, found.messages, found.ledger) == (1, 4, 0, 1)
+    assert await store.prunable(ended_before=0.0, ledger_before=0.0) == Prunable()
+    await store.prune(ended_before=4e9)
+    assert await store.prunable(ended_before=4e9, ledger_before=0.0) == Prunable()
+
+
+async def test_a_whole_store_is_pruned_however_many_events_its_jobs_have(store: Store) -> None:
+    claimed = await begin(store, new(1))
+    for number in range(30):
+        await store.note("job-0001", claimed.job.fence, "log", {"text": str(number)})
+    await store.succeed("job-0001", claimed.job.fence, b"1", cost_usd=1.0, retries=0)
+    now = 4e9
+    await prune_store(store, Retention(ledger=2 * 86_400.0), now=now)
+    assert await store.job("job-0001") is not None
+    assert await store.spent(since=0.0) == 0.0
+    await prune_store(store, Retention(jobs=60.0), now=now)
+    assert await store.prunable(ended_before=now, ledger_before=now) == Prunable()
+    assert await store.job("job-0001") is None

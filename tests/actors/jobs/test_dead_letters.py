@@ -315,3 +315,13 @@ class _NoDiscard:
         if name == "discard":
             raise RuntimeError
         return getattr(self._store, name)
+
+
+async def test_a_retry_says_how_many_deadlines_it_has_removed(store: Store) -> None:
+    await store.enqueue([new(1, timeout=-1.0), new(2, timeout=-1.0), new(3, timeout=600.0), new(4)])
+    await kill(store, 3, 4)
+    outcome = await DeadLetterOffice(store).retry(Query(), everything=True, batch=2)
+    assert (outcome.done, outcome.deadlines_removed) == (4, 2)
+    await kill(store, 4)
+    outcome = await DeadLetterOffice(store).retry(Query(), everything=True)
+    assert (outcome.done, outcome.deadlines_removed) == (1, 0)

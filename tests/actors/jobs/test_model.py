@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 import anyio
@@ -128,6 +128,11 @@ class Stores(RuleBasedStateMachine):
         done = Step(name=step, result=b"[1]", cost_usd=usd, service_retries=1)
         self.both(lambda store: store.save_step(name(number), self.fence(number) - old, done))
 
+    @rule(number=numbers, step=st.sampled_from("abc"), usd=costs, run=st.integers(1, 3))
+    def save_late(self, number: int, step: str, usd: float, run: int) -> None:
+        done = Step(name=step, result=b"[3]", cost_usd=usd, service_retries=1)
+        self.both(lambda store: store.save_late(name(number), run, done))
+
     @rule(number=numbers, value=st.sampled_from([0.5, 1, "half"]), kind=st.sampled_from(["progress", "log"]))
     def note(self, number: int, value: object, kind: str) -> None:
         self.both(lambda store: store.note(name(number), self.fence(number), kind, {"value": value}))
@@ -175,9 +180,9 @@ class Stores(RuleBasedStateMachine):
     def beat(self, worker: str, lease: float) -> None:
         self.both(lambda store: store.beat(worker, lease))
 
-    @rule(worker=st.sampled_from(WORKERS))
-    def register(self, worker: str) -> None:
-        self.both(lambda store: store.register(worker, HOUR, {}))
+    @rule(worker=st.sampled_from(WORKERS), queues=st.sets(st.sampled_from(QUEUES)))
+    def register(self, worker: str, queues: Collection[str] = ()) -> None:
+        self.both(lambda store: store.register(worker, HOUR, {}, queues))
 
     @rule(worker=st.sampled_from(WORKERS))
     def retire(self, worker: str) -> None:
@@ -187,6 +192,16 @@ class Stores(RuleBasedStateMachine):
     def reap(self) -> None:
         async def ask(store: Store) -> object:
             return sorted(await store.reap())
+
+        self.both(ask)
+
+    @rule(beaten=st.sets(st.sampled_from(WORKERS)))
+    def look_twice_and_reap(self, beaten: set[str]) -> None:
+        async def ask(store: Store) -> object:
+            overdue = await store.overdue()
+            for worker in beaten:
+                await store.beat(worker, -2.0)
+            return sorted(overdue), sorted(await store.reap(overdue))
 
         self.both(ask)
 
@@ -221,7 +236,8 @@ class Stores(RuleBasedStateMachine):
                 ],
                 [
                     (msgspec.structs.replace(queue, oldest_at=None), queue.oldest_at is None)
-                    for queue in await store.queues()
+                    for ended in (False, True)
+                    for queue in await store.queues(ended=ended)
                 ],
                 [
                     (group.kind, group.cause, group.count, group.cost_usd)

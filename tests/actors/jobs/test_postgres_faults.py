@@ -3,12 +3,23 @@
 import signal
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from relight.actors.jobs import JobContext, PostgresStore, Query, Queue, Step, StoreError, Worker
+from relight.actors.jobs import (
+    SCHEMA_VERSION,
+    JobContext,
+    PostgresStore,
+    Query,
+    Queue,
+    SchemaError,
+    Step,
+    StoreError,
+    Worker,
+)
 from relight.bench.postgres import PASSWORD, PostgresServer
 from relight.supervisors import open_system
 
@@ -201,7 +212,10 @@ async def test_a_newer_schema_is_not_touched(
 async def test_a_database_of_the_first_schema_is_migrated(postgres: PostgresServer, database: str) -> None:
     async with PostgresStore(postgres.dsn(database)).opened():
         pass
-    older = "DROP TABLE relight_message; DROP INDEX relight_step_blob; DROP INDEX relight_job_key"
+    older = (
+        "DROP TABLE relight_message; DROP INDEX relight_step_blob; DROP INDEX relight_job_key; "
+        "ALTER TABLE relight_worker DROP COLUMN queues"
+    )
     postgres.sql(f"{older}; DELETE FROM relight_schema WHERE version > 1", database)
     for _ in range(2):  # and again, when nothing is left to do
         store = PostgresStore(postgres.dsn(database))
@@ -210,6 +224,47 @@ async def test_a_database_of_the_first_schema_is_migrated(postgres: PostgresServ
             await store.keep_messages([a_message()], most=10)
             assert await store.dead_messages(Query()) == [a_message()]
             assert await store.prune(ended_before=1e11) == 1
+
+
+async def test_a_database_that_is_looked_at_stays_as_it_is(postgres: PostgresServer, database: str) -> None:
+    tables = "SELECT count(*) FROM pg_tables WHERE tablename LIKE 'relight%'"
+    store = PostgresStore(postgres.dsn(database))
+    with pytest.raises(SchemaError, match="no job store here yet") as caught:
+        async with store.opened(migrate=False):
+            pass
+    assert (caught.value.found, postgres.sql(tables, database)) == (0, "0")
+    async with store.opened():
+        await store.enqueue([new(1)])
+    async with store.opened(migrate=False):
+        await works(store, 2)
+    postgres.sql("DELETE FROM relight_schema WHERE version > 4", database)
+    with pytest.raises(SchemaError, match="of version 4, this relight wants 5") as caught:
+        async with store.opened(migrate=False):
+            pass
+    assert (caught.value.found, caught.value.wanted) == (4, SCHEMA_VERSION)
+    assert postgres.sql("SELECT max(version) FROM relight_schema", database) == "4"
+    postgres.sql("INSERT INTO relight_schema VALUES (99)", database)
+    for migrate in (False, True):
+        with pytest.raises(SchemaError, match="upgrade relight"):
+            async with store.opened(migrate=migrate):
+                pass
+
+
+async def test_the_queues_of_ended_jobs_are_known_after_a_migration(
+    postgres: PostgresServer, database: str
+) -> None:
+    store = PostgresStore(postgres.dsn(database))
+    async with store.opened():
+        await store.enqueue([new(1)])
+        await store.cancel(["job-00001"])
+        await store.register("an old one", 60.0, {})
+        assert await store.queues() == []
+    older = "ALTER TABLE relight_worker DROP COLUMN queues; DELETE FROM relight_schema WHERE version > 4"
+    postgres.sql(older, database)
+    async with store.opened():
+        (queue,) = await store.queues()
+        assert (queue.name, queue.is_paused, queue.workers) == (new(1).queue, False, 0)
+        await works(store, 2)
 
 
 async def test_a_wrong_password_is_refused_and_no_password_is_shown(
@@ -267,3 +322,12 @@ async def test_what_another_process_stores_is_heard_of(
                 await store.enqueue([new(int(listen))])
                 with anyio.fail_after(30.0):  # of the sixty it would wait at most
                     await heard.wait()
+
+
+async def test_a_value_that_is_refused_says_that_it_is_the_value(store: PostgresStore) -> None:
+    await store.enqueue([new(1)])
+    (claimed,) = await begin(store)
+    with pytest.raises(StoreError) as caught:
+        await store.save_step(claimed.job.id, claimed.job.fence, Step(name=cast("str", None)))
+    assert (caught.value.is_passing, caught.value.is_of_value) == (False, True)
+    await store.save_step(claimed.job.id, claimed.job.fence, Step(name="a"))

@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
 import pytest
 
-from relight.actors.jobs import Query, SqliteStore, Step, Store, StoreError
+from relight.actors.jobs import Query, SchemaError, SqliteStore, Step, Store, StoreError
 
 from .faults import a_message, begin, new, said, works
 
@@ -259,6 +260,7 @@ async def test_a_file_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
     other.execute("DROP TABLE relight_message")
     other.execute("DROP INDEX relight_step_blob")
     other.execute("DROP INDEX relight_job_key")
+    other.execute("ALTER TABLE relight_worker DROP COLUMN queues")
     other.execute("DELETE FROM relight_schema WHERE version > 1")
     other.commit()
     other.close()
@@ -270,7 +272,7 @@ async def test_a_file_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
             await store.keep_messages([a_message()], most=10)
             assert await store.dead_messages(Query()) == [a_message()]
     versions = sqlite3.connect(path)
-    assert versions.execute("SELECT version FROM relight_schema").fetchall() == [(1,), (2,), (3,), (4,)]
+    assert versions.execute("SELECT version FROM relight_schema").fetchall() == [(1,), (2,), (3,), (4,), (5,)]
     versions.close()
 
 
@@ -282,6 +284,7 @@ async def test_a_file_of_an_older_schema_is_brought_up_to_date_with_what_it_hold
     other = sqlite3.connect(path)
     other.execute("DROP INDEX relight_step_blob")
     other.execute("DROP INDEX relight_job_key")
+    other.execute("ALTER TABLE relight_worker DROP COLUMN queues")
     other.execute("DELETE FROM relight_schema WHERE version > 2")
     other.commit()
     other.close()
@@ -297,6 +300,39 @@ async def test_a_file_of_an_older_schema_is_brought_up_to_date_with_what_it_hold
     ).fetchall()
     assert "relight_job_key" in str(running)
     other.close()
+
+
+async def test_a_file_that_is_looked_at_is_neither_made_nor_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "a #1?.db"  # a name that a URL would spell otherwise
+    store = SqliteStore(path)
+    with pytest.raises(SchemaError, match="no job store here yet"):
+        async with store.opened(migrate=False):
+            pass
+    assert os.listdir(tmp_path) == []
+    async with store.opened():
+        await store.enqueue([new(1)])
+    async with store.opened(migrate=False):
+        assert await ids(store) == ["job-00001"]
+        await works(store, 2)
+
+
+async def test_the_queues_of_ended_jobs_are_known_after_a_migration(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path)
+    async with store.opened():
+        await store.enqueue([new(1)])
+        await store.cancel(["job-00001"])
+        await store.register("an old one", 60.0, {})
+        assert await store.queues() == []
+    other = sqlite3.connect(path)
+    other.execute("ALTER TABLE relight_worker DROP COLUMN queues")
+    other.execute("DELETE FROM relight_schema WHERE version > 4")
+    other.commit()
+    other.close()
+    async with store.opened():
+        (queue,) = await store.queues()
+        assert (queue.name, queue.is_paused, queue.workers) == (new(1).queue, False, 0)
+        await works(store, 2)
 
 
 async def test_a_poisonous_operation_fails_alone(tmp_path: Path) -> None:
@@ -348,3 +384,14 @@ async def test_a_store_that_is_not_open_says_so(tmp_path: Path) -> None:
                 pass
     with pytest.raises(StoreError, match="not open"):
         await store.queues()
+
+
+async def test_a_value_that_is_refused_says_that_it_is_the_value(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "jobs.db")
+    async with store.opened():
+        await store.enqueue([new(1)])
+        (claimed,) = await begin(store)
+        with pytest.raises(StoreError) as caught:
+            await store.save_step(claimed.job.id, claimed.job.fence, Step(name=cast("str", None)))
+        assert (caught.value.is_passing, caught.value.is_of_value) == (False, True)
+        await store.save_step(claimed.job.id, claimed.job.fence, Step(name="a"))

@@ -2,19 +2,39 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import anyio
 import msgspec
 import pytest
 
 from relight.actors import Usage
-from relight.actors.jobs import JobContext, JobState, MemoryStore, Queue, Retry, Step, Store, Worker
-from relight.runtime import Actor, Request, handles
-from relight.supervisors import Child, GuardedActor, current_attempt, open_system
+from relight.actors.jobs import (
+    JobContext,
+    JobState,
+    MemoryStore,
+    Queue,
+    Retry,
+    Step,
+    Store,
+    StoreError,
+    Worker,
+    together,
+)
+from relight.runtime import Actor, Request, StreamRequest, handles
+from relight.supervisors import (
+    Child,
+    FailureKind,
+    GuardedActor,
+    ProviderError,
+    StreamBrokenError,
+    current_attempt,
+    open_system,
+)
 from relight.supervisors.policies import Fixed
 from tests.actors.jobs.stage import Stage
 
@@ -169,6 +189,153 @@ async def test_two_steps_of_one_name_are_an_error(stage: Stage) -> None:
     assert "step 'a' begins a second time" in job.error
 
 
+@virtual
+async def test_a_step_in_hand_keeps_its_name_for_itself(stage: Stage) -> None:
+    async def do(seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> None:
+        await together(job.step("a", do, 2.0), job.step("a", do, 1.0))
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert (job.state, job.attempt) == (JobState.DEAD, 1)
+    assert "step 'a' begins a second time" in (job.error or "")
+
+
+@virtual
+async def test_a_step_that_failed_can_be_tried_again_under_its_name(stage: Stage) -> None:
+    tried: list[str] = []
+
+    async def draw(what: str) -> str:
+        tried.append(what)
+        if len(tried) < 3:
+            raise ConnectionError
+        return what
+
+    @stage.queue.job(backoff=Fixed(1.0))
+    async def work(job: JobContext) -> tuple[str, int]:
+        drawn = ""
+        for what in ("cat", "small cat", "dot"):
+            with suppress(ConnectionError):
+                drawn = await job.step("draw", draw, what)
+                break
+        if job.attempt == 1:
+            raise Retry
+        return drawn, job.attempt
+
+    async with stage.working():
+        id_ = await stage.queue.enqueue(work)
+        assert await stage.queue.result_of(work, id_) == ("dot", 2)
+    assert tried == ["cat", "small cat", "dot"]
+    assert [step.name for step in (await stage.detail(id_)).steps] == ["draw"]
+
+
+@virtual
+async def test_a_step_cut_short_can_be_tried_again_under_its_name(stage: Stage) -> None:
+    tried = 0
+
+    async def draw() -> int:
+        nonlocal tried
+        tried += 1
+        await anyio.sleep(10.0 if tried == 1 else 0.0)
+        return tried
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> int:
+        with anyio.move_on_after(1.0):
+            return await job.step("draw", draw)
+        return await job.step("draw", draw)
+
+    async with stage.working():
+        assert await stage.queue.result_of(work, await stage.queue.enqueue(work)) == 2
+
+
+@virtual
+@pytest.mark.parametrize("is_large", [False, True])
+async def test_a_job_function_that_goes_back_after_a_failure_finds_what_is_finished(
+    stage: Stage, tmp_path: Path, is_large: bool
+) -> None:
+    """As its next run would."""
+    queue = Queue(stage.store, blobs=tmp_path, max_inline=10 if is_large else 1000, clock=anyio.current_time)
+    done: list[str] = []
+
+    async def write(what: str) -> str:
+        done.append(what)
+        return what * 20
+
+    async def paint(what: str) -> None:
+        done.append(f"paint {what}")
+        if done.count(f"paint {what}") == 1:
+            raise ConnectionError
+
+    @queue.job(attempts=1)
+    async def work(job: JobContext) -> int:
+        while True:
+            with suppress(ConnectionError):
+                text = await job.step("write", write, "a")
+                await job.step("paint", paint, "b")
+                return len(text)
+
+    async with stage.system() as system:
+        await Worker(queue).start(system)
+        assert await queue.result_of(work, await queue.enqueue(work)) == 20
+    assert done == ["a", "paint b", "paint b"]
+
+
+@virtual
+async def test_a_finished_step_is_not_mistaken_for_another_of_its_name(stage: Stage) -> None:
+    """In a loop that names all its steps alike, each would be given the first one's result."""
+
+    class Odd:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("which of these?")
+
+    async def write(what: object) -> None:
+        if isinstance(what, str) and what == "bad":
+            raise ConnectionError
+
+    @stage.queue.job()
+    async def work(job: JobContext, whats: list[str]) -> None:
+        for what in whats:
+            argument = Odd() if what == "odd" else what
+            await job.step("write", write, argument)
+            with suppress(ConnectionError):
+                await job.step("fail", write, "bad")
+
+    async with stage.working():
+        ids = [await stage.queue.enqueue(work, whats) for whats in (["a", "b"], ["odd", "odd"])]
+        for id_ in ids:
+            assert "step 'write' begins a second time" in ((await stage.queue.wait(id_)).error or "")
+
+
+@virtual
+async def test_a_call_made_again_in_one_run_has_the_same_key_and_another_call_another(stage: Stage) -> None:
+    keys: list[str] = []
+
+    class Fails(GuardedActor):
+        @handles
+        async def paint(self, message: Paint) -> Panel:
+            keys.append(current_attempt().idempotency_key)
+            raise ProviderError("painter", FailureKind.OVERLOADED, retryable=False)
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> None:
+        for number in (1, 1, 2, 2, 1):
+            with suppress(ProviderError):
+                await job.ask("painter", Paint(number), name="panel")
+
+    async with stage.working() as system:
+        await system.spawn(Child("painter", Fails))
+        id_ = await stage.queue.enqueue(work)
+        await stage.queue.wait(id_)
+    first, other = f"{id_}:panel", f"{id_}:panel:again-2"
+    assert keys == [first, first, other, other, first]
+
+
 async def _run(queue: Queue, id_: str) -> JobState:
     async with open_system() as system:
         await Worker(queue).start(system)
@@ -295,6 +462,47 @@ async def test_asks_are_steps_with_the_jobs_own_idempotency_keys(stage: Stage) -
     assert detail.job.cost_usd == pytest.approx(0.06)
     assert [step.cost_usd for step in detail.steps] == [0.02, 0.02, 0.02]
     assert await stage.store.spent(since=0.0) == pytest.approx(0.06)
+
+
+class Talk(StreamRequest[Panel], frozen=True):
+    breaks: bool = False
+
+
+class Speaker(GuardedActor):
+    """Says what it cost in its last part, or with the news that it broke."""
+
+    @handles
+    async def talk(self, message: Talk) -> AsyncGenerator[Panel]:
+        yield Panel(1)
+        if message.breaks:
+            raise StreamBrokenError("speaker", partial=Panel(1, Usage(usd=0.01)))
+        yield Panel(2, Usage(usd=0.03))
+
+
+@virtual
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_what_a_stream_cost_is_its_steps(stage: Stage, leaves: bool) -> None:
+    async def listen(talk: Talk) -> int:
+        heard = 0
+        with suppress(StreamBrokenError):
+            async with speaker.stream(talk) as parts:
+                async for part in parts:
+                    heard += 1
+                    if leaves and part.number == 2:
+                        break
+        return heard
+
+    @stage.queue.job(attempts=1)
+    async def work(job: JobContext) -> list[int]:
+        return [await job.step("well", listen, Talk()), await job.step("broken", listen, Talk(breaks=True))]
+
+    async with stage.working() as system:
+        speaker = await system.spawn(Child("speaker", Speaker))
+        id_ = await stage.queue.enqueue(work)
+        assert await stage.queue.result_of(work, id_) == [2, 1]
+    detail = await stage.detail(id_)
+    assert {step.name: step.cost_usd for step in detail.steps} == {"well": 0.03, "broken": 0.01}
+    assert (detail.job.cost_usd, await stage.store.spent(since=0.0)) == (0.04, 0.04)
 
 
 @virtual
@@ -479,8 +687,9 @@ async def test_a_large_result_goes_to_a_file_and_comes_back(tmp_path: Path) -> N
     assert (done, step.result, detail.job.result) == (1, b"", b"1000")
 
 
-async def test_a_large_result_waits_for_room_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("trouble", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+async def test_a_large_result_waits_until_its_folder_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: int
 ) -> None:
     """What the step did is paid for: it is not done again because a disk is full."""
     store = MemoryStore()
@@ -492,7 +701,7 @@ async def test_a_large_result_waits_for_room_on_the_disk(
         nonlocal refused
         if refused < 2:
             refused += 1
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(trouble, os.strerror(trouble))
         fsync(handle)
 
     async def large() -> str:
@@ -510,6 +719,36 @@ async def test_a_large_result_waits_for_room_on_the_disk(
     assert (done, refused) == (1, 2)
 
 
+async def test_a_large_result_is_put_back_where_it_was_swept_while_it_waited(tmp_path: Path) -> None:
+    """While the store is away for long, and another worker finds that nobody refers to the file."""
+    refused = anyio.Event()
+
+    class Away(MemoryStore):
+        async def save_step(self, job: str, fence: int, step: Step) -> None:
+            if not refused.is_set():
+                (file,) = (path for path in tmp_path.rglob("*") if path.is_file())  # noqa: ASYNC240
+                file.unlink()
+                refused.set()
+                raise StoreError("a store", "away", is_passing=True)
+            await super().save_step(job, fence, step)
+
+    queue = Queue(Away(), blobs=tmp_path, max_inline=100)
+
+    async def large() -> str:
+        return "x" * 1000
+
+    @queue.job(attempts=1)
+    async def work(job: JobContext) -> int:
+        return len(await job.step("large", large))
+
+    async with open_system() as system:
+        await Worker(queue).start(system)
+        id_ = await queue.enqueue(work)
+        assert await queue.result_of(work, id_, timeout=30.0) == 1000
+    assert refused.is_set()
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1  # noqa: ASYNC240
+
+
 async def test_a_damaged_file_is_noticed_and_the_step_not_run_again(tmp_path: Path) -> None:
     store = MemoryStore()
     queue = Queue(store, blobs=tmp_path, max_inline=10)
@@ -523,7 +762,7 @@ async def test_a_damaged_file_is_noticed_and_the_step_not_run_again(tmp_path: Pa
     @queue.job(attempts=2, backoff=Fixed(0.0))
     async def work(job: JobContext) -> None:
         await job.step("large", large)
-        (file,) = (path for path in tmp_path.rglob("*") if path.is_file())  # noqa: ASYNC240
+        (file,) = (path for path in tmp_path.rglob("*") if path.is_file())  # noqa: ASYNC240 - a moment  # noqa: ASYNC240
         file.write_bytes(b"y")
         raise ValueError
 
@@ -551,15 +790,101 @@ async def test_a_result_too_large_says_what_to_do(limits: dict[str, int]) -> Non
     assert "1002 bytes, more than 10" in (detail.job.error or "")
 
 
+def _ring() -> list[object]:
+    ring: list[object] = []
+    ring.append(ring)
+    return ring
+
+
+UNSTORABLE = [object(), {("a", "b"): 1}, _ring()]
+
+
 @virtual
-async def test_a_result_that_can_not_be_stored_says_so(stage: Stage) -> None:
-    @stage.queue.job(attempts=1)
+@pytest.mark.parametrize("result", UNSTORABLE, ids=["object", "keys", "ring"])
+async def test_a_result_that_can_not_be_stored_is_paid_for_once(stage: Stage, result: object) -> None:
+    """Another attempt would cost the same money and give the same."""
+    done: list[str] = []
+
+    async def odd():  # type: ignore[no-untyped-def]
+        done.append("odd")
+        return result
+
+    @stage.queue.job(attempts=5)
     async def work(job: JobContext) -> None:
-        await job.step("odd", _do, object())
+        await job.step("odd", odd)
+
+    async with stage.working():
+        id_ = await stage.queue.enqueue(work)
+        job = await stage.queue.wait(id_)
+    assert (job.state, job.attempt, done) == (JobState.DEAD, 1, ["odd"])
+    assert "step 'odd': its result can't be stored" in (job.error or "")
+    assert "return what JSON holds" in (job.error or "")
+    assert (job.cause or "").startswith("odd: UnstorableResultError")
+
+
+@virtual
+async def test_a_jobs_own_result_that_can_not_be_stored_is_the_end(stage: Stage) -> None:
+    @stage.queue.job(attempts=5)
+    async def work(job: JobContext) -> object:
+        return object()
 
     async with stage.working():
         job = await stage.queue.wait(await stage.queue.enqueue(work))
-    assert "step 'odd': its result can't be stored" in (job.error or "")
+    assert (job.state, job.attempt) == (JobState.DEAD, 1)
+    assert f"job {job.id}: its result can't be stored" in (job.error or "")
+
+
+@virtual
+async def test_a_result_of_another_type_is_tried_again(stage: Stage) -> None:
+    """What a model says next may be what was asked for."""
+    said: list[object] = ["half an emoji \ud83d", {"number": "one"}, {"number": 1}]
+
+    async def ask() -> Panel:
+        return cast("Panel", said.pop(0))
+
+    @stage.queue.job(attempts=5, backoff=Fixed(1.0))
+    async def work(job: JobContext) -> tuple[int, int]:
+        return (await job.step("ask", ask)).number, job.attempt
+
+    async with stage.working():
+        assert await stage.queue.result_of(work, await stage.queue.enqueue(work)) == (1, 3)
+
+
+@virtual
+@pytest.mark.parametrize("what", ["step", "job"])
+async def test_a_result_that_the_store_does_not_take_is_paid_for_once(what: str) -> None:
+    class Picky(MemoryStore):
+        def check(self, data: bytes) -> None:
+            if len(data) > 100:
+                raise StoreError("a store", "string or blob too big", is_passing=False, is_of_value=True)
+
+        async def save_step(self, job: str, fence: int, step: Step) -> None:
+            self.check(step.result)
+            await super().save_step(job, fence, step)
+
+        async def succeed(
+            self, job: str, fence: int, result: bytes, *, cost_usd: float, retries: int
+        ) -> None:
+            self.check(result)
+            await super().succeed(job, fence, result, cost_usd=cost_usd, retries=retries)
+
+    stage = Stage(Picky(anyio.current_time))
+    done: list[str] = []
+
+    async def draw() -> str:
+        done.append("draw")
+        return "x" * 200
+
+    @stage.queue.job(attempts=5)
+    async def work(job: JobContext) -> str:
+        return await (job.step("draw", draw) if what == "step" else draw())
+
+    async with stage.working():
+        job = await stage.queue.wait(await stage.queue.enqueue(work))
+    assert (job.state, job.attempt, done) == (JobState.DEAD, 1, ["draw"])
+    where = f"job {job.id}, step 'draw'" if what == "step" else f"job {job.id}"
+    assert f"{where}: its result (202 bytes) can't be stored: a store: string or blob" in (job.error or "")
+    assert "worker.lease_lost" not in stage.words()
 
 
 @virtual

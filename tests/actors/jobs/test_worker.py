@@ -13,6 +13,7 @@ from relight.actors.jobs import (
     Claimed,
     JobContext,
     JobFailedError,
+    JobSpecError,
     JobState,
     MemoryStore,
     Queue,
@@ -21,7 +22,7 @@ from relight.actors.jobs import (
     Worker,
 )
 from relight.runtime import StartError
-from relight.supervisors import ChildSpecError, Supervisor
+from relight.supervisors import Supervisor
 from relight.supervisors.policies import Fixed
 from relight.testing import assert_no_leaks, settle
 from tests.actors.jobs.stage import FlakyStore, Stage
@@ -292,7 +293,7 @@ async def test_a_worker_that_ends_claims_nothing_more(stage: Stage) -> None:
     async with stage.working():
         await stage.queue.enqueue(work)
         await anyio.sleep(1.0)
-    counts = (await stage.store.queues())[0].counts
+    counts = (await stage.store.queues(ended=True))[0].counts
     assert (counts[JobState.SUCCEEDED], counts[JobState.QUEUED]) == (1, 1)
 
 
@@ -498,29 +499,6 @@ async def test_a_store_that_is_away_is_waited_for_and_jobs_go_on() -> None:
     assert (await stage.job(id_)).runs == 1
 
 
-async def test_jobs_end_when_the_store_is_away_for_longer_than_the_lease() -> None:
-    store = FlakyStore()
-    stage = Stage(store)
-    ended: list[float] = []
-
-    @stage.queue.job()
-    async def work(job: JobContext) -> int:
-        try:
-            await anyio.sleep(100.0)
-        finally:
-            ended.append(anyio.current_time())
-        return job.runs
-
-    async with stage.working(lease=15.0):
-        id_ = await stage.queue.enqueue(work)
-        await anyio.sleep(1.0)
-        store.is_away = True
-        await anyio.sleep(30.0)
-        store.is_away = False
-        assert await stage.queue.result_of(work, id_) == 2
-    assert ended[0] <= 17.0
-
-
 async def test_a_store_that_is_broken_for_good_fails_the_worker() -> None:
     store = FlakyStore()
     stage = Stage(store)
@@ -697,6 +675,57 @@ async def test_what_ended_long_ago_is_forgotten(stage: Stage) -> None:
         assert await stage.store.job(later) is not None
 
 
+async def test_what_was_spent_long_ago_is_forgotten_later_than_the_jobs(stage: Stage) -> None:
+    day = 86_400.0
+
+    @stage.queue.job()
+    async def work(job: JobContext) -> None:
+        job.charge(1.0)
+
+    async with stage.system() as system:
+        await Worker(stage.queue, retention=3600.0, ledger_retention=3 * day).start(system)
+        old = await stage.queue.enqueue(work)
+        await stage.queue.enqueue(work, delay=day)
+        await anyio.sleep(3 * day - 60.0)
+        assert await stage.store.job(old) is None
+        assert await stage.store.spent(since=0.0) == 2.0
+        await anyio.sleep(120.0)
+        assert await stage.store.spent(since=0.0) == 1.0
+
+
+async def test_a_queue_that_no_worker_serves_is_told_of_once_by_those_of_others(stage: Stage) -> None:
+    other = Queue(stage.store, "comics", clock=stage.queue.clock)
+
+    @other.job()
+    async def draw(job: JobContext) -> None: ...
+
+    async with stage.working() as system:
+        await other.enqueue_many(draw, [(), ()])
+        await anyio.sleep(50.0)
+        assert "worker.missing" not in stage.words()  # its worker may be about to start
+        await anyio.sleep(600.0)
+        assert stage.facts("worker.missing") == [{"queue": "comics", "jobs": 2}]
+        await Worker(other, id="late").start(system)
+        await anyio.sleep(120.0)
+        await system.get("late").stop()
+        await other.enqueue(draw)
+        await anyio.sleep(600.0)
+        assert [facts["jobs"] for facts in stage.facts("worker.missing")] == [2, 1]
+
+
+async def test_the_ledger_alone_may_be_forgotten(stage: Stage) -> None:
+    @stage.queue.job()
+    async def work(job: JobContext) -> None:
+        job.charge(1.0)
+
+    async with stage.system() as system:
+        await Worker(stage.queue, ledger_retention=2 * 86_400.0).start(system)
+        old = await stage.queue.enqueue(work)
+        await anyio.sleep(3 * 86_400.0)
+        assert await stage.store.job(old) is not None
+        assert await stage.store.spent(since=0.0) == 0.0
+
+
 async def test_a_worker_leaves_no_tasks_and_no_runs_behind(stage: Stage) -> None:
     @stage.queue.job(backoff=Fixed(0.5))
     async def work(job: JobContext, number: int) -> None:
@@ -724,10 +753,11 @@ def all_runs() -> list[object]:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"concurrency": 0}, "concurrency must be at least 1"),
+        ({"concurrency": 0}, "concurrency must be 1 or more"),
         ({"lease": 0.5}, "lease must be 1 or more"),
         ({"drain": -1.0}, "drain must be 0 or more"),
         ({"retention": 0.0}, "retention must be more than 0"),
+        ({"ledger_retention": 86_400.0}, "ledger_retention must be 172800 or more seconds, for budgets"),
         ({"queues": []}, "must hold a queue"),
         ({"queues": [Queue(MemoryStore()), Queue(MemoryStore())]}, "share one store"),
     ],
@@ -747,5 +777,5 @@ def test_queues_of_a_worker_have_names_of_their_own() -> None:
     with pytest.raises(ValueError, match="names of their own"):
         Worker([Queue(store), Queue(store)])
     assert repr(Worker([Queue(store), Queue(store, "b")])) == "<Worker jobs of default, b>"
-    with pytest.raises(ChildSpecError):
-        Worker(Queue(store), id="a/b").spec()
+    with pytest.raises(JobSpecError, match=r"Worker.id"):
+        Worker(Queue(store), id="a/b")

@@ -19,6 +19,8 @@ async def test_a_scrape_says_what_the_store_holds(store: Store) -> None:
     await store.enqueue([new(number) for number in range(1, 5)])
     await kill(store, 1, 2)
     await store.set_queue("q", paused=True)
+    for worker in ("w1", "w2"):
+        await store.register(worker, 3600.0, {}, ["q"])
     detail = await store.job("job-0003")
     assert detail is not None
     now = detail.job.created_at + 30.0
@@ -27,6 +29,7 @@ async def test_a_scrape_says_what_the_store_holds(store: Store) -> None:
         'jobs{queue="q",state="queued"} 2.0',
         'jobs{queue="q",state="dead"} 2.0',
         'job_queue_paused{queue="q"} 1.0',
+        'job_queue_workers{queue="q"} 2.0',
         'jobs_dead{job="draw"} 2.0',
         'job_cost_today_usd{queue="q"} 0.5',
     ):

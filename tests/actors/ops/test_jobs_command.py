@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import re
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -15,6 +18,13 @@ from relight.__main__ import main
 from relight.actors.jobs import JobContext, Queue, SqliteStore
 from tests.actors.jobs.desk_help import kill, new
 from tests.actors.jobs.faults import a_message
+
+
+class Moments(msgspec.Struct):
+    """What a list of jobs has of each one's moments."""
+
+    created_at: float
+    due_at: float | None
 
 
 class Shell:
@@ -42,6 +52,9 @@ class Shell:
                 await action()
 
         anyio.run(inside)
+
+    def moments(self) -> list[Moments]:
+        return msgspec.convert(self.json("list")["jobs"], list[Moments])
 
     def states(self) -> list[str]:
         rows = msgspec.convert(self.json("list")["jobs"], list[dict[str, object]])
@@ -73,6 +86,29 @@ def test_jobs_are_listed_in_plain_lines(shell: Shell) -> None:
     ]
 
 
+def test_a_waiting_job_is_listed_with_when_it_goes_on(shell: Shell) -> None:
+    shell.do(partial(shell.store.enqueue, [new(5, delay=86_400.0 * 3), new(6, delay=600.0)]))
+    lines = {line.split()[0]: line for line in shell("list").splitlines()}
+    assert re.search(r" \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ \(in 3 d\)", lines["job-0005"])
+    assert "(in 10 min)" in lines["job-0006"]
+    assert "(" not in lines["job-0004"]
+    waiting = [row for row in shell.moments() if row.due_at is not None]
+    assert [row.due_at - row.created_at for row in waiting if row.due_at] == pytest.approx(
+        [600.0, 86_400.0 * 3]
+    )
+    assert "(in 3 d)" in shell("show", "job-0005")
+    assert "(" not in shell("show", "job-0004").split("run_at")[1].splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("delay", "said"),
+    [(0.001, r"due"), (100.0, r"in \d+ s"), (600.0, r"in 10 min"), (7500.0, r"in 2 h"), (1e6, r"in 12 d")],
+)
+def test_how_far_away_a_moment_is_is_said_as_people_do(delay: float, said: str, shell: Shell) -> None:
+    shell.do(partial(shell.store.enqueue, [new(5, delay=delay)]))
+    assert re.search(rf"Z \({said}\)", shell("list", "--state", "waiting"))
+
+
 def test_jobs_are_chosen_by_what_they_have_in_common(shell: Shell) -> None:
     assert "job-0002" in shell("list", "--user", "ann")
     assert "job-0001" not in shell("list", "--user", "ann")
@@ -100,6 +136,18 @@ def test_one_some_and_all_are_retried(shell: Shell) -> None:
     shell("retry", "--all")
     assert shell.states() == ["queued"] * 4
     shell("retry", "--all", status=1)
+
+
+def test_a_deadline_that_a_retry_has_removed_is_said(shell: Shell) -> None:
+    async def die_late() -> None:
+        await shell.store.enqueue([new(5, timeout=-1.0)])
+        await shell.store.register("w9", 60.0, {})
+        await shell.store.claim("w9", ["q"], 0)
+
+    shell.do(die_late)
+    assert shell("retry", "job-0001", "job-0005").splitlines()[0] == (
+        "retried: 2, 1 without a deadline: it had passed"
+    )
 
 
 @pytest.mark.parametrize("action", ["retry", "replay", "discard", "cancel"])
@@ -173,6 +221,168 @@ def test_queues_are_paused_and_resumed(shell: Shell) -> None:
     assert "open" in shell("resume", "q")
     assert shell("queues").splitlines()[1].split()[:2] == ["q", "open"]
     shell("pause", "nowhere", status=1)
+
+
+def test_a_queue_that_no_worker_serves_is_said_to_have_none(shell: Shell) -> None:
+    head, line = shell("queues").splitlines()
+    assert head.split() == ["queue", "workers", "limit", "queued", "waiting", "running", "dead"]
+    assert line.split() == ["q", "open", "none", "-", "1", "0", "0", "3"]
+    assert "queue 'q': no worker takes its jobs, and 1 wait for one: start a worker" in shell.said.err
+    (row,) = msgspec.convert(shell.json("queues")["queues"], list[dict[str, object]])
+    assert (row["workers"], row["is_unserved"]) == (0, True)
+    shell.do(partial(shell.store.register, "w9", 60.0, {}, ["q"]))
+    assert shell("queues").splitlines()[1].split()[:3] == ["q", "open", "1"]
+    assert shell.said.err == ""
+
+
+def test_what_has_ended_is_counted_where_it_is_asked_for(shell: Shell) -> None:
+    shell("discard", "--all")
+    assert "discarded" not in shell("queues")
+    head, line = shell("queues", "--ended").splitlines()
+    assert head.split()[-1] == "discarded"
+    assert line.split()[-1] == "3"
+
+
+def test_a_queue_that_has_only_ended_jobs_is_paused_too(shell: Shell) -> None:
+    shell("discard", "--all")
+    shell("cancel", "--all")
+    shell("queues", status=1)
+    assert "paused" in shell("pause", "q")
+
+
+def test_what_is_old_is_pruned(shell: Shell) -> None:
+    shell.do(partial(shell.store.keep_messages, [a_message()], most=10))
+    counts = "0 jobs, 0 events, 1 messages, 0 entries of the ledger"  # the message is of 1970
+    assert shell("prune", "--older-than", "1h", "--dry-run") == f"would prune: {counts}\n"
+    assert shell("prune", "--older-than", "1h") == f"pruned: {counts}, 0 files of results\n"
+    assert len(shell.states()) == 4
+    would = shell.json("prune", "--older-than", "0.001s", "--dry-run")
+    assert (would["dry_run"], would["jobs"], would["files"]) == (True, 3, None)
+    done = shell.json("prune", "--older-than", "0.001s")
+    assert (done["dry_run"], done["jobs"], done["ledger"], done["files"]) == (False, 3, 0, 0)
+    assert shell.states() == ["queued"]
+    assert shell.json("prune", "--older-than", "0.001s")["jobs"] == 0
+
+
+def test_the_ledger_is_pruned_where_it_is_asked_for(shell: Shell) -> None:
+    connection = sqlite3.connect(shell.file)
+    (entries,) = connection.execute("SELECT count(*) FROM relight_ledger").fetchone()
+    connection.execute("UPDATE relight_ledger SET at = at - 40 * 86400.0 WHERE job = 'job-0001'")
+    connection.commit()
+    connection.close()
+    assert shell.json("prune", "--ledger-older-than", "2w", "--dry-run")["ledger"] == 2
+    done = shell.json("prune", "--ledger-older-than", "30d")
+    assert (done["ledger"], done["jobs"], entries) == (2, 0, 6)
+    assert len(shell.states()) == 4
+
+
+def test_files_that_no_job_refers_to_are_pruned_too(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder_app.py").write_text(
+        "from relight.actors.jobs import MemoryStore, Queue\n"
+        f"queue = Queue(MemoryStore(), 'q', blobs={str(tmp_path / 'elsewhere')!r})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
+    for folder, app in (("jobs.db.results", []), ("elsewhere", ["--app", "folder_app:queue"])):
+        file = tmp_path / folder / "ab" / ("ab" * 32)
+        file.parent.mkdir(parents=True)
+        file.write_text("large")
+        os.utime(file, (1e9, 1e9))
+        assert shell.json("prune", "--older-than", "30d", *app)["files"] == 1
+        assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--older-than", "30"],
+        ["--older-than", "0d"],
+        ["--older-than", "soon"],
+        ["--ledger-older-than", "1d"],
+        ["--ledger-older-than", "-3d"],
+    ],
+)
+def test_an_age_that_is_none_is_a_mistake(
+    shell: Shell, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["jobs", "prune", *options, "--store", str(shell.file)])
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_to_prune_nothing_is_a_mistake(shell: Shell) -> None:
+    shell("prune", "--dry-run", status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "give --older-than" in line
+
+
+READING = [["list"], ["show", "job-0001"], ["queues"], ["events"], ["dead"], ["groups"], ["pause", "q"]]
+
+
+def age(file: Path) -> None:
+    """Make a store of version 4."""
+    connection = sqlite3.connect(file)
+    connection.execute("ALTER TABLE relight_worker DROP COLUMN queues")
+    connection.execute("DELETE FROM relight_schema WHERE version > 4")
+    connection.commit()
+    connection.close()
+
+
+def versions(file: Path) -> int:
+    connection = sqlite3.connect(file)
+    (found,) = connection.execute("SELECT max(version) FROM relight_schema").fetchone()
+    connection.close()
+    return int(found)
+
+
+@pytest.mark.parametrize("command", READING)
+def test_an_older_store_is_not_migrated_by_a_look_at_it(shell: Shell, command: list[str]) -> None:
+    age(shell.file)
+    shell(*command, status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "its schema is of version 4, this relight wants 5" in line
+    assert "python -m relight jobs migrate" in line
+    assert versions(shell.file) == 4
+
+
+def test_a_store_is_migrated_where_it_is_asked_for(shell: Shell) -> None:
+    assert "version 5 already" in shell("migrate")
+    age(shell.file)
+    assert shell("migrate") == "migrated: from version 4 to 5\n"
+    assert shell.states() == ["dead", "dead", "dead", "queued"]
+    assert shell.json("migrate") == {"found": 5, "version": 5}
+
+
+def test_a_store_that_is_not_there_is_made_by_migrating_alone(shell: Shell) -> None:
+    shell.file = shell.file.with_name("new.db")
+    for command in READING:
+        shell(*command, status=2)
+        (line,) = shell.said.err.splitlines()
+        assert "there is no job store at" in line
+        assert not shell.file.exists()
+    assert shell("migrate") == "made: a job store of version 5\n"
+    shell("queues", status=1)
+
+
+def test_a_file_without_tables_holds_no_store_and_stays_so(shell: Shell) -> None:
+    shell.file = shell.file.with_name("empty.db")
+    shell.file.touch()
+    shell("list", status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "there is no job store here yet" in line
+    assert shell.file.stat().st_size == 0
+
+
+def test_a_newer_store_is_refused_by_all(shell: Shell) -> None:
+    connection = sqlite3.connect(shell.file)
+    connection.execute("INSERT INTO relight_schema VALUES (99)")
+    connection.commit()
+    connection.close()
+    for command in (["list"], ["migrate"]):
+        shell(*command, status=2)
+        (line,) = shell.said.err.splitlines()
+        assert "version 99, this relight knows 5: upgrade relight" in line
 
 
 def test_what_is_not_found_is_said_with_where_to_look(shell: Shell) -> None:
@@ -353,3 +563,56 @@ def test_what_a_terminal_would_obey_is_not_printed(
     shell = Shell(tmp_path, capsys)
     shell.do(partial(shell.store.enqueue, [new(1, kind="\x1b[2Jdraw")]))
     assert "\x1b" not in shell("list")
+
+
+HALF = "\udcff"
+"""What Python makes of a byte that is no text."""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", HALF],
+        ["list", "--queue", HALF],
+        ["list", "--after", HALF],
+        ["events", "--after", HALF],
+        ["retry", "job-0001", HALF],
+        ["discard", "--user", HALF],
+        ["pause", HALF],
+        ["edit", "job-0001", "--args", HALF],
+        ["show", "job-0001", "--app", "exiting_app:queue"],
+        ["show", "job-0001", "--app", "..app:queue"],
+        ["show", "job-0001", "--app", f"{HALF}:queue"],
+    ],
+)
+def test_what_is_no_name_is_a_mistake_in_one_line(
+    shell: Shell, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "exiting_app.py").write_text("raise SystemExit(3)")
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
+    shell(*command, status=2)
+    assert shell.said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["list"], ["dead"], ["retry", "--all"], ["events"]])
+def test_a_number_that_no_store_counts_to_is_a_mistake(shell: Shell, command: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["jobs", *command, "--most", "9" * 30, "--store", str(shell.file)])
+
+
+def test_a_name_too_long_for_a_file_is_a_mistake_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["jobs", "list", "--store", "a" * 5000]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_mistake_in_the_application_is_said_in_one_line(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mistaken_app.py").write_text(
+        "from relight.actors.jobs import JobBudget, MemoryStore, Queue\n"
+        "queue = Queue(MemoryStore(), budget=JobBudget(per_job='1'))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
+    shell("show", "job-0001", "--app", "mistaken_app:queue", status=2)
+    (line,) = shell.said.err.splitlines()
+    assert "JobBudget.per_job must be a number, 0 or more US dollars, and finite, got '1'" in line

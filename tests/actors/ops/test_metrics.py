@@ -193,6 +193,9 @@ async def test_dead_letters_are_counted_by_type_and_reason() -> None:
             await anyio.lowlevel.checkpoint()
         assert figure(system, "dead_letters_total", type="Note", reason="unhandled") == 1
         assert figure(system, "dead_letters") == 1
+        assert figure(system, "dead_letters_dropped_total") == 0
+        system.dead_letters.note_dropped(5)
+        assert figure(system, "dead_letters_dropped_total") == 5
 
 
 @pytest.mark.anyio

@@ -131,6 +131,14 @@ class Watched:
         await call(job, fence, step)
         self._log.write("recorded", job, step.name, fence)
 
+    async def save_late(self, job: str, run: int, step: Step) -> bool:
+        """Store a step of a run that has lost its job, and write down that it is stored."""
+        call = cast("Callable[..., Awaitable[bool]]", self.__getattr__("save_late"))
+        is_stored = await call(job, run, step)
+        if is_stored:
+            self._log.write("recorded", job, step.name)
+        return is_stored
+
 
 class Busy:
     """Jobs of four steps, two of them in parallel; each step says that it is done before it is stored."""
