@@ -30,6 +30,7 @@ async def main(kind: str, where: str, name: str, jobs: int) -> None:
     store = open_store(kind, where)
     dice = random.Random(name)
     runs: list[tuple[str, float, float]] = []
+    has_more, last = True, time.monotonic()
     async with store.opened():
         await store.register(name, 600.0, {})
         has_more, last = True, time.monotonic()
