@@ -34,7 +34,7 @@ FAILURE = Failure(error="ValueError: no", error_type="ValueError", cause="ValueE
 
 @pytest.fixture(params=["memory", "sqlite", "postgres", "session pooler", "transaction pooler"])
 def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """Make an empty store: of PostgreSQL through poolers too, where other tests do with a direct connection."""
+    """Make an empty store: through poolers too, where other tests do with a direct connection."""
     return make_store(request, tmp_path)
 
 
