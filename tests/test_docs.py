@@ -46,7 +46,7 @@ def _name(path: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_a_document_shows_what_is_so(document: Path, tmp_path: Path) -> None:
-    assert "\n\n".join(Checker(document, tmp_path, timeout=120.0).problems()) == ""
+    assert "\n\n".join(Checker(document, tmp_path, timeout=300.0).problems()) == ""
 
 
 def test_every_example_is_run_where_a_document_says_what_it_prints(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from math import inf
@@ -10,19 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.lowlevel
-import msgspec
 
-from ...runtime import Timer, current_request, redact, text_of
+from ...runtime import Timer, current_request
 from ._context import JobContext
 from ._desk import Desk, Trouble
 from ._errors import LeaseLostError, StoreError, UnknownStepError
-from ._failure import failure_of
 from ._function import AnyJobFunction
-from ._records import Claimed, Failure, JobState, Step
-from ._saver import Saver, refusal_of
+from ._records import Claimed, Step
+from ._saver import Saver
+from ._settlement import End, Settlement
 from ._steps import Steps
 from ._tally import Tally
-from ._verdict import leaves_of
 
 if TYPE_CHECKING:
     from ._queue import Queue
@@ -33,19 +30,6 @@ UNWIND = 5.0
 """Seconds a cancelled job may take to unwind before it is left behind."""
 _SHORT = 1.0
 """Seconds of sleep that are not worth giving up the slot."""
-
-
-class End(enum.Enum):
-    """Why a run was cancelled."""
-
-    CANCELLED = enum.auto()
-    """A person asked for it."""
-    ASLEEP = enum.auto()
-    """The job waits for a moment of its own."""
-    RELEASED = enum.auto()
-    """This worker ends."""
-    LOST = enum.auto()
-    """The lease is lost."""
 
 
 class Run:
@@ -61,17 +45,21 @@ class Run:
         self.saver = Saver(self)
         self.saved = Tally("")
         """What the steps finished in this run took."""
-        self._function = function
+        self.function = function
+        self.why: End | None = None
+        """Why it was cancelled; None: it was not."""
+        self.wakes = 0.0
+        """Where it is asleep: until when, by the store's clock."""
+        self.result: bytes | None = None
+        """What its function has returned, encoded; None: it has not."""
         self._began = desk.kernel.now()
-        self._why: End | None = None
-        self._wakes = 0.0
-        self._result: bytes | None = None
         self._is_over = False
         """It has ended, or was left behind."""
         self._is_releasing = False
         options = function.options
-        self._patience = inf if options.attempt_timeout is None else options.attempt_timeout
-        self._scope = anyio.CancelScope(deadline=self._began + min(self._patience, self.time_left()))
+        self.patience = inf if options.attempt_timeout is None else options.attempt_timeout
+        """Seconds that its function may take."""
+        self._scope = anyio.CancelScope(deadline=self._began + min(self.patience, self.time_left()))
         self._timers: list[Timer] = []
 
     # --- what the job's context asks ------------------------------------------------------------------
@@ -79,7 +67,7 @@ class Run:
     @property
     def is_lost(self) -> bool:
         """Tell whether another worker may have the job."""
-        return self._why is End.LOST
+        return self.why is End.LOST
 
     def key_of(self, step: str) -> str:
         """Return the idempotency key of a step."""
@@ -153,7 +141,7 @@ class Run:
         if left <= _SHORT or self.steps.in_hand:
             await anyio.sleep(max(0.0, left))
             return
-        self._wakes = moment
+        self.wakes = moment
         self._end(End.ASLEEP)
         await anyio.sleep_forever()
 
@@ -177,9 +165,9 @@ class Run:
         self._is_releasing = True
 
     def _end(self, why: End) -> None:
-        if self._is_over or self._why is End.LOST or (self._why is not None and why is not End.LOST):
+        if self._is_over or self.why is End.LOST or (self.why is not None and why is not End.LOST):
             return
-        self._why = why
+        self.why = why
         self._scope.cancel()
         self._give_up_in(UNWIND)
 
@@ -208,7 +196,7 @@ class Run:
         self.desk.kernel.start_soon(self._go)
 
     async def _go(self) -> None:
-        self._tell("job.started", attempt=self.job.attempt, steps=len(self.steps.stored))
+        self.tell("job.started", attempt=self.job.attempt, steps=len(self.steps.stored))
         try:
             error = await self._work()
         except BaseException:
@@ -239,7 +227,7 @@ class Run:
         return None
 
     async def _call(self) -> None:
-        job, function = self.job, self._function
+        job, function = self.job, self.function
         if job.version != function.options.version and self.steps.stored:
             problem = (
                 f"was finished by version {job.version!r} of the job, which is {function.options.version!r} "
@@ -253,46 +241,21 @@ class Run:
             kernel = self.desk.kernel
             kernel.events.warning("job.steps_unused", job=job.id, kind=job.kind, steps=unused)
             await self.note("log", {"text": "finished steps that the code no longer has", "steps": unused})
-        self._result = data
+        self.result = data
 
-    # --- what the store is told -----------------------------------------------------------------------
+    # --- its end --------------------------------------------------------------------------------------
 
     async def _settle(self, error: BaseException | None) -> None:
         try:
             if not self.is_lost:
-                await self._write_end(error)
+                await Settlement(self).store(error)
         except LeaseLostError:
-            self._why = End.LOST
-        except Exception as problem:  # noqa: BLE001 - the store's: it must not end the system
-            refusal = refusal_of(f"job {self.job.id}", self._result or b"", problem)
-            await self._settle_anyhow(refusal or problem)
+            self.why = End.LOST
         finally:
             if self.is_lost:
                 self.desk.is_in_doubt = True  # where only its runner was lost, the store has it as ours still
                 self.desk.kernel.events.warning("job.lost", job=self.job.id, kind=self.job.kind)
             self._leave()
-
-    async def _settle_anyhow(self, problem: Exception) -> None:
-        """End a run whose end the store refuses: as a failure, else for good, else by giving up the lease."""
-        try:
-            await self._write_failure(problem)
-        except Exception as again:  # noqa: BLE001 - the store's, or that of a backoff which is no store's fault
-            try:
-                await self._fail(self._describe(again), None, spends=True)
-            except Exception:  # noqa: BLE001 - the store's
-                self._why = End.LOST
-                self._report(problem)
-
-    def _report(self, problem: Exception) -> None:
-        """Say that the end could not be stored; the lease ends, so that the job is rescued."""
-        self.desk.kernel.events.error(
-            "job.end_not_stored",
-            job=self.job.id,
-            kind=self.job.kind,
-            error_type=type(problem).__name__,
-            error=redact(text_of(problem)),
-        )
-        self.desk.lose()
 
     def _cancel_timers(self) -> None:
         for timer in self._timers:
@@ -305,103 +268,16 @@ class Run:
             self._end_work()
         self.desk.leave(self)
 
-    async def _write_end(self, error: BaseException | None) -> None:
-        store, job, tally = self.desk.store, self.job, self.tally
-        result = self._result
-        if result is not None:
-            succeed = partial(
-                store.succeed, job.id, job.fence, result, cost_usd=tally.cost_usd, retries=tally.retries
-            )
-            await self.insist(succeed)
-            self.queue.counters.run_ended(job.kind, "succeeded")
-            self._tell("job.succeeded", seconds=round(self._seconds(), 3))
-        elif self._why is End.CANCELLED:
-            end = partial(
-                store.end_cancelled, job.id, job.fence, cost_usd=tally.cost_usd, retries=tally.retries
-            )
-            await self.insist(end)
-            self.queue.counters.run_ended(job.kind, "cancelled")
-            self._tell("job.cancelled")
-        elif self._why is End.RELEASED:
-            release = partial(
-                store.release, job.id, job.fence, cost_usd=tally.cost_usd, retries=tally.retries
-            )
-            self._tell_released(await self.insist(release))
-        elif self._why is End.ASLEEP:
-            left = max(0.0, self._wakes - self.store_now())
-            asleep = Failure(error="asleep", error_type="sleep", cause="asleep")
-            await self._fail(self._with_facts(asleep), left, spends=False)
-        else:
-            await self._write_failure(error or self._timeout())
+    # --- what is said of it ---------------------------------------------------------------------------
 
-    def _tell_released(self, state: JobState) -> None:
-        if state is JobState.CANCELLED:
-            self.queue.counters.run_ended(self.job.kind, "cancelled")
-            self._tell("job.cancelled")
-        else:
-            self.queue.counters.run_ended(self.job.kind, "released")
-            self._tell("job.released")
-
-    async def _write_failure(self, error: BaseException) -> None:
-        job = self.job
-        if any(isinstance(leaf, LeaseLostError) for leaf in leaves_of(error)):
-            raise LeaseLostError(job.id, job.fence)
-        verdict = self._function.options.patience.judge(
-            error,
-            attempt=job.attempt,
-            most=job.max_attempts,
-            time_left=self.time_left(),
-            rng=self.desk.kernel.rng,
-        )
-        failure = self._describe(error)
-        if not verdict.spends:
-            # There may be very many of them, and they say nothing about the code.
-            failure = msgspec.structs.replace(failure, traceback="")
-        await self._fail(failure, verdict.retry_in, spends=verdict.spends)
-
-    async def _fail(self, failure: Failure, retry_in: float | None, *, spends: bool) -> None:
-        job, events = self.job, self.desk.kernel.events
-        state = await self.insist(
-            partial(self.desk.store.fail, job.id, job.fence, failure, retry_in=retry_in, spends=spends)
-        )
-        outcome = str(state) if state.is_final else "retrying" if spends else "waiting"
-        self.queue.counters.run_ended(job.kind, outcome)
-        if state is JobState.DEAD:
-            events.error("job.dead", **self._facts(), attempt=job.attempt, error=failure.error)
-        elif state is JobState.CANCELLED:
-            self._tell("job.cancelled")
-        elif not spends:
-            self._tell("job.waiting", delay_s=round(retry_in or 0.0, 3), reason=failure.error)
-        else:
-            events.warning(
-                "job.retrying",
-                **self._facts(),
-                attempt=job.attempt,
-                delay_s=round(retry_in or 0.0, 3),
-                error=failure.error,
-            )
-
-    def _timeout(self) -> TimeoutError:
-        if self.time_left() <= 0.0:
-            return TimeoutError("its deadline passed")
-        return TimeoutError(f"not done within {self._patience:g} s")
-
-    def _describe(self, error: BaseException) -> Failure:
-        return self._with_facts(failure_of(error, self.steps.failed_in))
-
-    def _with_facts(self, failure: Failure) -> Failure:
-        return msgspec.structs.replace(
-            failure,
-            seconds=self._seconds(),
-            cost_usd=self.tally.cost_usd,
-            service_retries=self.tally.retries,
-        )
-
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
+        """Return how long it has been at it."""
         return self.desk.kernel.now() - self._began
 
-    def _facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, object]:
+        """Return what every event of it says."""
         return {"job": self.job.id, "kind": self.job.kind, "queue": self.job.queue}
 
-    def _tell(self, event: str, **facts: object) -> None:
-        self.desk.kernel.events.info(event, **self._facts(), **facts)
+    def tell(self, event: str, **facts: object) -> None:
+        """Say something that is as it should be."""
+        self.desk.kernel.events.info(event, **self.facts(), **facts)

@@ -30,8 +30,10 @@ async def main(kind: str, where: str, name: str, jobs: int) -> None:
     store = open_store(kind, where)
     dice = random.Random(name)
     runs: list[tuple[str, float, float]] = []
+    has_more, last = True, time.monotonic()
     async with store.opened():
         await store.register(name, 600.0, {})
+        has_more, last = True, time.monotonic()
 
         async def enqueue() -> None:
             nonlocal has_more, last
@@ -53,7 +55,6 @@ async def main(kind: str, where: str, name: str, jobs: int) -> None:
             runs.append((one.job.id, began, time.monotonic()))
             await store.succeed(one.job.id, one.job.fence, b"1", cost_usd=0.0, retries=0)
 
-        has_more, last = True, time.monotonic()
         async with anyio.create_task_group() as group:
             group.start_soon(enqueue)
             while has_more or time.monotonic() < last + IDLE:

@@ -98,9 +98,9 @@ async def check_books(queue: Queue, paid: Counter[str]) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
 async def test_a_server_that_is_stopped_for_longer_than_the_lease_costs_nothing(
-    postgres: PostgresServer, how: signal.Signals
+    postgres: PostgresServer, dsn: str, how: signal.Signals
 ) -> None:
-    dsn, paid = postgres.dsn(postgres.new_database()), Counter[str]()
+    paid = Counter[str]()
     async with at_work([PostgresStore(dsn), PostgresStore(dsn)], paid) as queue:
         await until(lambda: len(paid) > JOBS)
         await anyio.to_thread.run_sync(postgres.stop, how)

@@ -11,7 +11,6 @@ import pytest
 from relight.actors.jobs import NewJob, PostgresStore, Query, SqliteStore, Store
 from relight.actors.jobs import _sql_reads as reads
 from relight.actors.jobs._sql_session import SqlSession
-from relight.bench.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
 
@@ -69,9 +68,8 @@ async def on_sqlite(tmp_path: Path, anyio_backend: object) -> Explain:
 
 
 @pytest.fixture
-async def on_postgres(postgres: PostgresServer, anyio_backend: object) -> Explain:
+async def on_postgres(dsn: str, anyio_backend: object) -> Explain:
     """Fill a database."""
-    dsn = postgres.dsn(postgres.new_database())
     await fill(PostgresStore(dsn))
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(COPY.format(numbers=f"generate_series(1, {ENDED}) AS n").encode())

@@ -24,6 +24,8 @@ class ModelChild:
     """Orders restarts that are due at the same moment."""
     is_counted: bool = True
     """The restart that is due is in the window already."""
+    is_held: bool = False
+    """It was stopped with its group, and waits to be started with it again."""
 
 
 @dataclass
@@ -75,6 +77,7 @@ class ModelSupervisor:
         self._stop(child, word)
         if child.restart == "temporary":
             self.children.remove(child)
+        self._let_go()
         return "ok"
 
     def restart_child(self, id: str) -> str:  # noqa: A002
@@ -111,7 +114,9 @@ class ModelSupervisor:
         child.state = "undefined"
         if child.restart == "temporary":
             self.children.remove(child)
-        others = any(other.significant and other.state != "undefined" for other in self.children)
+        others = any(
+            other.significant and (other.state != "undefined" or other.is_held) for other in self.children
+        )
         if child.significant and (self.auto_shutdown == "any_significant" or not others):
             self._end()
 
@@ -137,13 +142,21 @@ class ModelSupervisor:
     def _stop_others(self, child: ModelChild) -> None:
         for other in reversed(self._group(child)):
             if other is not child:
+                is_held = other.is_held or other.state != "undefined"
                 self._stop(other, "shutdown")
+                other.is_held = is_held
                 if other.restart == "temporary":
                     self.children.remove(other)
 
+    def _let_go(self) -> None:
+        """Forget of those that no group waits with any more that they were to be started again."""
+        waiting = [child for child in self.children if child.state == "restarting"]
+        for other in self.children:
+            other.is_held = other.is_held and any(other in self._group(child) for child in waiting)
+
     def _restart_group(self, child: ModelChild) -> None:
         self._stop_others(child)
-        child.state, child.due = "undefined", inf
+        child.state, child.due, child.is_held = "undefined", inf, False
         for member in self._group(child):
             if self._start(member) == "fail":
                 member.state = "restarting"
@@ -195,7 +208,7 @@ class ModelSupervisor:
         fault = faults.pop(0) if faults else ""
         word = {"": "start", "fail": "startfail", "ignore": "ignore"}[fault]
         self.trace.append(f"{word} {child.id}")
-        child.due = inf
+        child.due, child.is_held = inf, False
         child.state = "undefined" if fault else "running"
         if fault == "ignore" and child.restart == "temporary":
             self.children.remove(child)
@@ -204,4 +217,4 @@ class ModelSupervisor:
     def _stop(self, child: ModelChild, word: str) -> None:
         if child.state == "running":
             self.trace.append(f"stop {child.id} {word}")
-        child.state, child.due = "undefined", inf
+        child.state, child.due, child.is_held = "undefined", inf, False

@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 import anyio
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from relight import ActorStoppedError, Ignore, MailboxClosedError, RelightError, Request, open_system
@@ -259,6 +259,21 @@ def test_no_wait_can_end_at_the_moment_of_a_restart() -> None:
             assert sum(waits) == exactly  # no clock rounds it
 
 
+# A significant child that was stopped with its group, and waits to be started again, has not ended.
+@example(
+    setup=Setup(
+        "rest_for_one",
+        1,
+        "all_significant",
+        True,
+        (
+            Start("a", "temporary", significant=True),
+            Start("b", "permanent", significant=False),
+            Start("c", "transient", significant=True),
+        ),
+    ),
+    script=[Exit(1, "boom"), Exit(0, "boom")],
+)
 @given(setup=setups, script=operations)
 @settings(max_examples=200)
 async def test_a_supervisor_does_what_otp_says(setup: Setup, script: list[Operation]) -> None:
