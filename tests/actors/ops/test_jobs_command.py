@@ -75,6 +75,22 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     return made
 
 
+def test_each_option_of_each_command_has_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["jobs", "--help"])
+    actions = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert len(actions) == 15
+    for action in actions:
+        with pytest.raises(SystemExit):
+            main(["jobs", action, "--help"])
+        lines = capsys.readouterr().out.splitlines()
+        names = [n for n, line in enumerate(lines) if re.match(r"  (-|[A-Z])", line)]
+        assert names
+        for n in names:  # beside its name, or further in on the next line
+            said = re.search(r"\S  +\S", lines[n]) or re.match(r" {10}", "".join(lines[n + 1 : n + 2]))
+            assert said, (action, lines[n])
+
+
 def test_jobs_are_listed_in_plain_lines(shell: Shell) -> None:
     lines = shell("list").splitlines()
     assert lines[0].split()[:4] == ["id", "state", "queue", "kind"]
