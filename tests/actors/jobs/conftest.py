@@ -57,18 +57,23 @@ def pool(postgres: PostgresServer) -> Iterator[Pool]:
         one.stop()
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "session pooler", "transaction pooler"])
-def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """Make an empty store."""
+def make_store(request: pytest.FixtureRequest, folder: Path) -> Store:
+    """Make an empty store of the kind that a fixture's parameter names."""
     if request.param == "memory":
         return MemoryStore()
     if request.param == "sqlite":
-        return SqliteStore(tmp_path / "jobs.db")
+        return SqliteStore(folder / "jobs.db")
     if request.param == "postgres":
         return PostgresStore(request.getfixturevalue("dsn"))
     server: PgBouncer = request.getfixturevalue("shared_pools")(request.param.partition(" ")[0])
     database, schemas = request.getfixturevalue("shared_database")
     return PostgresStore(server.dsn(database), schema=next(schemas))
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Make an empty store."""
+    return make_store(request, tmp_path)
 
 
 @pytest.fixture

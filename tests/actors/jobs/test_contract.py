@@ -1,6 +1,7 @@
 """What every store does, whatever it keeps its jobs in."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -22,12 +23,19 @@ from relight.actors.jobs import (
     Store,
     prune_store,
 )
+from tests.actors.jobs.conftest import make_store
 
 pytestmark = pytest.mark.anyio
 
 QUEUE = "q"
 LEASE = 60.0
 FAILURE = Failure(error="ValueError: no", error_type="ValueError", cause="ValueError: no", cost_usd=0.25)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres", "session pooler", "transaction pooler"])
+def closed_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Make an empty store: through poolers too, where other tests do with a direct connection."""
+    return make_store(request, tmp_path)
 
 
 def new(number: int, **fields: object) -> NewJob:

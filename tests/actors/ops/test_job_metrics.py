@@ -13,7 +13,6 @@ from tests.support.clocks import virtual_time
 pytestmark = pytest.mark.anyio
 
 store, closed_store = conftest.store, conftest.closed_store
-shared_pools, shared_database = conftest.shared_pools, conftest.shared_database
 
 
 async def test_a_scrape_says_what_the_store_holds(store: Store) -> None:
