@@ -34,6 +34,9 @@ from .policies import Adaptive, Breaker, Concurrency, OperationPolicy, Policy
 _HIGH = 64
 """The high bound where only a low one is set, unless more is allowed already."""
 
+_NO_SETTINGS = frozenset({"RELIGHT_STORE", "RELIGHT_PG_BIN"})
+"""Variables that say something else: which job store, and where the benchmark finds a PostgreSQL."""
+
 _Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 _Share = Annotated[float, Meta(ge=0.01, le=1.0)]
 
@@ -196,13 +199,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         Args:
             file: TOML, ``relight.toml`` by custom. An error if it does not exist.
-            environ: All environment variables.
+            environ: All environment variables. ``RELIGHT_STORE``, which names a job store, is no setting.
             services: The policies of the services known now, by id: settings that contradict one of them
                 are refused here, not when that service starts.
 
         Raises:
             SettingsError: One line with the setting, its value, what it may be, and where it was set.
         """
+        environ = {name: text for name, text in environ.items() if name.upper() not in _NO_SETTINGS}
         loaded = load_settings(cls, file=file, environ=environ)
         for provider, policy in (services or {}).items():
             try:

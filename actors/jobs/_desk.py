@@ -181,6 +181,7 @@ class Desk:
         is_vain: Callable[[], bool] = lambda: False,
         *,
         of: Sequence[Trouble] = (StoreError,),
+        is_answer: bool = True,
     ) -> ResultT:
         """Use the store; while it is away wait, longer each time, and try again.
 
@@ -188,6 +189,7 @@ class Desk:
             write: What to do; done again from the start.
             is_vain: Tells that it is not worth another try.
             of: Which errors are waited for: others where it is not only the store that is used.
+            is_answer: When it is done the store has answered. False where it may not have been asked.
 
         Raises:
             StoreError: It is of no use to wait.
@@ -205,7 +207,8 @@ class Desk:
                 # When the lease is renewed the store is back: nobody has to wait for longer.
                 await self._renewed.wait(_PATIENCE.wait(tries, self.kernel.rng))
             else:
-                self.store_answered(of)
+                if is_answer:
+                    self.store_answered(of)
                 return done
 
     def store_failed(self, error: StoreError | BlobError) -> None:

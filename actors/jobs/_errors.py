@@ -227,7 +227,10 @@ class EmptySelectionError(JobError, ValueError):
     """No job is selected. All of them must be asked for in so many words."""
 
     def __init__(self) -> None:
-        super().__init__("nothing is selected: name ids, or a queue, kind, user or cause, or say all")
+        super().__init__(
+            "nothing is selected: name ids, or a queue, kind, user or cause; or say that all are meant: "
+            "--all, in a program everything=True"
+        )
 
 
 class ForeignMessageError(JobError):

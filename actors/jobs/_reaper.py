@@ -67,8 +67,8 @@ class Reaper(Actor):
                 await desk.insist(self._forget)
             # Who may still live may still store a step with a file of long ago.
             if self._retention.jobs is not None and not overdue:
-                await desk.insist(self._sweep)
-            await desk.insist(self._look_for_unserved)
+                await desk.insist(self._sweep, is_answer=False)
+            await desk.insist(self._look_for_unserved, is_answer=False)
             # Jittered, so that many workers don't look at once.
             wait = max(_SECOND_LOOK, desk.lease / 6) * 1.25 if overdue else desk.lease / 3
             await anyio.sleep(wait * desk.kernel.rng.uniform(0.8, 1.0))

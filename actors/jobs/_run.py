@@ -100,7 +100,7 @@ class Run:
         spent = self.job.cost_usd + self.saved.cost_usd + self.tally.cost_usd
         if self.queue.purse.is_asked_by(self.job):
             unstored = self.tally.cost_usd
-            await self.insist(lambda: self.queue.purse.check(self.job, spent, unstored))
+            await self.insist(lambda: self.queue.purse.check(self.job, spent, unstored), is_answer=False)
 
     async def checkpoint(self) -> None:
         """Go no further when the worker ends, nor while nobody can say whose the job is."""
@@ -116,7 +116,11 @@ class Run:
         await self.insist(lambda: self.desk.store.note(self.job.id, self.job.fence, kind, data))
 
     async def insist(
-        self, write: Callable[[], Awaitable[ResultT]], of: Sequence[Trouble] = (StoreError,)
+        self,
+        write: Callable[[], Awaitable[ResultT]],
+        of: Sequence[Trouble] = (StoreError,),
+        *,
+        is_answer: bool = True,
     ) -> ResultT:
         """Use the store for this run, and wait while it is away, until the run is lost; see `Desk.insist`.
 
@@ -127,7 +131,7 @@ class Run:
         if self.is_lost:
             raise LeaseLostError(self.job.id, self.job.fence)
         try:
-            return await self.desk.insist(write, self._is_vain, of=of)
+            return await self.desk.insist(write, self._is_vain, of=of, is_answer=is_answer)
         except LeaseLostError:
             self.lose()
             raise

@@ -60,7 +60,8 @@ class Runner(Actor):
 
     async def _listen(self) -> None:
         while True:
-            await self._desk.insist(lambda: self._desk.store.wait_change(_LOOK))
+            # That the time is up is no word of a store that is away.
+            await self._desk.insist(lambda: self._desk.store.wait_change(_LOOK), is_answer=False)
             self._desk.wake.ring()
 
     async def _claim_for_ever(self) -> None:

@@ -170,7 +170,7 @@ class Writer(Generic[ConnectionT]):
         """
         with self._lock:
             if not self._is_running:
-                problem = "it is not open: use it inside `async with store.opened():`"
+                problem = "it is not open: start a worker, or use it inside `async with store.opened():`"
                 raise StoreError(self._name, problem, is_passing=False)
             batch = self._open
             if batch is None or batch.is_closed:

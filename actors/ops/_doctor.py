@@ -27,6 +27,7 @@ _LIBRARIES = (
     ("web", ("starlette", "hypercorn")),
     ("cli", ("rich",)),
     ("uvloop", ("uvloop",)),
+    ("postgres", ("psycopg",)),
 )
 """What each extra brings; the first line is always there."""
 

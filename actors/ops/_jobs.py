@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -41,6 +42,8 @@ from ._jobs_upkeep import migrate, prune
 from ._tables import Printer
 
 _NOTHING = 1
+_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
+"""How the ids look that relight makes."""
 _NAMES = ("id", "ids", "queue", "kind", "user", "cause", "after", "job")
 """Options that stores look for."""
 
@@ -103,8 +106,12 @@ async def _carry_out(args: argparse.Namespace, store: Store) -> int:
 
 
 async def _list(args: argparse.Namespace, store: Store, printer: Printer) -> int:
-    jobs = await store.jobs(_query(args), after=args.after, most=args.most)
-    printer.jobs([row_of(job) for job in jobs])
+    await _check_after(args.after, store)
+    jobs = await store.jobs(_query(args), after=args.after, most=args.most + 1)
+    shown = jobs[: args.most]
+    printer.jobs([row_of(job) for job in shown])
+    if len(shown) < len(jobs):
+        _tell([f"there are more: go on with --after {shown[-1].id}, or give a greater --most"])
     return _found(jobs, "no job is like that")
 
 
@@ -125,8 +132,14 @@ async def _dead(args: argparse.Namespace, store: Store, printer: Printer) -> int
     named = cast("list[str] | None", args.source)
     sources = [LetterSource(source) for source in named or LetterSource]
     office = DeadLetterOffice(store)
-    letters = await office.letters(_query(args), after=args.after, most=args.most, sources=sources)
-    printer.letters(letters)
+    await _check_after(args.after, store)
+    letters = await office.letters(_query(args), after=args.after, most=args.most + 1, sources=sources)
+    shown = letters[: args.most]
+    printer.letters(shown)
+    if len(shown) < len(letters):
+        last = shown[-1]  # pages begin after a job: messages come first, all of them
+        way = f"go on with --after {last.id}, or " if last.source is LetterSource.JOB else ""
+        _tell([f"there are more: {way}give a greater --most"])
     return _found(letters, "nothing dead is like that")
 
 
@@ -170,13 +183,27 @@ async def _events(args: argparse.Namespace, store: Store, printer: Printer) -> i
     interest = {"job": args.job, "user": args.user, "queue": args.queue}
     after = await _cursor(cast("str | None", args.after), store)
     if not args.follow:
-        events = await store.events(after, most=args.most, **interest)
-        for event in events:
+        events = await store.events(after, most=args.most + 1, **interest)
+        shown = events[: args.most]
+        for event in shown:
             printer.event(event_row(event))
+        if len(shown) < len(events):
+            _tell([f"there are more: go on with --after {shown[-1].cursor}, or give a greater --most"])
         return _found(events, "no event is like that")
     async for event in Feed(store).subscribe(after=after, **interest):
         printer.event(event_row(event))
     return 0
+
+
+async def _check_after(given: str | None, store: Store) -> None:
+    """Refuse what is the id of no job, and looks like none: a job that is gone still has its place.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if given is None or _ID.fullmatch(given) or await store.job(given) is not None:
+        return
+    raise SettingsError("--after", "is the id of no job: give one that was printed before", value=given)
 
 
 async def _cursor(given: str | None, store: Store) -> str:
@@ -265,7 +292,7 @@ async def _decide(args: argparse.Namespace, store: Store, printer: Printer, verb
     found = await looked_up(office, ids)
     outcome = await act(office, _selection(args), everything=args.all, most=args.most)
     printer.outcome(verb, outcome)
-    lines = reasons(cast("str", args.action), found, outcome)
+    lines = reasons(cast("str", args.action), found, outcome, is_of_states=bool(args.state))
     is_missing = args.most is None and outcome.matched < len(frozenset(ids))
     is_whole = outcome.done and not outcome.skipped and not is_missing
     return 0 if is_whole else _say(lines)

@@ -23,16 +23,31 @@ async def looked_up(office: DeadLetterOffice, ids: Sequence[str]) -> dict[str, J
     return {id_: await office.show(id_) for id_ in ids[:_MOST]}
 
 
-def reasons(action: str, found: dict[str, JobReport | Letter | None], outcome: Outcome) -> list[str]:
-    """Say in a line each why something was not done."""
+def reasons(
+    action: str, found: dict[str, JobReport | Letter | None], outcome: Outcome, *, is_of_states: bool
+) -> list[str]:
+    """Say in a line each why something was not done; *is_of_states*: jobs were asked for by their state."""
     if not found:
-        return [] if outcome.done else [f"there is nothing like that; {_TAKEN[action][1]}"]
+        return _reasons_of_query(action, outcome, is_of_states=is_of_states)
     lines = [line for id_, each in found.items() if (line := _reason(action, id_, each)) is not None]
     if outcome.skipped > _refused(action, found):
         lines.append("some are left as they are: another unfinished job has their unique key")
     elif not lines and outcome.matched < len(found):
         lines.append("some are none of what the other options ask for")
     return lines
+
+
+def _reasons_of_query(action: str, outcome: Outcome, *, is_of_states: bool) -> list[str]:
+    if outcome.done:
+        return []
+    allowed = _TAKEN[action][1]
+    if outcome.matched:
+        return [f"they are left as they are: {allowed}, and none whose unique key another unfinished job has"]
+    if is_of_states:
+        return [f"there is nothing like that; {allowed}"]
+    if action in ("cancel", "discard"):
+        return [f"there is nothing like that: {allowed}"]
+    return [f"there is nothing like that among the dead; {allowed}: name others by id, or add --state"]
 
 
 def _reason(action: str, id_: str, found: JobReport | Letter | None) -> str | None:

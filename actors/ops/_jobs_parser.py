@@ -84,30 +84,32 @@ def _add_dead(parser: argparse.ArgumentParser) -> None:
     _add_most(parser, 100, "no more than N of them; default: 100")
 
 
-def _add_app(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--app", metavar="MODULE:QUEUE", help="your job functions, to name arguments by")
+def _add_app(parser: argparse.ArgumentParser, purpose: str) -> None:
+    parser.add_argument("--app", metavar="MODULE:QUEUE", help=purpose)
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="ID", help="a job's, or a message's as `dead` prints it")
-    _add_app(parser)
+    _add_app(parser, "your queue, to name arguments by and hide secret ones")
 
 
 def _add_choice(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("ids", nargs="*", metavar="ID")
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="which ones; or say so by what they have in common"
+    )
     _add_filters(parser)
-    parser.add_argument("--all", action="store_true", help="all of them are meant")
-    _add_most(parser, None, "no more than N of them")
-    _add_app(parser)
+    parser.add_argument("--all", action="store_true", help="all are meant, where nothing else is said")
+    _add_most(parser, None, "no more than N of them, the newest")
+    _add_app(parser, "your queue, to check arguments by")
 
 
 def _add_edit(parser: argparse.ArgumentParser) -> None:
     _add_choice(parser)
-    parser.add_argument("--args", required=True, metavar="FILE|-|JSON", help="a JSON list of arguments")
+    parser.add_argument("--args", required=True, metavar="FILE|-|JSON", help="all arguments, as a JSON list")
 
 
 def _add_queue(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("queue", metavar="QUEUE")
+    parser.add_argument("queue", metavar="QUEUE", help="its name, as `queues` prints it")
 
 
 def _age(text: str) -> float:
@@ -143,7 +145,7 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
         help="what was spent so long ago; default: the ledger stays",
     )
     parser.add_argument("--dry-run", action="store_true", help="say how much it is, and delete nothing")
-    _add_app(parser)
+    _add_app(parser, "your queue, where its large results are not beside a SQLite store")
 
 
 def _add_nothing(_parser: argparse.ArgumentParser) -> None:
@@ -159,13 +161,17 @@ def _add_queues(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_events(parser: argparse.ArgumentParser) -> None:
-    for name in ("job", "user", "queue"):
-        parser.add_argument(f"--{name}", metavar=name.upper())
+    for name, metavar, purpose in (
+        ("job", "ID", "of this job alone"),
+        ("user", "USER", "of this user's jobs alone"),
+        ("queue", "QUEUE", "of this queue alone"),
+    ):
+        parser.add_argument(f"--{name}", metavar=metavar, help=purpose)
     after = (
         f"go on after an event printed before; {NOW}: with what happens from now on; default: from the first"
     )
     parser.add_argument("--after", metavar="CURSOR", help=after)
-    parser.add_argument("--follow", action="store_true", help="go on with what happens")
+    parser.add_argument("--follow", action="store_true", help="go on with what happens, until an interrupt")
     _add_most(parser, 500, "no more than N of them, unless they are followed; default: 500")
 
 

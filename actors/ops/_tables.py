@@ -97,7 +97,7 @@ class Printer:
             )
             for queue in queues
         ]
-        return _table(("queue", "", "workers", "limit", *map(str, states)), cells)
+        return _table(("queue", "state", "workers", "limit", *map(str, states)), cells)
 
     def event(self, row: Mapping[str, object]) -> None:
         """Print an event."""
@@ -113,7 +113,7 @@ class Printer:
         if self._as_json:
             return _print_json({"found": found, "version": version})
         if found == version:
-            said = f"its schema is of version {version} already: nothing to do"
+            said = f"nothing to do: the store is of version {version} already"
         elif found:
             said = f"migrated: from version {found} to {version}"
         else:

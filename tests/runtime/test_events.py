@@ -176,6 +176,22 @@ def test_events_go_to_standard_error_where_the_application_says_nothing(
     assert "abcdefghijklmnop" not in caught.err
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_traceback_has_lines_of_its_own_where_a_person_reads(
+    is_terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(structlog, "is_configured", lambda: False)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    logger = event_logger()
+    logger.error("actor.crashed", traceback="Traceback:\n  line 7\nValueError: \x1b[2Jgone\n")
+    logger.info("actor.restarted", restarts=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (5 if is_terminal else 2)
+    assert ("  line 7" in lines) is is_terminal
+    assert not any("\x1b[2J" in line for line in lines)
+    assert "restarts" in lines[-1]
+
+
 def test_an_application_that_configured_structlog_gets_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
     with structlog.testing.capture_logs() as entries:
         monkeypatch.setattr(structlog, "is_configured", lambda: True)

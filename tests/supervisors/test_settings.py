@@ -122,6 +122,12 @@ def test_every_setting_is_tried_here() -> None:
     assert {*RANGES, *WORDS, "operations"} == set(ProviderSettings.__struct_fields__)
 
 
+@pytest.mark.parametrize("name", ["RELIGHT_STORE", "relight_store", "RELIGHT_PG_BIN"])
+def test_a_variable_that_says_something_else_to_relight_is_no_mistake(name: str) -> None:
+    loaded = Settings.load(file=None, environ={name: "jobs.db", "RELIGHT_LOG_LEVEL": "debug"})
+    assert (loaded.settings.log_level, loaded.set_paths()) == ("debug", ["log_level"])
+
+
 def test_without_sources_the_defaults_are_in_force() -> None:
     settings = Settings.load(file=None, environ={}).settings
     assert settings == Settings(log_level="info", shutdown_timeout=30.0, providers={})

@@ -24,13 +24,13 @@ _NAMED: Final = 5
 def opening(plan: RunPlan, novel: Path | None, folder: Path, *, goes_on: bool) -> list[str]:
     """Say what is about to happen, and by which rules."""
     if goes_on:
-        comics, source = "The comics that were begun", "the same text"
+        begun = "Going on with the comics in the store and their text (--comics and --novel are for new ones)"
     else:
-        comics, source = counted(len(plan.scenes), "comic"), str(novel or "the story we ship")
+        begun = f"{counted(len(plan.scenes), 'comic')} from {novel or 'the story we ship'}"
     faults = f"{plan.fault_rate:.0%} of all requests fail, seed {plan.seed}"
     return [
         _waits(plan),
-        f"{comics} from {source} on {plan.backend}; {faults}; output in {folder}{os.sep}",
+        f"{begun} on {plan.backend}; {faults}; output in {folder}{os.sep}",
         f"Stop it as you like, it goes on with: {_go_on(plan)}",
     ]
 

@@ -402,6 +402,37 @@ async def test_secrets_stay_out_of_what_is_stored(stage: Stage) -> None:
     assert "'abc'" not in everything
 
 
+async def test_the_traceback_of_a_crashed_actor_tells_its_own_error_and_where(stage: Stage) -> None:
+    """The ask's frames come after the cause's, and there are more of them than is kept."""
+
+    class Broken(Actor):
+        @handles
+        async def ask(self, message: Ask) -> str:
+            raise LookupError("no ink in the third drawer")
+
+    @stage.queue.job(attempts=1)
+    async def draw(job: JobContext) -> str:
+        return await job.ask("broken", Ask())
+
+    async with stage.working() as system:
+        await system.spawn(Child("broken", Broken))
+        id_ = await stage.queue.enqueue(draw)
+        await stage.queue.wait(id_)
+    (attempt,) = (await stage.detail(id_)).attempts
+    assert attempt.traceback.startswith("Traceback (most recent call last)")
+    told = [
+        line
+        for line in attempt.traceback.splitlines()
+        if line.strip().startswith(("raise LookupError", "LookupError:", "return await job.ask", "relight."))
+    ]
+    assert [line.strip().partition("(")[0] for line in told] == [
+        "raise LookupError",
+        "LookupError: no ink in the third drawer",
+        "return await job.ask",
+        "relight.runtime.ActorCrashedError: broken: crashed on Ask: LookupError",
+    ]
+
+
 async def test_a_long_traceback_is_cut(stage: Stage) -> None:
     @stage.queue.job(attempts=1)
     async def deep(job: JobContext) -> None:

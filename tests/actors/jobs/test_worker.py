@@ -503,6 +503,25 @@ async def test_a_lost_lease_cancels_the_jobs_and_begins_a_new_one(stage: Stage) 
     assert "job.lost" in stage.words()
 
 
+async def test_a_store_is_not_said_to_be_back_while_it_is_away() -> None:
+    """Waiting for a change ends with its time, and asks no store."""
+    store = FlakyStore()
+    stage = Stage(store)
+
+    async with stage.working(lease=15.0):
+        await anyio.sleep(1.0)
+        store.is_away = True
+        await anyio.sleep(600.0)
+        assert store.refused > 10
+        assert [word for word in stage.words() if word.startswith("store.")] == ["store.unavailable"]
+        store.is_away = False
+        await anyio.sleep(60.0)
+    assert [word for word in stage.words() if word.startswith("store.")] == [
+        "store.unavailable",
+        "store.recovered",
+    ]
+
+
 async def test_a_store_that_is_away_is_waited_for_and_jobs_go_on() -> None:
     store = FlakyStore()
     stage = Stage(store)

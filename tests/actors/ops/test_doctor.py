@@ -33,21 +33,23 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert [finding["what"] for finding in found] == [finding.what for finding in examine()]
 
 
+@pytest.mark.parametrize(("library", "extra"), [("httpx2", "http"), ("psycopg", "postgres")])
 def test_a_missing_extra_says_what_to_install_and_is_no_failure(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    library: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import importlib.metadata
 
     from relight.actors.ops import _doctor
 
     def version(name: str) -> str:
-        if name == "httpx2":
+        if name == library:
             raise importlib.metadata.PackageNotFoundError(name)
         return importlib.metadata.version(name)
 
     monkeypatch.setattr(_doctor, "version", version)
     assert run_doctor(arguments()) == 0
-    assert "absent  httpx2" in capsys.readouterr().out.replace("  ", " ").replace("absent ", "absent  ")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[1] == library]
+    assert line.split(maxsplit=2) == ["absent", library, f'not installed: pip install "relight[{extra}]"']
 
 
 def test_a_missing_core_library_fails(

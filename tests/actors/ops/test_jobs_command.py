@@ -75,6 +75,22 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     return made
 
 
+def test_each_option_of_each_command_has_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["jobs", "--help"])
+    actions = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert len(actions) == 15
+    for action in actions:
+        with pytest.raises(SystemExit):
+            main(["jobs", action, "--help"])
+        lines = capsys.readouterr().out.splitlines()
+        names = [n for n, line in enumerate(lines) if re.match(r"  (-|[A-Z])", line)]
+        assert names
+        for n in names:  # beside its name, or further in on the next line
+            said = re.search(r"\S  +\S", lines[n]) or re.match(r" {10}", "".join(lines[n + 1 : n + 2]))
+            assert said, (action, lines[n])
+
+
 def test_jobs_are_listed_in_plain_lines(shell: Shell) -> None:
     lines = shell("list").splitlines()
     assert lines[0].split()[:4] == ["id", "state", "queue", "kind"]
@@ -107,6 +123,40 @@ def test_a_waiting_job_is_listed_with_when_it_goes_on(shell: Shell) -> None:
 def test_how_far_away_a_moment_is_is_said_as_people_do(delay: float, said: str, shell: Shell) -> None:
     shell.do(partial(shell.store.enqueue, [new(5, delay=delay)]))
     assert re.search(rf"Z \({said}\)", shell("list", "--state", "waiting"))
+
+
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [(["list"], "job-0003"), (["dead"], "job-0002"), (["events"], None), (["events", "--json"], None)],
+)
+def test_a_list_that_is_cut_off_says_so_and_how_to_go_on(
+    shell: Shell, command: list[str], last: str | None
+) -> None:
+    shown = shell(*command, "--most", "2").splitlines()
+    assert len([line for line in shown if "job-000" in line]) == 2
+    (line,) = shell.said.err.splitlines()
+    found = re.search(r"there are more: go on with --after (\S+), or give a greater --most", line)
+    assert found
+    assert last is None or last == found[1]
+    rest = shell(*command, "--after", found[1])
+    assert rest
+    assert not {line for line in rest.splitlines() if "job-000" in line} & set(shown)
+    assert shell.said.err == ""
+
+
+def test_a_list_of_messages_that_is_cut_off_names_no_job_to_go_on_with(shell: Shell) -> None:
+    shell.do(partial(shell.store.keep_messages, [a_message()], most=10))
+    shell("dead", "--most", "1")
+    assert shell.said.err == "relight: there are more: give a greater --most\n"
+
+
+@pytest.mark.parametrize("command", ["list", "dead"])
+def test_to_go_on_after_what_is_no_id_is_a_mistake(shell: Shell, command: str) -> None:
+    shell(command, "--after", "job-9999", status=2)
+    assert "--after: is the id of no job" in shell.said.err
+    gone = "01m8a8ta48kdkywgkbq0e27pf1"  # of a job that was deleted, perhaps
+    assert "job-0001" in shell(command, "--after", "job-0002")
+    assert shell(command, "--after", gone, status=1) == ""
 
 
 def test_jobs_are_chosen_by_what_they_have_in_common(shell: Shell) -> None:
@@ -155,6 +205,7 @@ def test_nothing_named_is_a_mistake_in_one_line(shell: Shell, action: str) -> No
     shell(action, status=2)
     assert shell.said.err.count("\n") == 1
     assert "nothing is selected" in shell.said.err
+    assert "--all" in shell.said.err
 
 
 def test_jobs_are_replayed_from_scratch(shell: Shell) -> None:
@@ -225,7 +276,7 @@ def test_queues_are_paused_and_resumed(shell: Shell) -> None:
 
 def test_a_queue_that_no_worker_serves_is_said_to_have_none(shell: Shell) -> None:
     head, line = shell("queues").splitlines()
-    assert head.split() == ["queue", "workers", "limit", "queued", "waiting", "running", "dead"]
+    assert head.split() == ["queue", "state", "workers", "limit", "queued", "waiting", "running", "dead"]
     assert line.split() == ["q", "open", "none", "-", "1", "0", "0", "3"]
     assert "queue 'q': no worker takes its jobs, and 1 wait for one: start a worker" in shell.said.err
     (row,) = msgspec.convert(shell.json("queues")["queues"], list[dict[str, object]])
@@ -406,7 +457,14 @@ def test_what_is_not_found_is_said_with_where_to_look(shell: Shell) -> None:
         (["discard", "job-0004"], "only dead jobs are put aside"),
         (["cancel", "job-0001"], "job job-0001 is dead: only unfinished jobs are cancelled"),
         (["retry", "job-0001", "--user", "ann"], "none of what the other options ask for"),
-        (["retry", "--user", "nobody"], "there is nothing like that"),
+        (["retry", "--user", "nobody"], "there is nothing like that among the dead; dead, cancelled and"),
+        (["replay", "--user", "nobody"], "name others by id, or add --state"),
+        (
+            ["replay", "--user", "nobody", "--state", "succeeded"],
+            "nothing like that; only jobs that have ended",
+        ),
+        (["discard", "--user", "nobody"], "there is nothing like that: only dead jobs are put aside"),
+        (["cancel", "--state", "dead", "--all"], "left as they are: only unfinished jobs are cancelled"),
         (["discard", "letter-5e41e5-9"], "there is no message letter-5e41e5-9"),
         (["cancel", "letter-5e41e5-1"], "letter-5e41e5-1 is a message, not a job"),
     ],
