@@ -1,7 +1,7 @@
 """How the databases look for what people and scrapes ask often: never through all the jobs there are."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -50,7 +50,7 @@ async def fill(store: Store) -> None:
 
 
 @pytest.fixture
-async def on_sqlite(tmp_path: Path, anyio_backend: object) -> Explain:
+async def on_sqlite(tmp_path: Path, anyio_backend: object) -> AsyncIterator[Explain]:
     """Fill a file."""
     path = tmp_path / "jobs.db"
     await fill(SqliteStore(path))
@@ -64,7 +64,8 @@ async def on_sqlite(tmp_path: Path, anyio_backend: object) -> Explain:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", cast("Sequence[str]", values)).fetchall()
         return "\n".join(str(line[3]) for line in plan)
 
-    return explain
+    yield explain
+    connection.close()
 
 
 @pytest.fixture
