@@ -784,13 +784,13 @@ async def test_what_was_spent_long_ago_is_forgotten_later_than_the_jobs(stage: S
         job.charge(1.0)
 
     async with stage.system() as system:
-        await Worker(stage.queue, retention=3600.0, ledger_retention=3 * day).start(system)
+        await Worker(stage.queue, lease=600.0, retention=3600.0, ledger_retention=3 * day).start(system)
         old = await stage.queue.enqueue(work)
         await stage.queue.enqueue(work, delay=day)
-        await anyio.sleep(3 * day - 60.0)
+        await anyio.sleep(3 * day - 600.0)
         assert await stage.store.job(old) is None
         assert await stage.store.spent(since=0.0) == 2.0
-        await anyio.sleep(120.0)
+        await anyio.sleep(1200.0)
         assert await stage.store.spent(since=0.0) == 1.0
 
 
@@ -820,7 +820,7 @@ async def test_the_ledger_alone_may_be_forgotten(stage: Stage) -> None:
         job.charge(1.0)
 
     async with stage.system() as system:
-        await Worker(stage.queue, ledger_retention=2 * 86_400.0).start(system)
+        await Worker(stage.queue, lease=600.0, ledger_retention=2 * 86_400.0).start(system)
         old = await stage.queue.enqueue(work)
         await anyio.sleep(3 * 86_400.0)
         assert await stage.store.job(old) is not None
