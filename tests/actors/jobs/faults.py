@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 import msgspec
@@ -52,6 +52,20 @@ async def until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(30):
         while not condition():  # noqa: ASYNC110 - nobody else tells
             await anyio.sleep(0.005)
+
+
+async def insist(write: Callable[[], Awaitable[object]], *, within: float = 30) -> None:
+    """Try until the store is there again."""
+    with anyio.fail_after(within):
+        while True:
+            try:
+                await write()
+            except StoreError as error:
+                if not error.is_passing:
+                    raise
+                await anyio.sleep(0.05)
+            else:
+                return
 
 
 def said(caught: pytest.ExceptionInfo[StoreError], words: str, *, is_passing: bool) -> None:

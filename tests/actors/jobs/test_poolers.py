@@ -2,7 +2,7 @@
 
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from random import Random
 
 import anyio
@@ -14,27 +14,13 @@ from relight.actors.jobs import JobContext, JobState, PostgresStore, Query, Queu
 from relight.bench.postgres import PostgresServer
 from relight.supervisors import open_system
 
-from .faults import new, said, until, works
+from .faults import insist, new, said, until, works
 from .poolers import PgBouncer
 
 pytestmark = pytest.mark.anyio
 
 MODES = pytest.mark.parametrize("mode", ["session", "transaction"])
 Pool = Callable[..., PgBouncer]
-
-
-async def insist(write: Callable[[], Awaitable[object]]) -> None:
-    """Try until the store is there again."""
-    with anyio.fail_after(60):
-        while True:
-            try:
-                await write()
-            except StoreError as error:
-                if not error.is_passing:
-                    raise
-                await anyio.sleep(0.05)
-            else:
-                return
 
 
 async def refusal(dsn: str) -> pytest.ExceptionInfo[StoreError]:
@@ -145,7 +131,7 @@ async def test_a_pooler_stopped_in_the_middle_is_waited_for_and_nothing_is_lost(
     async def enqueue(first: int) -> None:
         for number in range(first, 400, 8):
             job = new(number)
-            await insist(lambda job=job: store.enqueue([job]))  # type: ignore[misc]
+            await insist(lambda job=job: store.enqueue([job]), within=60)  # type: ignore[misc]
             acknowledged.append(job.id)
 
     async with store.opened():
@@ -173,7 +159,7 @@ async def test_a_server_restarted_behind_a_pooler_is_waited_for(
         await works(store, 1)
         await anyio.to_thread.run_sync(postgres.stop, signal.SIGQUIT)
         await anyio.to_thread.run_sync(postgres.start)
-        await insist(lambda: store.enqueue([new(2)]))
+        await insist(lambda: store.enqueue([new(2)]), within=60)
         assert [job.id for job in await store.jobs(Query())] == ["job-00002", "job-00001"]
 
 
@@ -191,7 +177,7 @@ async def test_a_mode_that_changes_while_the_pooler_is_restarted_does_no_harm(
         bouncer.settings["pool_mode"] = "transaction"
         await anyio.to_thread.run_sync(bouncer.start)
         for number in range(10, 20):
-            await insist(lambda number=number: store.enqueue([new(number)]))  # type: ignore[misc]
+            await insist(lambda number=number: store.enqueue([new(number)]), within=60)  # type: ignore[misc]
         with psycopg.connect(bouncer.dsn(database), autocommit=True) as other:
             seen = other.execute(
                 "SELECT current_setting('enable_seqscan'), (SELECT count(*) FROM pg_prepared_statements)"

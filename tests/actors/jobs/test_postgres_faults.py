@@ -2,7 +2,7 @@
 
 import signal
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import cast
 
 import anyio
@@ -24,7 +24,7 @@ from relight.actors.jobs import (
 from relight.bench.postgres import PASSWORD, PostgresServer
 from relight.supervisors import open_system
 
-from .faults import a_message, begin, new, said, until, works
+from .faults import a_message, begin, insist, new, said, until, works
 
 pytestmark = pytest.mark.anyio
 
@@ -36,20 +36,6 @@ async def store(
     made = PostgresStore(postgres.dsn(database))
     async with made.opened():
         yield made
-
-
-async def insist(write: Callable[[], Awaitable[object]]) -> None:
-    """Try until the store is there again."""
-    with anyio.fail_after(30):
-        while True:
-            try:
-                await write()
-            except StoreError as error:
-                if not error.is_passing:
-                    raise
-                await anyio.sleep(0.05)
-            else:
-                return
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
