@@ -22,8 +22,7 @@ class StepWrite(msgspec.Struct, frozen=True):
     @property
     def told(self) -> bytes:
         """What its event says."""
-        step = self.step
-        return msgspec.json.encode({"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd})
+        return msgspec.json.encode(self.step.told)
 
 
 class NoteWrite(msgspec.Struct, frozen=True):

@@ -87,7 +87,7 @@ class MemoryCourse:
             return
         steps[step.name] = _replace(step, at=self._clock())
         job = self.charged(job, step.cost_usd, step.service_retries)
-        self._put(job, "step", {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd})
+        self._put(job, "step", step.told)
 
     def save_late(self, job: Job, run: int, step: Step) -> bool:
         """Store a step, if no run has begun since the one that finished it; see `Store.save_late`."""

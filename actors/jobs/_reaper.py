@@ -12,7 +12,6 @@ import anyio
 from ...runtime import Actor
 from ._desk import Desk
 from ._errors import BlobError
-from ._records import JobState
 from ._retention import Retention, forget
 
 _SECOND_LOOK = 1.0
@@ -86,8 +85,7 @@ class Reaper(Actor):
             return
         found = {queue.name: queue for queue in await desk.store.queues() if queue.is_unserved}
         for name in sorted(self._unserved.intersection(found) - self._told):
-            waiting = sum(found[name].counts[state] for state in (JobState.QUEUED, JobState.WAITING))
-            desk.kernel.events.warning("worker.missing", queue=name, jobs=waiting)
+            desk.kernel.events.warning("worker.missing", queue=name, jobs=found[name].pending)
         self._told = self._unserved.intersection(found)
         self._unserved = frozenset(found)
         self._next_look = now + _LOOK

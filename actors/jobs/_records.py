@@ -171,6 +171,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     at: float = 0.0
     """When it was stored; the store sets it."""
 
+    @property
+    def told(self) -> dict[str, object]:
+        """What its event says."""
+        return {"name": self.name, "seconds": self.seconds, "cost_usd": self.cost_usd}
+
 
 def is_same_step(stored: Step, step: Step) -> bool:
     """Tell whether what is stored is *step* itself, and not what another run has made of it."""
@@ -179,7 +184,7 @@ def is_same_step(stored: Step, step: Step) -> bool:
 
 def told_of_drop(run: int, step: Step) -> dict[str, object]:
     """Return what the event says of a step whose result is not used."""
-    return {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd, "run": run}
+    return {**step.told, "run": run}
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,9 +260,14 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
     """Workers with a living lease that take its jobs."""
 
     @property
+    def pending(self) -> int:
+        """Jobs that are to be begun, now or later."""
+        return sum(self.counts.get(state, 0) for state in _TO_BEGIN)
+
+    @property
     def is_unserved(self) -> bool:
         """Tell whether jobs are to be begun and no worker is there to do it."""
-        return not self.workers and any(self.counts.get(state, 0) for state in _TO_BEGIN)
+        return not self.workers and self.pending > 0
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):

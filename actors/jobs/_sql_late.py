@@ -7,7 +7,7 @@ import msgspec
 from ._records import Job, Step, is_same_step, told_of_drop
 from ._sql_rows import STEP_COLUMNS, marks, step_of
 from ._sql_session import SqlSession
-from ._sql_writes import known, pay, tell_of
+from ._sql_writes import charge_step, known, tell_of
 
 
 def save_late(session: SqlSession, job: str, run: int, step: Step) -> bool:
@@ -29,9 +29,8 @@ def save_late(session: SqlSession, job: str, run: int, step: Step) -> bool:
         f"INSERT INTO relight_step (job, {STEP_COLUMNS}) VALUES ({marks(len(values) + 2)})",  # noqa: S608
         (job, *values, session.now()),
     )
-    _charge(session, found[0], step)
-    told = {"name": step.name, "seconds": step.seconds, "cost_usd": step.cost_usd}
-    tell_of(session, found[0], "step", told)
+    charge_step(session, job, (found[0].queue, found[0].user), step, session.now())
+    tell_of(session, found[0], "step", step.told)
     return True
 
 
@@ -42,13 +41,5 @@ def _drop(session: SqlSession, job: Job, run: int, step: Step) -> None:
         "SELECT 1 FROM relight_event WHERE job = ? AND kind = 'step_dropped' AND data = ?",
         (job.id, msgspec.json.encode(told)),
     ):
-        _charge(session, job, step)
+        charge_step(session, job.id, (job.queue, job.user), step, session.now())
         tell_of(session, job, "step_dropped", told)
-
-
-def _charge(session: SqlSession, job: Job, step: Step) -> None:
-    session.send(
-        "UPDATE relight_job SET cost_usd = cost_usd + ?, service_retries = service_retries + ? WHERE id = ?",
-        (step.cost_usd, step.service_retries, job.id),
-    )
-    pay(session, job.id, (job.queue, job.user), session.now(), step.cost_usd)

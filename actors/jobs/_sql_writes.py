@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 
 from ._errors import LeaseLostError
-from ._records import DEADLINE_REMOVED, WAITS_KEPT, Failure, Job, JobState, deadline_ahead
+from ._records import DEADLINE_REMOVED, WAITS_KEPT, Failure, Job, JobState, Step, deadline_ahead
 from ._sql_rows import JOB_COLUMNS, chunks, job_of, marks
 from ._sql_session import SqlSession
 
@@ -260,6 +260,17 @@ def _charge(
     queue, user = str(owned[0][0]), cast("str | None", owned[0][1])
     pay(session, job, (queue, user), now, usd)
     return queue, user
+
+
+def charge_step(session: SqlSession, job: str, owner: tuple[str, str | None], step: Step, now: float) -> None:
+    """Note what a step has cost, which has just become the job's: *owner* is its queue and user."""
+    if step.cost_usd or step.service_retries:
+        session.send(
+            "UPDATE relight_job SET cost_usd = cost_usd + ?, service_retries = service_retries + ? "
+            "WHERE id = ?",
+            (step.cost_usd, step.service_retries, job),
+        )
+    pay(session, job, owner, now, step.cost_usd)
 
 
 def pay(session: SqlSession, job: str, owner: tuple[str, str | None], now: float, usd: float) -> None:

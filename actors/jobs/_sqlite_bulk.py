@@ -18,7 +18,7 @@ from ._errors import JobError, LeaseLostError
 from ._records import NewJob
 from ._sql_rows import STEP_COLUMNS, Row, chunks, marks
 from ._sql_session import SqlSession
-from ._sql_writes import UNFINISHED, pay
+from ._sql_writes import UNFINISHED, charge_step, pay
 
 _MOST_ROWS = 64
 _JOBS = (
@@ -88,7 +88,7 @@ def save_steps(session: SqlSession, asked: Sequence[StepWrite]) -> list[JobError
     stored = {(job, name) for job, name in _insert(session, _STEPS, _STEP, rows)}
     for key, one in first.items():
         if key in stored:
-            _charge_step(session, owners[one.job, one.fence], one, now)
+            charge_step(session, one.job, owners[one.job, one.fence], one.step, now)
             session.tell(one.job, *owners[one.job, one.fence], "step", one.told)
     return refusals(asked, owners)
 
@@ -99,17 +99,6 @@ def _step_row(write: StepWrite, now: float) -> Row:
         write.job, step.name, step.result, step.blob, step.version, step.seconds, step.cost_usd,
         step.service_retries, now,
     )  # fmt: skip
-
-
-def _charge_step(session: SqlSession, owner: Owner, write: StepWrite, now: float) -> None:
-    step = write.step
-    if step.cost_usd or step.service_retries:
-        session.send(
-            "UPDATE relight_job SET cost_usd = cost_usd + ?, service_retries = service_retries + ? "
-            "WHERE id = ?",
-            (step.cost_usd, step.service_retries, write.job),
-        )
-    pay(session, write.job, owner, now, step.cost_usd)
 
 
 def note(session: SqlSession, asked: Sequence[NoteWrite]) -> list[JobError | None]:

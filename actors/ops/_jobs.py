@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import msgspec
 
@@ -42,6 +42,8 @@ from ._jobs_upkeep import migrate, prune
 from ._tables import Printer
 
 _NOTHING = 1
+FoundT = TypeVar("FoundT")
+
 _ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 """How the ids look that relight makes."""
 _NAMES = ("id", "ids", "queue", "kind", "user", "cause", "after", "job")
@@ -108,10 +110,8 @@ async def _carry_out(args: argparse.Namespace, store: Store) -> int:
 async def _list(args: argparse.Namespace, store: Store, printer: Printer) -> int:
     await _check_after(args.after, store)
     jobs = await store.jobs(_query(args), after=args.after, most=args.most + 1)
-    shown = jobs[: args.most]
-    printer.jobs([row_of(job) for job in shown])
-    if len(shown) < len(jobs):
-        _tell([f"there are more: go on with --after {shown[-1].id}, or give a greater --most"])
+    printer.jobs([row_of(job) for job in jobs[: args.most]])
+    _tell_of_more(jobs, args.most, lambda last: last.id)
     return _found(jobs, "no job is like that")
 
 
@@ -134,12 +134,9 @@ async def _dead(args: argparse.Namespace, store: Store, printer: Printer) -> int
     office = DeadLetterOffice(store)
     await _check_after(args.after, store)
     letters = await office.letters(_query(args), after=args.after, most=args.most + 1, sources=sources)
-    shown = letters[: args.most]
-    printer.letters(shown)
-    if len(shown) < len(letters):
-        last = shown[-1]  # pages begin after a job: messages come first, all of them
-        way = f"go on with --after {last.id}, or " if last.source is LetterSource.JOB else ""
-        _tell([f"there are more: {way}give a greater --most"])
+    printer.letters(letters[: args.most])
+    # Pages begin after a job: messages come first, all of them.
+    _tell_of_more(letters, args.most, lambda last: last.id if last.source is LetterSource.JOB else None)
     return _found(letters, "nothing dead is like that")
 
 
@@ -157,9 +154,8 @@ async def _queues(args: argparse.Namespace, store: Store, printer: Printer) -> i
 
 
 def _unserved(queue: QueueState) -> str:
-    waiting = queue.counts[JobState.QUEUED] + queue.counts[JobState.WAITING]
     return (
-        f"queue {queue.name!r}: no worker takes its jobs, and {waiting} wait for one: start a worker, "
+        f"queue {queue.name!r}: no worker takes its jobs, and {queue.pending} wait for one: start a worker, "
         "or look whether yours use this store"
     )
 
@@ -184,15 +180,21 @@ async def _events(args: argparse.Namespace, store: Store, printer: Printer) -> i
     after = await _cursor(cast("str | None", args.after), store)
     if not args.follow:
         events = await store.events(after, most=args.most + 1, **interest)
-        shown = events[: args.most]
-        for event in shown:
+        for event in events[: args.most]:
             printer.event(event_row(event))
-        if len(shown) < len(events):
-            _tell([f"there are more: go on with --after {shown[-1].cursor}, or give a greater --most"])
+        _tell_of_more(events, args.most, lambda last: last.cursor)
         return _found(events, "no event is like that")
     async for event in Feed(store).subscribe(after=after, **interest):
         printer.event(event_row(event))
     return 0
+
+
+def _tell_of_more(found: Sequence[FoundT], most: int, place_of: Callable[[FoundT], str | None]) -> None:
+    """Say that more was *found* than is shown, and how to go on: after the last, where that has a place."""
+    if len(found) > most:
+        place = place_of(found[most - 1])
+        way = "" if place is None else f"go on with --after {place}, or "
+        _tell([f"there are more: {way}give a greater --most"])
 
 
 async def _check_after(given: str | None, store: Store) -> None:
